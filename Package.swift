@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One rule for every Swift target: existentials are spelled, imports are private unless said, warnings stop the build.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+// The kernels are optimised in debug builds too: the last -O on the command line wins.
+let kernel: [CSetting] = [
+    .unsafeFlags(["-O3"]), .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+// Layers, lowest first. docs/ARCHITECTURE.md has the table; Tests/LayeringTests holds every import to it.
+let package = Package(
+    name: "dsgd",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "dsgd", targets: ["dsgd"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // System libraries and C kernels.
+        .systemLibrary(
+            name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(
+            name: "CDeflate", path: "Sources/CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(
+            name: "CCrypto", path: "Sources/CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CKernels", path: "CKernels", publicHeadersPath: ".", cSettings: kernel),
+
+        // Swift face of the kernels, and the stages every layer measures.
+        library("Diagnostics"),
+        library("Metering"),
+        library("Kernels", ["CKernels", "Diagnostics"]),
+
+        // Hardware wing.
+        .target(
+            name: "Hardware", dependencies: ["Diagnostics", "Kernels"], path: "Sources/Hardware", swiftSettings: strict),
+
+        // Secrecy wing: knows nothing of genomes.
+        library("Randomness", ["Diagnostics", "Kernels"]),
+        library("SecretSharing", ["Diagnostics", "Kernels", "Randomness"]),
+        library("OneTimePad", ["Diagnostics", "Kernels", grdb]),
+        library("Channel", ["Diagnostics", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
+        library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", logging]),
+
+        // Genomics wing: knows nothing of keys.
+        library("GenomicFormats", ["Diagnostics", "Kernels", "CZlib", "CDeflate"]),
+        library("Mapping", ["Diagnostics", "Kernels", "GenomicFormats", "Metering"]),
+        library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
+        library("Filtering", ["Diagnostics", "Kernels", "GenomicFormats", "Metering"]),
+        library("Simulation", ["Diagnostics", "GenomicFormats"]),
+        library("Evaluation", ["Diagnostics", "GenomicFormats"]),
+
+        // Where the wings meet.
+        library("Engines", ["Diagnostics", "Kernels", "Metering", "Hardware", "GenomicFormats", "Mapping", "Calling"]),
+        library("Bank", ["Diagnostics", "GenomicFormats", "Filtering", "CCrypto", grdb]),
+        library(
+            "Roles",
+            [
+                "Diagnostics", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
+                "KeyNetwork", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
+            ]),
+        .executableTarget(
+            name: "dsgd",
+            dependencies: [
+                "Diagnostics", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
+                "KeyNetwork", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation", "Engines", "Bank", "Roles",
+                argumentParser, logging, toml,
+            ],
+            swiftSettings: strict),
+
+        // Tests, fast ones first; TestSupport is not a test.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        tests("LayeringTests", []),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

@@ -1,0 +1,51 @@
+/// Bases as small integers: A 0, C 1, G 2, T 3, everything else 4.
+public enum BaseCode {
+    public static let a: UInt8 = 0
+    public static let c: UInt8 = 1
+    public static let g: UInt8 = 2
+    public static let t: UInt8 = 3
+    public static let n: UInt8 = 4
+
+    /// The code of each ASCII letter; lower case counts as upper case, IUPAC ambiguity codes and all else as N.
+    public static let ofASCII: [UInt8] = {
+        var table = [UInt8](repeating: n, count: 256)
+        for (letters, code) in [("Aa", a), ("Cc", c), ("Gg", g), ("Tt", t)] {
+            for letter in letters.utf8 { table[Int(letter)] = code }
+        }
+        return table
+    }()
+
+    /// ASCII letters by code.
+    public static let ascii: [UInt8] = Array("ACGTN".utf8)
+}
+
+/// A batch of parsed reads, the unit that travels from the parser to a genotyping engine.
+///
+/// Paired reads alternate: read `2 * i` is the first mate of pair `i`, read `2 * i + 1` the second. Reads lie end to end
+/// in `bases` and `qualities`; read `r` is the range `offsets[r] ..< offsets[r + 1]` of both. A batch carries its place in
+/// the input (`firstOrdinal`), so that results never depend on which thread handled it.
+public struct ReadBatch: Sendable {
+    /// The ordinal, in the whole input, of the batch's first read (mates counted one by one).
+    public var firstOrdinal: UInt64
+    public var isPaired: Bool
+    /// One more than the number of reads; `offsets[0]` is 0.
+    public var offsets: [Int32]
+    /// ``BaseCode`` values.
+    public var bases: [UInt8]
+    /// Phred quality scores, without the ASCII offset.
+    public var qualities: [UInt8]
+
+    public init(firstOrdinal: UInt64, isPaired: Bool) {
+        self.firstOrdinal = firstOrdinal
+        self.isPaired = isPaired
+        offsets = [0]
+        bases = []
+        qualities = []
+    }
+
+    public var readCount: Int { offsets.count - 1 }
+
+    public func range(ofRead read: Int) -> Range<Int> {
+        Int(offsets[read])..<Int(offsets[read + 1])
+    }
+}
