@@ -55,7 +55,12 @@ let package = Package(
 
         // Hardware wing.
         .target(
-            name: "Hardware", dependencies: ["Diagnostics", "Kernels"], path: "Sources/Hardware", swiftSettings: strict),
+            name: "HardwareProfiles", path: "hardware-profiles", exclude: ["README.md"],
+            resources: [
+                .embedInCode("profiles/portable.json"), .embedInCode("profiles/x86_64-avx2.json"),
+                .embedInCode("profiles/x86_64-avx512.json"),
+            ], swiftSettings: strict),
+        library("Hardware", ["Diagnostics", "Kernels", "HardwareProfiles"]),
 
         // Secrecy wing: knows nothing of genomes.
         library("Randomness", ["Diagnostics", "Kernels"]),

@@ -1,0 +1,97 @@
+public import GenomicFormats
+
+/// What an engine is and can do.
+public struct EngineCapabilities: Sendable, Codable, Equatable {
+    /// Name as the command line and the VCF header print it.
+    public var name: String
+    /// Longest read accepted, in bases.
+    public var maximumReadLength: Int
+    /// Engines of one group give the same VCF body to the byte.
+    public var bitExactGroup: String
+
+    public init(name: String, maximumReadLength: Int, bitExactGroup: String) {
+        self.name = name
+        self.maximumReadLength = maximumReadLength
+        self.bitExactGroup = bitExactGroup
+    }
+}
+
+/// One sample's genotyping, FASTQ to VCF.
+public struct GenotypingJob: Sendable {
+    /// Name of the VCF's sample column.
+    public var sample: String
+    /// Text for the header's `##dsgdCommand` line; nil leaves the line out.
+    public var command: String?
+
+    public init(sample: String, command: String? = nil) {
+        self.sample = sample
+        self.command = command
+    }
+}
+
+public enum EngineHealth: Sendable, Equatable {
+    case ok
+    case degraded(String)
+    case gone(String)
+}
+
+/// Counts and times of one finished job.
+public struct GenotypingMetrics: Sendable, Codable, Equatable {
+    public var reads = 0
+    public var mappedReads = 0
+    public var properPairs = 0
+    public var duplicates = 0
+    public var records = 0
+    public var insertSizeMean = 0.0
+    public var insertSizeDeviation = 0.0
+    /// Seconds by part of the engine, in the order in which they ran.
+    public var seconds: [String: Double] = [:]
+
+    public init() {}
+}
+
+/// What a job leaves: everything in memory, nothing on disk.
+public struct GenotypingResult: Sendable {
+    /// BGZF-compressed VCF 4.3.
+    public var vcfGz: [UInt8]
+    /// Its tabix index, BGZF-compressed as `tabix` writes it.
+    public var index: [UInt8]
+    /// Bytes of the VCF before compression: `size(VCF)` of the paper's formulas.
+    public var vcfBytes: Int
+    public var metrics: GenotypingMetrics
+
+    public init(vcfGz: [UInt8], index: [UInt8], vcfBytes: Int, metrics: GenotypingMetrics) {
+        self.vcfGz = vcfGz
+        self.index = index
+        self.vcfBytes = vcfBytes
+        self.metrics = metrics
+    }
+}
+
+/// A device or program that turns reads into genotypes: the place where a card or an appliance plugs in.
+public protocol GenotypingEngine: Sendable {
+    var capabilities: EngineCapabilities { get }
+
+    /// Makes the engine ready for jobs against `reference`. Idempotent; may take seconds.
+    func prepare(_ reference: ReferenceGenome) throws
+
+    /// Starts a job. Throws when the engine is not prepared or not healthy.
+    func open(_ job: GenotypingJob) throws -> any GenotypingSession
+
+    func health() -> EngineHealth
+
+    /// Brings a hung engine back; running sessions fail.
+    func reset() throws
+}
+
+/// One job in an engine. Batches come in input order from one thread.
+public protocol GenotypingSession: AnyObject {
+    /// Hands over one batch. Blocks while the engine is behind.
+    func submit(_ batch: ReadBatch) throws
+
+    /// Waits for all batches, calls variants and returns the result. Throws when the reads cannot be genotyped.
+    func finish() throws -> GenotypingResult
+
+    /// Gives the job up and frees what it held. Safe to call at any time, also after `finish`.
+    func cancel()
+}
