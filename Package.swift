@@ -51,6 +51,7 @@ let package = Package(
         // Swift face of the kernels, and the stages every layer measures.
         library("Diagnostics"),
         library("Metering"),
+        library("Storage", ["Diagnostics"]),
         library("Kernels", ["CKernels", "Diagnostics"]),
 
         // Hardware wing.
@@ -64,13 +65,13 @@ let package = Package(
 
         // Secrecy wing: knows nothing of genomes.
         library("Randomness", ["Diagnostics", "Kernels"]),
-        library("SecretSharing", ["Diagnostics", "Kernels", "Randomness"]),
+        library("SecretSharing", ["Diagnostics", "Storage", "Kernels", "Randomness"]),
         library("OneTimePad", ["Diagnostics", "Kernels", grdb]),
         library("Channel", ["Diagnostics", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
         library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", logging]),
 
         // Genomics wing: knows nothing of keys.
-        library("GenomicFormats", ["Diagnostics", "Kernels", "CZlib", "CDeflate"]),
+        library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "CZlib", "CDeflate"]),
         library("Mapping", ["Diagnostics", "Kernels", "GenomicFormats", "Metering"]),
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
         library("Filtering", ["Diagnostics", "Kernels", "GenomicFormats", "Metering"]),
@@ -83,13 +84,13 @@ let package = Package(
         library(
             "Roles",
             [
-                "Diagnostics", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
+                "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
             ]),
         .executableTarget(
             name: "dsgd",
             dependencies: [
-                "Diagnostics", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
+                "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation", "Engines", "Bank", "Roles",
                 argumentParser, logging, toml,
             ],

@@ -1,5 +1,6 @@
 # Shared by the scripts beside it: finds the checkout, installs what is missing, builds.
 set -euo pipefail
+invoked_from=$PWD
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 

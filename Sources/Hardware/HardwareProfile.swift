@@ -1,0 +1,109 @@
+public import Diagnostics
+internal import Foundation
+internal import Glibc
+internal import HardwareProfiles
+internal import Kernels
+
+/// How DSGD uses a class of machine (hardware-profiles/README.md). A profile changes speed, never an answer.
+public struct HardwareProfile: Codable, Sendable, Equatable {
+    public struct Matches: Codable, Sendable, Equatable {
+        public var architecture: String
+        public var isa: String
+    }
+
+    public struct Uses: Codable, Sendable, Equatable {
+        public var isa: String
+        public var threads: Int
+        public var queuedBatches: Int
+
+        enum CodingKeys: String, CodingKey {
+            case isa, threads
+            case queuedBatches = "queued_batches"
+        }
+    }
+
+    public var name: String
+    public var matches: Matches
+    public var uses: Uses
+
+    /// Worker threads to start: the profile's number, or one for each core that this process may use.
+    public var threads: Int { uses.threads > 0 ? uses.threads : Self.availableCores }
+
+    /// Cores that the process may run on (its affinity mask, as `nproc` counts them).
+    public static var availableCores: Int {
+        var set = cpu_set_t()
+        guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return max(1, get_nprocs()) }
+        return withUnsafeBytes(of: &set) { bytes in max(1, bytes.reduce(0) { $0 + $1.nonzeroBitCount }) }
+    }
+
+    /// The profiles that are built in, most demanding first.
+    public static func embedded() throws -> [HardwareProfile] {
+        try HardwareProfiles.embedded.map { try decode($0, name: "embedded profile") }
+    }
+
+    /// Chooses a profile: a file (a path with a slash or `.json`), a built-in one by name, or the first that matches.
+    public static func choose(_ wanted: String? = nil) throws -> HardwareProfile {
+        let embedded = try embedded()
+        guard let wanted else { return embedded.first { $0.holdsHere } ?? embedded[embedded.count - 1] }
+        let profile: HardwareProfile
+        if wanted.contains("/") || wanted.hasSuffix(".json") {
+            guard let bytes = FileManager.default.contents(atPath: wanted) else {
+                throw Failure(.noInput, at: wanted, "cannot be read", remedy: "check the path of the hardware profile")
+            }
+            profile = try decode([UInt8](bytes), name: wanted)
+        } else if let found = embedded.first(where: { $0.name == wanted }) {
+            profile = found
+        } else {
+            throw Failure(
+                .usage, at: "hardware profile \(wanted)", "there is no such profile",
+                remedy: "use a file or one of \(embedded.map(\.name).joined(separator: ", "))")
+        }
+        guard profile.holdsHere else {
+            throw Failure(
+                .configuration, at: "hardware profile \(profile.name)",
+                "it is for \(profile.matches.architecture) with \(profile.matches.isa), which this machine is not",
+                remedy: "leave the profile out, or use `portable`")
+        }
+        return profile
+    }
+
+    /// Caps the kernels' dispatch; call once before any work.
+    public func apply() {
+        guard let wanted = CPU.Cap(name: uses.isa) else { return }
+        if wanted.rawValue < CPU.cap.rawValue { CPU.cap = wanted }
+    }
+
+    var holdsHere: Bool {
+        guard ["any", Self.architecture].contains(matches.architecture) else { return false }
+        switch matches.isa {
+        case "portable": return true
+        case "avx2": return CPU.features.contains(.avx2)
+        case "avx512": return CPU.features.contains(.avx512)
+        default: return false
+        }
+    }
+
+    static var architecture: String {
+        #if arch(x86_64)
+            "x86_64"
+        #else
+            "arm64"
+        #endif
+    }
+
+    private static func decode(_ bytes: [UInt8], name: String) throws -> HardwareProfile {
+        do {
+            let profile = try JSONDecoder().decode(HardwareProfile.self, from: Data(bytes))
+            guard CPU.Cap(name: profile.uses.isa) != nil, (0...1024).contains(profile.uses.threads),
+                (1...4096).contains(profile.uses.queuedBatches)
+            else {
+                throw Failure(
+                    .configuration, at: name, "isa, threads or queued_batches is out of range",
+                    remedy: "see hardware-profiles/README.md")
+            }
+            return profile
+        } catch let error as DecodingError {
+            throw Failure(.configuration, at: name, "\(error)", remedy: "see hardware-profiles/README.md")
+        }
+    }
+}

@@ -1,0 +1,84 @@
+internal import Diagnostics
+internal import Foundation
+internal import Storage
+
+/// What a user asks for.
+public struct UserRequest: Sendable {
+    public var dataSet: String
+    /// DUO code of the purpose; nil to use whatever the right says.
+    public var purpose: String?
+    /// Path of the VCF.gz to write; its index is written beside it with `.tbi`.
+    public var output: String
+
+    public init(dataSet: String, purpose: String? = nil, output: String) {
+        self.dataSet = dataSet
+        self.purpose = purpose
+        self.output = output
+    }
+}
+
+/// A user (the paper's doctor): asks the data owner and collects the answer from the trusted server.
+public struct User: Sendable {
+    let name: String
+    let telephone: Telephone
+
+    /// - Throws: `Failure(.configuration)` when the process does not play exactly one user.
+    public init(configuration: LoadedConfiguration) throws {
+        let users = try configuration.process.plays.map { try configuration.network.role($0) }.filter { $0.kind == .user }
+        guard users.count == 1 else {
+            throw Failure(
+                .configuration, at: "plays", "it names \(users.count) users", remedy: "name exactly one role of kind user")
+        }
+        name = users[0].name
+        try createPrivateDirectory(configuration.process.state)
+        telephone = try Telephone(
+            role: users[0], network: configuration.network, stateDirectory: configuration.process.state)
+    }
+
+    /// Makes the request and writes the answer, all or nothing.
+    ///
+    /// - Throws: the data owner's refusal as `Failure(.notAuthorised)`; `Failure(.peerUnavailable)` when too few holders
+    ///   answer; nothing is written then.
+    public func fetch(_ request: UserRequest, progress: (JobProgress) -> Void = { _ in }) throws -> DeliveryNote {
+        defer { telephone.close() }
+        let owner = try telephone.call(telephone.network.only(.dataOwner).name)
+        try owner.say(.request(dataSet: request.dataSet, purpose: request.purpose))
+        guard case .granted(let job, let ticket, let server) = try owner.hear() else {
+            throw owner.unexpected("no decision on the request")
+        }
+        owner.close()
+        var attempt = 1
+        while true {
+            do {
+                return try collect(job: job, ticket: ticket, from: server, output: request.output, progress: progress)
+            } catch let failure as Failure where [.transient, .inputOutput].contains(failure.kind) && attempt < 3 {
+                attempt += 1
+                Thread.sleep(forTimeInterval: 0.5)
+            }
+        }
+    }
+
+    private func collect(
+        job: String, ticket: String, from server: String, output: String, progress: (JobProgress) -> Void
+    ) throws -> DeliveryNote {
+        let conversation = try telephone.call(server)
+        defer { conversation.close() }
+        try conversation.say(.collect(job: job, ticket: ticket))
+        while true {
+            switch try conversation.hear(timeout: 3600) {
+            case .progress(let step): progress(step)
+            case .delivery(let note):
+                let vcf = try PartialFile(path: output)
+                try conversation.receive(count: note.vcfBytes) { try vcf.write($0) }
+                let index = try PartialFile(path: output + ".tbi")
+                try conversation.receive(count: note.indexBytes) { try index.write($0) }
+                try vcf.commit()
+                try index.commit()
+                try conversation.say(.received)
+                guard case .delivery(let final) = try conversation.hear() else { return note }
+                return final
+            default: throw conversation.unexpected("a message that does not belong to a job")
+            }
+        }
+    }
+}
