@@ -228,6 +228,19 @@ public final class Catalogue: Sendable {
     public func auditLines() throws -> [AuditLine] {
         try database.read { try AuditLog.lines($0) }
     }
+
+    /// The audit log of a catalogue that another process owns.
+    public static func auditLines(path: String) throws -> [AuditLine] {
+        var configuration = Configuration()
+        configuration.readonly = true
+        do {
+            return try DatabaseQueue(path: path, configuration: configuration).read { try AuditLog.lines($0) }
+        } catch let error as DatabaseError {
+            throw Failure(
+                .noInput, at: path, "the catalogue cannot be read: \(error.message ?? "SQLite error")",
+                remedy: "name the configuration of the data owner's process")
+        }
+    }
 }
 
 private func encode(_ value: some Encodable) throws -> String {

@@ -155,6 +155,14 @@ public struct LoadedConfiguration: Sendable {
     }
 }
 
+extension LoadedConfiguration {
+    /// Socket at which the data owner's process takes commands.
+    public var ownerSocket: String { DataOwner.adminSocketPath(stateDirectory: process.state) }
+
+    /// The data owner's catalogue with the audit log.
+    public var cataloguePath: String { DataOwner.cataloguePath(stateDirectory: process.state) }
+}
+
 func absolute(_ path: String, in folder: URL) -> String {
     path.hasPrefix("/") ? path : folder.appending(path: path).standardizedFileURL.path
 }

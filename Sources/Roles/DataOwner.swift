@@ -32,12 +32,14 @@ final class DataOwner: @unchecked Sendable {
         self.random = random
         self.ownHolder = ownHolder
         self.log = log
-        catalogue = try Catalogue(path: stateDirectory + "/catalogue.sqlite")
+        catalogue = try Catalogue(path: Self.cataloguePath(stateDirectory: stateDirectory))
         try catalogue.failInterruptedJobs()
     }
 
     /// Path of the socket that `dsgd deposit`, `grant` and `revoke` use.
     static func adminSocketPath(stateDirectory: String) -> String { stateDirectory + "/owner.sock" }
+
+    static func cataloguePath(stateDirectory: String) -> String { stateDirectory + "/catalogue.sqlite" }
 
     func start() throws {
         listener = try telephone.listen(log: log) { [self] in try answerUser($0) }

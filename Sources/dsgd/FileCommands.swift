@@ -1,0 +1,121 @@
+import ArgumentParser
+import Diagnostics
+import Engines
+import Evaluation
+import Foundation
+import GenomicFormats
+import Hardware
+import Mapping
+import Metering
+import Simulation
+
+struct GenotypeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "genotype",
+        abstract: "FASTQ to VCF.gz with its index.",
+        discussion: "Reads may be plain, gzip or BGZF; `-` is standard input. One file of reads is taken as unpaired.")
+
+    @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
+    @Option(name: [.customShort("1"), .customLong("reads1")], help: "First mates.", completion: .file()) var reads1: String
+    @Option(name: [.customShort("2"), .customLong("reads2")], help: "Second mates.", completion: .file()) var reads2: String?
+    @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
+    @Option(name: [.customShort("@"), .long], help: "Worker threads; 0 for all cores.") var threads = 0
+    @Option(help: "Name of the sample column.") var sample = "sample"
+    @Option(help: "Name or file of a hardware profile.") var hardwareProfile: String?
+    @Flag(help: "Reads of one file are mates in turn.") var interleaved = false
+    @Flag(help: "Print counts and times as JSON.") var json = false
+
+    func run() throws {
+        let profile = try HardwareProfile.choose(hardwareProfile)
+        profile.apply()
+        let engine = CPUEngine(profile: profile, threads: threads)
+        try engine.prepare(try FASTAReader.read(reference))
+        let session = try engine.open(GenotypingJob(sample: sample, command: nil))
+        let paths = [reads1] + (reads2.map { [$0] } ?? [])
+        let layout: ReadLayout = paths.count == 2 ? .paired : interleaved ? .interleaved : .unpaired
+        let source = ReadFiles(paths: paths, layout: layout)
+        let started = monotonicSeconds()
+        do {
+            let counts = try source.forEachBatch { batch in
+                try session.submit(batch)
+                Terminal.progress("\(batch.firstOrdinal + UInt64(batch.readCount)) reads")
+            }
+            let result = try session.finish()
+            try VCFFiles.write(vcfGz: result.vcfGz, index: result.index, to: output)
+            Terminal.clearProgress()
+            let seconds = monotonicSeconds() - started
+            let stage = StageMeasurement(
+                stage: .genotyping, bytes: counts.fastqBytes + result.vcfBytes, seconds: seconds)
+            if json {
+                try printJSON(GenotypeSummary(metrics: result.metrics, stage: stage, hardwareProfile: profile.name))
+            } else {
+                Terminal.say(
+                    "\(result.metrics.records) records from \(result.metrics.reads) reads in \(decimals(seconds, 2)) s, "
+                        + "throughput A \(decimals(stage.megabitsPerSecond, 0)) Mbit/s, profile \(profile.name)")
+            }
+        } catch {
+            session.cancel()
+            throw error
+        }
+    }
+}
+
+struct GenotypeSummary: Codable {
+    var metrics: GenotypingMetrics
+    var stage: StageMeasurement
+    var hardwareProfile: String
+}
+
+struct EvaluateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate",
+        abstract: "Compare calls with the truth, by haplotype, and list every difference.")
+
+    @Option(help: "True variants (VCF).", completion: .file()) var truth: String
+    @Option(help: "Calls (VCF).", completion: .file()) var calls: String
+    @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
+    @Option(name: [.customShort("T"), .long], help: "Regions in which the truth is trusted (BED).", completion: .file())
+    var regions: String?
+    @Option(help: "Leave out calls whose QUAL is lower.") var minimumQuality: Double?
+    @Flag(help: "Print the whole comparison as JSON.") var json = false
+
+    func run() throws {
+        var files = Evaluation.Files(truth: truth, calls: calls, reference: reference, regions: regions)
+        files.minimumQuality = minimumQuality
+        let report = try Evaluation.run(files)
+        if json {
+            try printJSON(report)
+        } else {
+            print(report.table)
+            print(ComparisonReport.list(report.passing.differences))
+        }
+    }
+}
+
+struct SimulateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract: "Make a genome, a diploid sample and its reads, with the truth.")
+
+    @Option(name: .shortAndLong, help: "Directory to write into.") var output: String
+    @Option(help: "Length of the genome in bases.") var length = 1_000_000
+    @Option(help: "Repeats of the genome: plain or hard.") var repeats: RepeatContent = .plain
+    @Option(help: "Mean depth of the reads.") var depth = 30.0
+    @Option(help: "Use this genome (FASTA) instead of making one.", completion: .file()) var reference: String?
+    @Option(help: "Seed; the same seed gives the same files.") var seed: UInt64 = 1
+    @Flag(help: "Put each pair's true place into its name.") var truthInNames = false
+
+    func run() throws {
+        var options = SampleSimulation.Options.demonstration
+        options.genomeLength = length
+        options.repeatContent = repeats
+        options.depth = depth
+        options.referencePath = reference
+        options.seed = seed
+        options.namesTruth = truthInNames
+        let files = try SampleSimulation(options: options).run(into: output)
+        print(files.reads1, files.reads2, files.reference, files.truth, separator: "\n")
+    }
+}
+
+extension RepeatContent: ExpressibleByArgument {}
