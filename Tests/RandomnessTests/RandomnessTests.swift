@@ -1,0 +1,101 @@
+import Diagnostics
+import Kernels
+import Randomness
+import Synchronization
+import TestSupport
+import Testing
+
+/// Gives bytes by position.
+final class PatternSource: RandomSource {
+    let name = "pattern"
+    private let position = Mutex(0)
+    private let pattern: @Sendable (Int) -> UInt8
+
+    init(_ pattern: @escaping @Sendable (Int) -> UInt8) { self.pattern = pattern }
+
+    func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
+        position.withLock { position in
+            for index in buffer.indices { buffer[index] = pattern(position + index) }
+            position += buffer.count
+        }
+    }
+}
+
+@Suite struct HealthTestTests {
+    @Test func stuckSourcesAreRefusedAtStart() {
+        #expect(throws: Failure.self) { try HealthTestedSource(wrapping: PatternSource { _ in 0 }) }
+        #expect(throws: Failure.self) { try HealthTestedSource(wrapping: PatternSource { _ in 0x55 }) }
+    }
+
+    @Test func cyclingAndBiasedSourcesAreRefusedAtStart() {
+        // A page of 16 different bytes, again and again: no repetition, but 32 of 512.
+        #expect(throws: Failure.self) { try HealthTestedSource(wrapping: PatternSource { UInt8($0 % 16) }) }
+        #expect(throws: Failure.self) { try HealthTestedSource(wrapping: PatternSource { UInt8(($0 & 1) * 255) }) }
+    }
+
+    @Test func cutoffsAreExact() throws {
+        // Eight equal samples pass, nine do not; 1,024 good ones of the start-up test come first.
+        func run(of length: Int) -> PatternSource {
+            PatternSource { ($0 >= 1100 && $0 < 1100 + length) ? 0xee : UInt8(truncatingIfNeeded: $0 &* 37 % 229) }
+        }
+        var buffer = [UInt8](repeating: 0, count: 300)
+        let passing = try HealthTestedSource(wrapping: run(of: 8))
+        try buffer.withUnsafeMutableBytes { try passing.fill($0) }
+        let failing = try HealthTestedSource(wrapping: run(of: 9))
+        #expect(throws: Failure.self) { try buffer.withUnsafeMutableBytes { try failing.fill($0) } }
+
+        // 24 samples equal to the first of a window of 512 pass, 25 do not.
+        func matching(_ count: Int) -> PatternSource {
+            PatternSource {
+                let place = $0 - 1024
+                if place >= 0, place < 512, place % 20 == 0, place / 20 < count { return 250 }
+                return UInt8($0 % 229)
+            }
+        }
+        buffer = [UInt8](repeating: 0, count: 512)
+        let fine = try HealthTestedSource(wrapping: matching(24))
+        try buffer.withUnsafeMutableBytes { try fine.fill($0) }
+        let biased = try HealthTestedSource(wrapping: matching(25))
+        #expect(throws: Failure.self) { try buffer.withUnsafeMutableBytes { try biased.fill($0) } }
+    }
+
+    @Test func failureLatchesAndNothingIsHandedOut() throws {
+        let source = try HealthTestedSource(
+            wrapping: PatternSource { $0 >= 2000 && $0 < 2020 ? 7 : UInt8($0 % 229) })
+        var buffer = [UInt8](repeating: 0, count: 2000)
+        #expect(throws: Failure.self) { try buffer.withUnsafeMutableBytes { try source.fill($0) } }
+        #expect(buffer.allSatisfy { $0 == 0 })
+        // The pattern is good from here on; the source stays out of service.
+        for _ in 0..<3 {
+            #expect(throws: Failure.self) { try buffer.withUnsafeMutableBytes { try source.fill($0) } }
+        }
+    }
+
+    @Test func goodSourcePasses() throws {
+        let source = try HealthTestedSource(wrapping: KernelRandomSource())
+        #expect(source.name == "kernel")
+        var buffer = [UInt8](repeating: 0, count: 4 << 20)
+        try buffer.withUnsafeMutableBytes { try source.fill($0) }
+        var counts = [Int](repeating: 0, count: 256)
+        for byte in buffer { counts[Int(byte)] += 1 }
+        // 16,384 expected, standard deviation 128: eight of them either side.
+        #expect(counts.allSatisfy { abs($0 - 16384) < 1024 })
+    }
+}
+
+@Suite struct DeviceRandomSourceTests {
+    @Test func readsOnceAndEndsLoudly() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write(Array(0..<100), to: "random")
+        let source = try DeviceRandomSource(path: directory.file("random"))
+        var buffer = [UInt8](repeating: 0, count: 60)
+        try buffer.withUnsafeMutableBytes { try source.fill($0) }
+        #expect(buffer == Array(0..<60))
+        #expect(throws: Failure.self) { try buffer.withUnsafeMutableBytes { try source.fill($0) } }
+    }
+
+    @Test func missingDevice() {
+        let failure = #expect(throws: Failure.self) { try DeviceRandomSource(path: "/nowhere/qrng") }
+        #expect(failure?.kind == .noInput)
+    }
+}
