@@ -120,6 +120,7 @@ public final class BankProcess {
                 remedy: "set reference = \"genome.fa.gz\" in its file")
         }
         // Plaintext must not reach swap, and freed memory is overwritten before it can be handed out again.
+        wipeFreedMemory()
         if !lockAllMemory() { log("memory cannot be locked: raise LimitMEMLOCK, or plaintext may reach swap") }
         let profile = try HardwareProfile.choose(configuration.process.hardwareProfile)
         profile.apply()

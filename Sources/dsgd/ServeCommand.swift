@@ -1,6 +1,7 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
+import Kernels
 import Roles
 
 struct ServeCommand: ParsableCommand {

@@ -1,0 +1,12 @@
+// What a service asks of the kernel for its own process.
+#ifndef CK_PROCESS_H
+#define CK_PROCESS_H
+
+// Asks for SIGTERM when the parent ends (prctl(2), which Swift cannot call). Returns 0 or errno.
+int ck_process_end_with_parent(void);
+
+// Overwrites every block that free(3) takes back from now on (mallopt(3) M_PERTURB), so that plaintext does not stay in
+// unused memory. Best effort: it does not reach copies in registers and stacks.
+void ck_process_wipe_freed_memory(void);
+
+#endif
