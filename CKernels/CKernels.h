@@ -5,6 +5,7 @@
 #include "cpu/ck_cpu.h"
 #include "gf128/gf128.h"
 #include "memory/memory.h"
+#include "xor/shares.h"
 #include "xor/xor.h"
 
 #endif
