@@ -6,6 +6,7 @@
 #include "gf128/gf128.h"
 #include "memory/memory.h"
 #include "process/process.h"
+#include "xor/shares.h"
 #include "xor/xor.h"
 
 #endif

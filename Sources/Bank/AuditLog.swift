@@ -1,5 +1,5 @@
 internal import CCrypto
-public import Diagnostics
+internal import Diagnostics
 internal import Foundation
 internal import GRDB
 

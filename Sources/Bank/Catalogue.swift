@@ -1,6 +1,6 @@
-public import Diagnostics
+internal import Diagnostics
 internal import Foundation
-public import GRDB
+internal import GRDB
 
 /// One deposited object: a file of bytes that lies at the holders as three shares.
 public struct DepositedObject: Sendable, Codable, Equatable {

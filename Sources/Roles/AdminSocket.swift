@@ -1,6 +1,7 @@
 public import Diagnostics
 internal import Foundation
 internal import Glibc
+internal import Storage
 
 /// A command to the process that plays the data owner, from the same account on the same machine.
 ///
@@ -152,7 +153,6 @@ public func asFailure(_ error: any Error) -> Failure {
 
 // MARK: Plain socket helpers
 
-func errorText() -> String { String(cString: strerror(errno)) }
 
 func withUnixAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
     var address = sockaddr_un()

@@ -49,16 +49,17 @@ public final class PartialFile {
     }
 }
 
-/// Reads a file from its beginning in pieces of constant size.
+/// Reads a file, or standard input under the name `-`, from its beginning in pieces of constant size.
 public final class FileReader {
     public let path: String
+    /// Bytes of a regular file; 0 for a pipe.
     public let length: Int
     private let descriptor: Int32
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
 
     public init(path: String) throws {
         self.path = path
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
         var status = stat()
         guard descriptor >= 0, fstat(descriptor, &status) == 0 else {
             let reason = errorText()
@@ -108,3 +109,6 @@ public func writeWhole(_ bytes: [UInt8], to path: String) throws {
     try bytes.withUnsafeBytes { try file.write($0) }
     try file.commit()
 }
+
+/// The system's words for the last error of this thread.
+public func errorText() -> String { String(cString: strerror(errno)) }

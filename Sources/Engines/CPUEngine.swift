@@ -1,0 +1,109 @@
+internal import Calling
+public import Diagnostics
+internal import Foundation
+public import GenomicFormats
+public import Hardware
+internal import Mapping
+internal import Metering
+
+/// The engine in this process: maps on all its threads while reads arrive, calls variants when they have ended.
+public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
+    /// At least this share of the reads must map, or the reads are not of this reference.
+    public static let leastMappedFraction = 0.05
+
+    public let capabilities = EngineCapabilities(name: "cpu", maximumReadLength: 500, bitExactGroup: "cpu-1")
+    private let profile: HardwareProfile
+    private let threads: Int
+    /// Guards `prepared`.
+    private let lock = NSLock()
+    private var prepared: (genome: ReferenceGenome, index: ReferenceIndex)?
+
+    /// - Parameter threads: worker threads; 0 for the profile's number.
+    public init(profile: HardwareProfile, threads: Int = 0) {
+        self.profile = profile
+        self.threads = threads > 0 ? threads : profile.threads
+    }
+
+    public func prepare(_ reference: ReferenceGenome) throws {
+        let index = try ReferenceIndex(genome: reference, threads: threads)
+        lock.withLock { prepared = (reference, index) }
+    }
+
+    /// As ``prepare(_:)``, with an index that was built before. Refused when it was made from another genome.
+    public func prepare(_ reference: ReferenceGenome, index path: String) throws {
+        let index = try ReferenceIndex.load(path, expecting: reference, threads: threads)
+        lock.withLock { prepared = (reference, index) }
+    }
+
+    public func open(_ job: GenotypingJob) throws -> any GenotypingSession {
+        guard let prepared = lock.withLock({ prepared }) else {
+            throw Failure(
+                .configuration, at: "engine cpu", "no reference is prepared", remedy: "prepare one before a job is opened")
+        }
+        return CPUSession(job: job, genome: prepared.genome, index: prepared.index, threads: threads, profile: profile)
+    }
+
+    public func health() -> EngineHealth { .ok }
+
+    public func reset() throws {}
+}
+
+final class CPUSession: GenotypingSession {
+    private let job: GenotypingJob
+    private let genome: ReferenceGenome
+    private let run: MappingRun
+    private let threads: Int
+    private let started = monotonicSeconds()
+
+    init(job: GenotypingJob, genome: ReferenceGenome, index: ReferenceIndex, threads: Int, profile: HardwareProfile) {
+        self.job = job
+        self.genome = genome
+        self.threads = threads
+        run = MappingRun(index: index, options: .init(threads: threads, queueLength: profile.uses.queuedBatches))
+    }
+
+    func submit(_ batch: ReadBatch) throws { try run.submit(batch) }
+
+    func finish() throws -> GenotypingResult {
+        let mapped = try run.finish()
+        let mapping = monotonicSeconds() - started
+        let counts = mapped.metrics
+        guard Double(counts.mapped) >= Double(counts.reads) * CPUEngine.leastMappedFraction else {
+            throw Failure(
+                .data, at: "sample \(job.sample)",
+                "only \(counts.mapped) of \(counts.reads) reads map to the reference",
+                remedy: "check that reads and reference are of the same species and build")
+        }
+        let header = VariantCaller.header(reference: genome, sample: job.sample, command: job.command)
+        let output = Output()
+        let writer = VCFWriter(
+            header: try header.withUnsafeBytes { try VCFHeader(parsing: $0, label: "engine cpu") }, label: "engine cpu"
+        ) { output.bytes.append(contentsOf: $0) }
+        let caller = VariantCaller(reference: genome, options: CallingOptions())
+        let calling = try caller.call(store: mapped.store, threads: threads, regions: nil, sample: job.sample) {
+            try $0.withUnsafeBytes { try writer.write(lines: $0) }
+        }
+        guard let index = try writer.finish() else {
+            throw Failure(
+                .internalError, at: "engine cpu", "the calls are not in order and cannot be indexed",
+                remedy: "report this with the job's receipt")
+        }
+        var metrics = GenotypingMetrics()
+        metrics.reads = counts.reads
+        metrics.mappedReads = counts.mapped
+        metrics.properPairs = counts.properlyPaired
+        metrics.duplicates = counts.duplicates
+        metrics.records = calling.records
+        metrics.insertSizeMean = counts.insertSizeMean
+        metrics.insertSizeDeviation = counts.insertSizeStandardDeviation
+        metrics.seconds = [
+            "mapping": mapping, "duplicates": counts.duplicateSeconds, "sorting": counts.sealSeconds,
+            "calling": calling.wallSeconds,
+        ]
+        return GenotypingResult(vcfGz: output.bytes, index: index, vcfBytes: writer.plainBytes, metrics: metrics)
+    }
+
+    func cancel() { run.cancel() }
+
+    private final class Output { var bytes: [UInt8] = [] }
+}

@@ -1,0 +1,150 @@
+internal import Diagnostics
+internal import Foundation
+internal import Metering
+internal import SecretSharing
+
+/// Restores one object from two of its shares as they arrive under one-time pad. Nothing touches a disk.
+///
+/// When a holder fails in mid-transfer, the next one takes its place: the join starts again from the beginning, and what
+/// was already delivered is left out.
+final class RestoredObject {
+    /// One share that is on its way.
+    private final class Transfer {
+        let source: ShareSource
+        let conversation: Conversation
+        var rest: Int
+        /// Bytes that arrived and that the joiner has not taken yet.
+        var waiting: [UInt8] = []
+
+        init(_ source: ShareSource, shareSet: String, telephone: Telephone) throws {
+            self.source = source
+            conversation = try telephone.call(source.holder)
+            try conversation.say(.fetchShare(ticket: source.ticket, shareSet: shareSet))
+            guard case .share(let bytes) = try conversation.hear(), bytes >= 0 else {
+                throw conversation.unexpected("no share")
+            }
+            rest = bytes
+        }
+    }
+
+    let order: ObjectOrder
+    private let telephone: Telephone
+    private let tags: ShareTags
+    private var candidates: [ShareSource]
+    private var transfers: [Transfer] = []
+    private var joiner: ShareJoiner?
+    private var faults: [String] = []
+    private var delivered = 0
+    private var skipped = 0
+    private let plaintext = Plaintext()
+    /// Seconds spent waiting for shares and joining them.
+    private(set) var seconds = 0.0
+
+    private final class Plaintext { var bytes: [UInt8] = [] }
+
+    init(order: ObjectOrder, telephone: Telephone) throws {
+        self.order = order
+        self.telephone = telephone
+        candidates = order.sources
+        guard let blob = Data(base64Encoded: order.tags) else {
+            throw Failure(.data, at: order.part, "its tags are not base64", remedy: "check the version of the data owner")
+        }
+        tags = try blob.withUnsafeBytes { try ShareTags(reading: $0, place: "tags of \(order.part)") }
+    }
+
+    /// Holders whose shares are being joined.
+    var holders: [String] { transfers.map(\.source.holder) }
+    var deliveredBytes: Int { delivered }
+
+    /// Takes one record from each share and hands `body` what it restores. False when the object is whole.
+    func step(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+        let started = monotonicSeconds()
+        var isOver = false
+        while plaintext.bytes.isEmpty && !isOver {
+            try connect()
+            for index in transfers.indices {
+                do {
+                    try advance(index)
+                } catch let failure as Failure {
+                    try replace(index, because: failure)
+                    break
+                }
+            }
+            if transfers.count == 2, transfers.allSatisfy({ $0.rest == 0 && $0.waiting.isEmpty }) {
+                try joiner?.finish()
+                isOver = true
+            }
+        }
+        seconds += monotonicSeconds() - started
+        let bytes = plaintext.bytes
+        plaintext.bytes = []
+        let old = min(delivered - skipped, bytes.count)
+        skipped += old
+        if bytes.count > old {
+            delivered += bytes.count - old
+            skipped = delivered
+            try bytes[old...].withUnsafeBytes(body)
+        }
+        guard !isOver else {
+            guard delivered == order.length else {
+                throw Failure(
+                    .data, at: order.part, "\(delivered) bytes were restored, \(order.length) were deposited",
+                    remedy: "run a share check (dsgd share verify) at the holders")
+            }
+            return false
+        }
+        return true
+    }
+
+    /// Opens transfers until there are two.
+    private func connect() throws {
+        while transfers.count < 2 {
+            guard !candidates.isEmpty else {
+                throw Failure(
+                    .peerUnavailable, at: order.part,
+                    "fewer than 2 of its shares can be fetched (\(faults.joined(separator: "; ")))",
+                    remedy: "start the share holders and make the request again; nothing was lost")
+            }
+            let source = candidates.removeFirst()
+            do {
+                transfers.append(try Transfer(source, shareSet: order.shareSet, telephone: telephone))
+            } catch {
+                faults.append("\(source.holder): \(asFailure(error).problem)")
+                continue
+            }
+            if transfers.count == 2 {
+                joiner = ShareJoiner(
+                    first: transfers[0].source.holder, second: transfers[1].source.holder, tags: tags
+                ) { [plaintext] in plaintext.bytes.append(contentsOf: $0) }
+            }
+        }
+    }
+
+    /// Moves one share on: what waits goes to the joiner first, then one more record is received.
+    private func advance(_ index: Int) throws {
+        let transfer = transfers[index]
+        let side: ShareJoiner.Side = index == 0 ? .first : .second
+        if transfer.waiting.isEmpty, transfer.rest > 0 {
+            transfer.rest -= try transfer.conversation.receive { transfer.waiting.append(contentsOf: $0) }
+            guard transfer.rest >= 0 else { throw transfer.conversation.unexpected("more bytes than it announced") }
+            if transfer.rest == 0 { transfer.conversation.close() }
+        }
+        let taken = try transfer.waiting.withUnsafeBytes { try joiner!.append($0, from: side) }
+        transfer.waiting.removeFirst(taken)
+    }
+
+    /// Drops a holder that failed and starts the join again with another one.
+    private func replace(_ index: Int, because failure: Failure) throws {
+        faults.append("\(transfers[index].source.holder): \(failure.problem)")
+        let kept = transfers[1 - index].source
+        close()
+        transfers = []
+        plaintext.bytes = []
+        skipped = 0
+        candidates.insert(kept, at: 0)
+    }
+
+    func close() {
+        for transfer in transfers where transfer.rest > 0 { transfer.conversation.channel.abort() }
+    }
+}
