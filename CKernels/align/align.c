@@ -1,0 +1,44 @@
+#include "align.h"
+
+#include <string.h>
+
+#include "../cpu/ck_cpu.h"
+#include "../pack/pack.h"
+
+#define CK_VARIANT(name) name##_portable
+#include "align_body.h"
+#undef CK_VARIANT
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
+#define CK_VARIANT(name) name##_avx2
+#include "align_body.h"
+#undef CK_VARIANT
+#pragma clang attribute pop
+#define DISPATCH(name, ...) \
+    return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__)
+#else
+#define DISPATCH(name, ...) return name##_portable(__VA_ARGS__)
+#endif
+
+ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length) {
+    DISPATCH(score_diagonal, reference, start, read, length);
+}
+
+int32_t ck_bound_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
+    int32_t *shift) {
+    DISPATCH(bound_one_gap, reference, start, read, length, max_shift, shift);
+}
+
+ck_alignment ck_align_banded(
+    const uint64_t *reference, uint32_t first, uint32_t lanes, const uint8_t *codes, uint32_t length, uint32_t *cigar,
+    uint8_t *scratch) {
+    DISPATCH(align_banded, reference, first, lanes, codes, length, cigar, scratch);
+}
+
+uint32_t ck_scan_diagonals(
+    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
+    uint32_t *starts, int32_t *scores) {
+    DISPATCH(scan_diagonals, reference, from, count, read, length, starts, scores);
+}

@@ -1,0 +1,353 @@
+// Bodies of the alignment kernels, compiled once per instruction set. Define CK_VARIANT(name) before including.
+
+#define MATCH 1
+#define MISMATCH 4
+#define AMBIGUOUS 1
+#define GAP_OPEN 6
+#define CLIP 5
+
+// 64 bases of one plane from `place` on.
+static inline uint64_t CK_VARIANT(plane_at)(const uint64_t *planes, uint32_t place, int plane) {
+    const uint64_t *block = planes + (size_t)(place >> 6) * 3 + plane;
+    unsigned shift = place & 63;
+    return block[0] >> shift | block[3] << 1 << (63 - shift);
+}
+
+// One bit per base that differs; `ambiguous` gets those that are N on either side. Returns whether there is any N.
+static inline int CK_VARIANT(mismatches)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint64_t *mask,
+    uint64_t *ambiguous) {
+    uint32_t words = (length + 63) / 64;
+    uint64_t any = 0;
+    for (uint32_t word = 0; word < words; word++) {
+        uint32_t place = start + 64 * word;
+        uint64_t other = CK_VARIANT(plane_at)(reference, place, 2) | read[3 * word + 2];
+        uint64_t differ = (CK_VARIANT(plane_at)(reference, place, 0) ^ read[3 * word]) |
+            (CK_VARIANT(plane_at)(reference, place, 1) ^ read[3 * word + 1]);
+        uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
+        mask[word] = (differ | other) & valid;
+        ambiguous[word] = other & valid;
+        any |= ambiguous[word];
+    }
+    return any != 0;
+}
+
+typedef struct {
+    int32_t score;
+    uint32_t from, to;
+} CK_VARIANT(stretch);
+
+// The stretch of the read with the best score, given its mismatches.
+static inline CK_VARIANT(stretch) CK_VARIANT(best_stretch)(
+    const uint64_t *mask, const uint64_t *ambiguous, uint32_t length) {
+    uint32_t words = (length + 63) / 64;
+    int32_t current = CLIP, best = 0;
+    uint32_t from = 0, previous = 0, best_from = 0, best_to = 0;
+    for (uint32_t word = 0; word < words; word++) {
+        for (uint64_t bits = mask[word]; bits; bits &= bits - 1) {
+            uint32_t position = 64 * word + (uint32_t)__builtin_ctzll(bits);
+            current += (int32_t)(position - previous) * MATCH;
+            if (current > best) {
+                best = current;
+                best_from = from;
+                best_to = position;
+            }
+            current -= (ambiguous[word] & bits & -bits) ? AMBIGUOUS : MISMATCH;
+            previous = position + 1;
+            if (current <= 0) {
+                current = 0;
+                from = previous;
+            }
+        }
+    }
+    current += (int32_t)(length - previous) * MATCH + CLIP;
+    if (current > best && from < length) {
+        best = current;
+        best_from = from;
+        best_to = length;
+    }
+    return (CK_VARIANT(stretch)){best - 2 * CLIP, best_from, best_to};
+}
+
+static inline uint32_t CK_VARIANT(count_between)(const uint64_t *mask, uint32_t from, uint32_t to) {
+    uint32_t count = 0;
+    for (uint32_t word = from / 64; word * 64 < to; word++) {
+        uint64_t bits = mask[word];
+        if (word * 64 < from) bits &= ~0ull << (from - word * 64);
+        if (word * 64 + 64 > to) bits &= (1ull << (to - word * 64)) - 1;
+        count += (uint32_t)__builtin_popcountll(bits);
+    }
+    return count;
+}
+
+static ck_alignment CK_VARIANT(score_diagonal)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length) {
+    uint64_t mask[8], ambiguous[8];
+    CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
+    CK_VARIANT(stretch) best = CK_VARIANT(best_stretch)(mask, ambiguous, length);
+    ck_alignment result;
+    result.score = best.score;
+    result.start = start + best.from;
+    result.end = start + best.to;
+    result.clip_left = (uint16_t)best.from;
+    result.clip_right = (uint16_t)(length - best.to);
+    result.edits = best.to > best.from ? (uint16_t)CK_VARIANT(count_between)(mask, best.from, best.to) : 0;
+    result.cigar_count = 0;
+    return result;
+}
+
+static int32_t CK_VARIANT(bound_one_gap)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
+    int32_t *shift) {
+    uint64_t mask[8], ambiguous[8], shifted[8], unused[8];
+    uint32_t words = (length + 63) / 64;
+    CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
+    int32_t best = INT32_MIN;
+    *shift = 0;
+    for (uint32_t distance = 1; distance <= max_shift; distance++) {
+        for (int sign = -1; sign <= 1; sign += 2) {
+            int32_t by = sign * (int32_t)distance;
+            CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, unused);
+            for (uint32_t word = 0; word < words; word++) shifted[word] &= mask[word];
+            int32_t score = CK_VARIANT(best_stretch)(shifted, ambiguous, length).score - GAP_OPEN - (int32_t)distance;
+            if (score > best) {
+                best = score;
+                *shift = by;
+            }
+        }
+    }
+    return best;
+}
+
+static uint32_t CK_VARIANT(scan_diagonals)(
+    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
+    uint32_t *starts, int32_t *scores) {
+    uint32_t probe = length < 48 ? length : 48, limit = probe / 6, results = 0;
+    uint64_t probe_mask = (1ull << probe) - 1;
+    uint32_t tail = length - probe;
+    uint64_t head_low = read[0], head_high = read[1], head_other = read[2];
+    uint64_t tail_low, tail_high, tail_other;
+    {
+        // The read has at least one more base than `tail`, but its last block may be the array's last.
+        uint32_t block = tail >> 6, bits = tail & 63, next = ((length - 1) >> 6) > block ? block + 1 : block;
+        const uint64_t *a = read + 3 * block, *b = read + 3 * next;
+        tail_low = a[0] >> bits | b[0] << 1 << (63 - bits);
+        tail_high = a[1] >> bits | b[1] << 1 << (63 - bits);
+        tail_other = a[2] >> bits | (next > block ? b[2] << 1 << (63 - bits) : 0);
+    }
+    for (uint32_t place = from; place < from + count; place++) {
+        uint64_t head = (CK_VARIANT(plane_at)(reference, place, 0) ^ head_low) |
+            (CK_VARIANT(plane_at)(reference, place, 1) ^ head_high) |
+            CK_VARIANT(plane_at)(reference, place, 2) | head_other;
+        uint32_t end = place + tail;
+        uint64_t rear = (CK_VARIANT(plane_at)(reference, end, 0) ^ tail_low) |
+            (CK_VARIANT(plane_at)(reference, end, 1) ^ tail_high) |
+            CK_VARIANT(plane_at)(reference, end, 2) | tail_other;
+        uint32_t head_count = (uint32_t)__builtin_popcountll(head & probe_mask);
+        uint32_t rear_count = (uint32_t)__builtin_popcountll(rear & probe_mask);
+        if (head_count > limit && rear_count > limit) continue;
+        int32_t score = CK_VARIANT(score_diagonal)(reference, place, read, length).score;
+        uint32_t rank = results;
+        while (rank > 0 && scores[rank - 1] < score) rank--;
+        if (rank == CK_SCAN_RESULTS) continue;
+        if (results < CK_SCAN_RESULTS) results++;
+        for (uint32_t i = results - 1; i > rank; i--) {
+            starts[i] = starts[i - 1];
+            scores[i] = scores[i - 1];
+        }
+        starts[rank] = place;
+        scores[rank] = score;
+    }
+    return results;
+}
+
+// Direction byte of one cell: the stretch over match and insertion came from the insertion; the cell is a deletion; the
+// alignment begins here; the insertion goes on; the deletion goes on.
+enum {
+    CK_VARIANT(FROM_INSERTION) = 1, CK_VARIANT(FROM_DELETION) = 2, CK_VARIANT(FRESH) = 4,
+    CK_VARIANT(INSERTION_ON) = 8, CK_VARIANT(DELETION_ON) = 16
+};
+
+#define LANES_PAD 128
+#define LOWEST (-16000)
+
+typedef struct {
+    int16_t match[CK_MAX_LANES + 32], insertion[CK_MAX_LANES + 32];
+    int16_t both[CK_MAX_LANES + LANES_PAD], scan[2][CK_MAX_LANES + LANES_PAD];
+    int16_t best[CK_MAX_LANES], best_row[CK_MAX_LANES];
+} CK_VARIANT(band);
+
+// One row of the band: read base `base` against `window[0 ..< lanes]`.
+static inline void CK_VARIANT(band_row)(
+    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin, uint32_t lanes,
+    uint8_t *restrict directions) {
+    int16_t *both = band->both + LANES_PAD;
+    for (uint32_t d = 0; d < lanes; d++) {
+        int16_t previous = band->match[d];
+        int16_t above = (int16_t)(band->match[d + 1] - GAP_OPEN - 1), going = (int16_t)(band->insertion[d + 1] - 1);
+        int16_t weight = window[d] == base ? MATCH : -MISMATCH;
+        weight = (window[d] | base) & 4 ? -AMBIGUOUS : weight;
+        int16_t fresh = begin >= previous;
+        int16_t diagonal = (int16_t)((fresh ? begin : previous) + weight);
+        int16_t inserted = above > going ? above : going;
+        int16_t from_insertion = inserted > diagonal;
+        both[d] = from_insertion ? inserted : diagonal;
+        band->insertion[d] = inserted;
+        directions[d] = (uint8_t)(from_insertion * CK_VARIANT(FROM_INSERTION) + fresh * CK_VARIANT(FRESH) +
+            (int16_t)(going > above) * CK_VARIANT(INSERTION_ON));
+    }
+    // Deletions: the prefix maximum of `both` less the gap costs, by doubling.
+    int16_t *from = band->scan[0] + LANES_PAD, *to = band->scan[1] + LANES_PAD;
+    for (uint32_t d = 0; d < lanes; d++) from[d] = (int16_t)(both[(int32_t)d - 1] - GAP_OPEN - 1);
+    for (uint32_t step = 1; step < lanes; step *= 2) {
+        for (uint32_t d = 0; d < lanes; d++) {
+            int16_t earlier = (int16_t)(from[(int32_t)d - (int32_t)step] - (int16_t)step);
+            to[d] = from[d] > earlier ? from[d] : earlier;
+        }
+        int16_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    for (uint32_t d = 0; d < lanes; d++) {
+        int16_t deleted = from[d], plain = both[d];
+        int16_t from_deletion = deleted > plain;
+        int16_t on = deleted > both[(int32_t)d - 1] - GAP_OPEN - 1;
+        int16_t value = from_deletion ? deleted : plain;
+        directions[d] |= (uint8_t)(from_deletion * CK_VARIANT(FROM_DELETION) + on * CK_VARIANT(DELETION_ON));
+        band->match[d] = value;
+        int16_t better = value > band->best[d];
+        band->best[d] = better ? value : band->best[d];
+        band->best_row[d] = better ? row : band->best_row[d];
+    }
+}
+
+// Walks back from (row, lane); writes operations last first, clips excluded. Returns their number, 0 if too many.
+static uint32_t CK_VARIANT(trace_back)(
+    const uint8_t *directions, uint32_t lanes, int32_t row, int32_t lane, uint32_t *reversed, int32_t *first_row,
+    int32_t *first_lane) {
+    enum { WHOLE, MATCH_OR_INSERTION, INSERTION, DELETION } state = WHOLE;
+    uint32_t count = 0;
+    for (;;) {
+        uint8_t cell = directions[(size_t)row * lanes + (size_t)lane];
+        if (state == WHOLE) state = cell & CK_VARIANT(FROM_DELETION) ? DELETION : MATCH_OR_INSERTION;
+        if (state == MATCH_OR_INSERTION && cell & CK_VARIANT(FROM_INSERTION)) state = INSERTION;
+        uint32_t kind = state == DELETION ? 2 : state == INSERTION ? 1 : 0;
+        if (count > 0 && (reversed[count - 1] & 0xF) == kind) {
+            reversed[count - 1] += 1u << 4;
+        } else {
+            if (count == CK_MAX_CIGAR - 2) return 0;
+            reversed[count++] = 1u << 4 | kind;
+        }
+        if (state == DELETION) {
+            state = cell & CK_VARIANT(DELETION_ON) ? DELETION : MATCH_OR_INSERTION;
+            lane--;
+            if (lane < 0) return 0;
+        } else if (state == INSERTION) {
+            state = cell & CK_VARIANT(INSERTION_ON) ? INSERTION : WHOLE;
+            row--;
+            lane++;
+            if (row < 0 || lane >= (int32_t)lanes) return 0;
+        } else {
+            if (cell & CK_VARIANT(FRESH)) break;
+            state = WHOLE;
+            row--;
+            if (row < 0) return 0;
+        }
+    }
+    *first_row = row;
+    *first_lane = lane;
+    return count;
+}
+
+// Moves every gap that lies between two matches to its leftmost equivalent place. `read` and `window` point at the
+// first aligned bases.
+static void CK_VARIANT(left_align)(uint32_t *cigar, uint32_t count, const uint8_t *read, const uint8_t *window) {
+    uint32_t q = 0, r = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t kind = cigar[k] & 0xF, length = cigar[k] >> 4;
+        if (kind != 0 && k > 0 && k + 1 < count && (cigar[k - 1] & 0xF) == 0 && (cigar[k + 1] & 0xF) == 0) {
+            uint32_t moved = 0, room = (cigar[k - 1] >> 4) - 1;
+            const uint8_t *bases = kind == 2 ? window + r : read + q;
+            while (moved < room && bases[-1 - (int32_t)moved] == bases[(int32_t)length - 1 - (int32_t)moved]) moved++;
+            cigar[k - 1] -= moved << 4;
+            cigar[k + 1] += moved << 4;
+            q -= moved;
+            r -= moved;
+        }
+        if (kind != 2) q += length;
+        if (kind != 1) r += length;
+    }
+}
+
+static ck_alignment CK_VARIANT(align_banded)(
+    const uint64_t *reference, uint32_t first, uint32_t lanes, const uint8_t *codes, uint32_t length, uint32_t *cigar,
+    uint8_t *scratch) {
+    ck_alignment none = {INT32_MIN, first, first, 0, 0, 0, 0};
+    uint8_t window[CK_MAX_READ + CK_MAX_LANES + 64];
+    CK_VARIANT(band) band;
+    ck_unpack_planes(reference, first, length + lanes, window);
+    for (uint32_t d = 0; d < CK_MAX_LANES + 32; d++) band.match[d] = band.insertion[d] = LOWEST;
+    for (uint32_t d = 0; d < CK_MAX_LANES + LANES_PAD; d++) {
+        band.both[d] = band.scan[0][d] = band.scan[1][d] = LOWEST;
+    }
+    for (uint32_t d = 0; d < lanes; d++) {
+        band.best[d] = 0;
+        band.best_row[d] = -1;
+    }
+    for (uint32_t row = 0; row < length; row++) {
+        CK_VARIANT(band_row)(
+            &band, window + row, codes[row], (int16_t)row, row == 0 ? CLIP : 0, lanes, scratch + (size_t)row * lanes);
+    }
+    // Best end: the last row earns the clip bonus; otherwise the earliest best row. Ties go to the middle of the band.
+    int32_t best = 0, best_row = -1, best_lane = -1;
+    for (uint32_t i = 0; i < lanes; i++) {
+        uint32_t d = i & 1 ? lanes / 2 - 1 - i / 2 : lanes / 2 + i / 2;
+        if (band.best[d] > best || (band.best[d] == best && best_row > band.best_row[d] && band.best_row[d] >= 0)) {
+            best = band.best[d];
+            best_row = band.best_row[d];
+            best_lane = (int32_t)d;
+        }
+    }
+    int32_t whole = INT32_MIN, whole_lane = -1;
+    for (uint32_t i = 0; i < lanes; i++) {
+        uint32_t d = i & 1 ? lanes / 2 - 1 - i / 2 : lanes / 2 + i / 2;
+        if (band.match[d] + CLIP > whole) {
+            whole = band.match[d] + CLIP;
+            whole_lane = (int32_t)d;
+        }
+    }
+    if (whole > best) {
+        best = whole;
+        best_row = (int32_t)length - 1;
+        best_lane = whole_lane;
+    }
+    if (best_lane < 0) return none;
+    uint32_t reversed[CK_MAX_CIGAR];
+    int32_t first_row = 0, first_lane = 0;
+    uint32_t count = CK_VARIANT(trace_back)(scratch, lanes, best_row, best_lane, reversed, &first_row, &first_lane);
+    if (count == 0) return none;
+    uint32_t written = 0;
+    if (first_row > 0) cigar[written++] = (uint32_t)first_row << 4 | 4;
+    for (uint32_t k = count; k-- > 0;) cigar[written++] = reversed[k];
+    const uint8_t *read_start = codes + first_row, *window_start = window + first_row + first_lane;
+    uint32_t *inner = cigar + (first_row > 0);
+    CK_VARIANT(left_align)(inner, count, read_start, window_start);
+    uint32_t q = 0, r = 0, edits = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t run = inner[k] >> 4, kind = inner[k] & 0xF;
+        if (kind == 0) {
+            for (uint32_t j = 0; j < run; j++) {
+                edits += read_start[q + j] != window_start[r + j] || read_start[q + j] > 3;
+            }
+        } else {
+            edits += run;
+        }
+        if (kind != 2) q += run;
+        if (kind != 1) r += run;
+    }
+    uint32_t right = length - (uint32_t)first_row - q;
+    if (right > 0) cigar[written++] = right << 4 | 4;
+    uint32_t place = first + (uint32_t)(first_row + first_lane);
+    return (ck_alignment){
+        best - 2 * CLIP, place, place + r, (uint16_t)first_row, (uint16_t)right, (uint16_t)edits, (uint16_t)written};
+}

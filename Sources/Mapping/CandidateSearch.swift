@@ -1,0 +1,274 @@
+import CKernels
+import GenomicFormats
+
+/// From a read to its scored placements: the part of mapping that looks at one read at a time.
+struct CandidateSearch {
+    let index: ReferenceIndex
+    let table: ck_seed_table
+    let seedLength: UInt32
+    let scratch: MapperScratch
+    /// Base codes of the batch.
+    let codes: UnsafePointer<UInt8>
+
+    /// Places per seed that are looked at; more frequent seeds count as hidden copies.
+    static let listCap: UInt32 = 64
+    /// The cap for reads of which every seed is frequent.
+    static let lastResortCap: UInt32 = 1024
+    /// Longest gap that is looked for without a seed on its far side.
+    static let gapReach: UInt32 = 24
+    /// Two diagonals nearer than this may belong to one alignment.
+    static let clusterReach = 160
+
+    init(index: ReferenceIndex, scratch: MapperScratch, codes: UnsafePointer<UInt8>) {
+        self.index = index
+        table = index.seedTable
+        seedLength = UInt32(index.shape.length)
+        self.scratch = scratch
+        self.codes = codes
+    }
+
+    /// Stage 1: planes of both strands, seeds, and a prefetch of their buckets.
+    func prepare(_ read: Int, shape: ck_seed_shape) {
+        let length = Int(scratch.states[read].length)
+        let bases = codes + scratch.states[read].batchStart
+        let reverse = scratch.reverseCodes + read * 512
+        ck_reverse_complement(bases, length, reverse)
+        ck_pack_planes(bases, length, scratch.planes(of: read, isReverse: false))
+        ck_pack_planes(reverse, length, scratch.planes(of: read, isReverse: true))
+        let first = read * MapperScratch.seedStride
+        let count = ck_find_seeds(bases, length, shape, scratch.keys + first, scratch.offsets + first)
+        scratch.states[read].seedCount = count
+        withUnsafePointer(to: table) { ck_prefetch_seeds($0, scratch.keys + first, count) }
+    }
+
+    /// Stage 2: what the table says about each seed.
+    func lookUp(_ read: Int) {
+        let first = read * MapperScratch.seedStride
+        withUnsafePointer(to: table) {
+            ck_look_up_seeds($0, scratch.keys + first, scratch.states[read].seedCount, scratch.found + first)
+        }
+        let length = scratch.states[read].length
+        for i in first..<first + scratch.states[read].seedCount {
+            let found = scratch.found[i]
+            if found & 3 == 1 {
+                ck_prefetch_place(index.planes.pointer, UInt32(truncatingIfNeeded: found >> 32), length)
+            }
+        }
+    }
+
+    /// Stage 3: diagonals, ungapped scores, gaps where they can pay; leaves candidates best first.
+    func collect(_ read: Int) {
+        let state = scratch.states + read
+        state.pointee.candidateCount = 0
+        state.pointee.hiddenScore = 0
+        var summary = collectDiagonals(read, cap: Self.listCap)
+        if summary.diagonals == 0 && summary.frequent > 0 {
+            summary = collectDiagonals(read, cap: Self.lastResortCap)
+        }
+        if summary.frequent > 0 {
+            let length = Int32(state.pointee.length)
+            state.pointee.hiddenScore = max(0, length - 5 * Int32(summary.informative))
+        }
+        guard summary.diagonals > 0 else { return }
+        score(read, diagonals: Int(summary.diagonals))
+        alignWithGaps(read, diagonals: Int(summary.diagonals))
+        removeRedundant(read)
+    }
+
+    private func collectDiagonals(_ read: Int, cap: UInt32) -> ck_seed_summary {
+        let first = read * MapperScratch.seedStride
+        return withUnsafePointer(to: table) {
+            ck_collect_diagonals(
+                $0, scratch.keys + first, scratch.found + first, scratch.offsets + first,
+                scratch.states[read].seedCount, scratch.states[read].length, seedLength, cap, scratch.diagonals,
+                MapperScratch.diagonalCapacity, scratch.sortWords)
+        }
+    }
+
+    private func score(_ read: Int, diagonals count: Int) {
+        let diagonals = scratch.diagonals
+        let length = scratch.states[read].length
+        var most: UInt16 = 0
+        for i in 0..<count { most = max(most, diagonals[i].seeds) }
+        for i in 0..<count where diagonals[i].seeds * 4 >= most {
+            if count > 8, i + 4 < count { ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length) }
+            let isReverse = diagonals[i].strand != 0
+            let start = diagonals[i].start
+            let alignment = ck_score_diagonal(
+                index.planes.pointer, start, scratch.planes(of: read, isReverse: isReverse), length)
+            insert(
+                Candidate(
+                    alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1,
+                    seeds: diagonals[i].seeds, isReverse: isReverse, isRescued: false),
+                read, limit: MapperScratch.keptCandidates)
+        }
+    }
+
+    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is full.
+    func insert(_ candidate: Candidate, _ read: Int, limit: Int) {
+        let list = scratch.candidates(of: read)
+        var count = scratch.states[read].candidateCount
+        if count == limit {
+            if !isBefore(candidate, list[count - 1]) { return }
+            count -= 1
+        }
+        var rank = count
+        while rank > 0 && isBefore(candidate, list[rank - 1]) {
+            list[rank] = list[rank - 1]
+            rank -= 1
+        }
+        list[rank] = candidate
+        scratch.states[read].candidateCount = count + 1
+    }
+
+    @inline(__always)
+    private func isBefore(_ a: Candidate, _ b: Candidate) -> Bool {
+        if a.score != b.score { return a.score > b.score }
+        if a.seeds != b.seeds { return a.seeds > b.seeds }
+        if a.leftDiagonal != b.leftDiagonal { return a.leftDiagonal < b.leftDiagonal }
+        return !a.isReverse && b.isReverse
+    }
+
+    /// Looks for gaps in the most promising candidates that fall short of a score no gap can beat.
+    private func alignWithGaps(_ read: Int, diagonals: Int) {
+        let length = Int32(scratch.states[read].length)
+        let list = scratch.candidates(of: read)
+        let count = scratch.states[read].candidateCount
+        let best = list[0].score
+        var tries = 0
+        var changed = false
+        for i in 0..<count {
+            if list[i].score >= length - 7 { continue }
+            if tries == 6 { break }
+            if best >= length - 8 && i > 0 && best - list[i].score > 40 { continue }
+            if coveredByEarlier(list, i) { continue }
+            tries += 1
+            if improve(&list[i], read, diagonals: diagonals) { changed = true }
+        }
+        if changed { sort(read) }
+    }
+
+    /// True when an earlier candidate's gapped alignment already runs along this diagonal.
+    private func coveredByEarlier(_ list: UnsafeMutablePointer<Candidate>, _ i: Int) -> Bool {
+        for j in 0..<i where list[j].cigar >= 0 && list[j].isReverse == list[i].isReverse {
+            if list[j].leftDiagonal == list[i].leftDiagonal || list[j].rightDiagonal == list[i].leftDiagonal {
+                return true
+            }
+        }
+        return false
+    }
+
+    /// Replaces the ungapped alignment by a better gapped one, if there is one.
+    func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int) -> Bool {
+        let length = scratch.states[read].length
+        let main = candidate.leftDiagonal
+        var low = main
+        var high = main
+        for i in 0..<diagonals {
+            let diagonal = scratch.diagonals[i]
+            if (diagonal.strand != 0) != candidate.isReverse { continue }
+            if abs(Int(diagonal.start) - Int(main)) > Self.clusterReach || diagonal.start == main { continue }
+            if diagonal.start < low && Int(high - diagonal.start) < Self.clusterReach { low = diagonal.start }
+            if diagonal.start > high && Int(diagonal.start - low) < Self.clusterReach { high = diagonal.start }
+        }
+        if low == high {
+            var shift: Int32 = 0
+            let bound = ck_bound_one_gap(
+                index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
+                Self.gapReach, &shift)
+            if bound <= candidate.score { return false }
+        }
+        guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return false }
+        let around: UInt32 = low == high ? 32 : 20
+        let lanes = min(UInt32(CK_MAX_LANES), (high - low + 2 * around + 31) / 32 * 32)
+        let first = low - (lanes - (high - low)) / 2
+        let bases =
+            candidate.isReverse
+            ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
+        let cigar = scratch.cigars + Int(scratch.cigarCount) * Int(CK_MAX_CIGAR)
+        scratch.bandedCalls += 1
+        let alignment = ck_align_banded(
+            index.planes.pointer, first, lanes, bases, length, cigar, scratch.alignScratch)
+        guard alignment.score > candidate.score else { return false }
+        candidate.alignment = alignment
+        candidate.leftDiagonal = alignment.start - UInt32(alignment.clip_left)
+        candidate.rightDiagonal = alignment.end + UInt32(alignment.clip_right) - length
+        candidate.cigar = scratch.cigarCount
+        scratch.cigarCount += 1
+        return true
+    }
+
+    func sort(_ read: Int) {
+        let list = scratch.candidates(of: read)
+        for i in 1..<max(1, scratch.states[read].candidateCount) {
+            let candidate = list[i]
+            var rank = i
+            while rank > 0 && isBefore(candidate, list[rank - 1]) {
+                list[rank] = list[rank - 1]
+                rank -= 1
+            }
+            list[rank] = candidate
+        }
+    }
+
+    /// Drops candidates that describe the same placement as a better one.
+    func removeRedundant(_ read: Int) {
+        let list = scratch.candidates(of: read)
+        let count = scratch.states[read].candidateCount
+        var kept = 0
+        for i in 0..<count {
+            if list[i].score <= 0 { continue }
+            var isRedundant = false
+            for j in 0..<kept where isSamePlacement(list[j], list[i]) {
+                isRedundant = true
+                break
+            }
+            if isRedundant { continue }
+            if kept != i { list[kept] = list[i] }
+            kept += 1
+        }
+        scratch.states[read].candidateCount = kept
+    }
+
+    private func isSamePlacement(_ a: Candidate, _ b: Candidate) -> Bool {
+        if a.isReverse != b.isReverse { return false }
+        if a.leftDiagonal == b.leftDiagonal || a.rightDiagonal == b.rightDiagonal { return true }
+        if a.rightDiagonal == b.leftDiagonal || a.leftDiagonal == b.rightDiagonal { return true }
+        // Overlap of at least 95 % of the shorter one, as in bwa mem.
+        let low = max(a.alignment.start, b.alignment.start)
+        let high = min(a.alignment.end, b.alignment.end)
+        if low >= high { return false }
+        let shorter = min(a.alignment.end - a.alignment.start, b.alignment.end - b.alignment.start)
+        return UInt64(high - low) * 20 >= UInt64(shorter) * 19
+    }
+
+    /// Searches `count` starts from `from` on for the read; adds what it finds. Returns whether anything was added.
+    func rescue(_ read: Int, isReverse: Bool, from: UInt32, count: UInt32, leastScore: Int32) {
+        let length = scratch.states[read].length
+        var starts: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+        var scores: (Int32, Int32, Int32, Int32) = (0, 0, 0, 0)
+        scratch.scanCalls += 1
+        let found = withUnsafeMutableBytes(of: &starts) { starts in
+            withUnsafeMutableBytes(of: &scores) { scores in
+                ck_scan_diagonals(
+                    index.planes.pointer, from, count, scratch.planes(of: read, isReverse: isReverse), length,
+                    starts.baseAddress!.assumingMemoryBound(to: UInt32.self),
+                    scores.baseAddress!.assumingMemoryBound(to: Int32.self))
+            }
+        }
+        let places = [starts.0, starts.1, starts.2, starts.3]
+        for rank in 0..<Int(found) {
+            let start = places[rank]
+            let alignment = ck_score_diagonal(
+                index.planes.pointer, start, scratch.planes(of: read, isReverse: isReverse), length)
+            var candidate = Candidate(
+                alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
+                isReverse: isReverse, isRescued: true)
+            if candidate.score < Int32(length) - 7 && rank < 2 {
+                _ = improve(&candidate, read, diagonals: 0)
+            }
+            if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
+        }
+        if found > 0 { removeRedundant(read) }
+    }
+}

@@ -1,0 +1,88 @@
+import CKernels
+import GenomicFormats
+
+/// One placement of a read that was scored.
+struct Candidate {
+    var alignment: ck_alignment
+    /// Place of the read's first base along the left and the right end of the alignment (they differ by the gaps).
+    var leftDiagonal: UInt32
+    var rightDiagonal: UInt32
+    /// Index of the CIGAR in the scratch, -1 for an ungapped alignment.
+    var cigar: Int32
+    var seeds: UInt16
+    var isReverse: Bool
+    var isRescued: Bool
+
+    var score: Int32 { alignment.score }
+
+    /// Score without the clip penalties.
+    var plainScore: Int32 {
+        alignment.score + (alignment.clip_left > 0 ? 5 : 0) + (alignment.clip_right > 0 ? 5 : 0)
+    }
+}
+
+/// What is known of one read of the block in hand.
+struct ReadState {
+    var length: UInt32 = 0
+    var batchStart = 0
+    var seedCount = 0
+    var candidateCount = 0
+    /// Upper bound on the score of a copy that was never scored, because its seeds are too frequent.
+    var hiddenScore: Int32 = 0
+}
+
+/// Memory of one mapping thread: a block of reads goes through each stage together.
+final class MapperScratch {
+    static let blockReads = 64
+    static let seedStride = 256
+    static let diagonalCapacity = 2048
+    static let candidateStride = 40
+    /// Candidates kept of a read's own seeds; the others are room for rescue.
+    static let keptCandidates = 28
+    static let cigarSlots = 4096
+
+    let states = UnsafeMutablePointer<ReadState>.allocate(capacity: blockReads)
+    let forwardPlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
+    let reversePlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
+    let reverseCodes = UnsafeMutablePointer<UInt8>.allocate(capacity: blockReads * 512)
+    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
+    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: blockReads * seedStride)
+    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
+    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: diagonalCapacity)
+    let sortWords = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * diagonalCapacity)
+    let candidates = UnsafeMutablePointer<Candidate>.allocate(capacity: blockReads * candidateStride)
+    let cigars = UnsafeMutablePointer<UInt32>.allocate(capacity: cigarSlots * Int(CK_MAX_CIGAR))
+    var cigarCount: Int32 = 0
+    let alignScratch = UnsafeMutablePointer<UInt8>.allocate(
+        capacity: Int(CK_MAX_READ) * Int(CK_MAX_LANES) + 4096)
+    /// Reads given to banded dynamic programming, and windows searched for a mate.
+    var bandedCalls = 0
+    var scanCalls = 0
+
+    init() {
+        states.initialize(repeating: ReadState(), count: Self.blockReads)
+    }
+
+    deinit {
+        states.deallocate()
+        forwardPlanes.deallocate()
+        reversePlanes.deallocate()
+        reverseCodes.deallocate()
+        keys.deallocate()
+        offsets.deallocate()
+        found.deallocate()
+        diagonals.deallocate()
+        sortWords.deallocate()
+        candidates.deallocate()
+        cigars.deallocate()
+        alignScratch.deallocate()
+    }
+
+    @inline(__always)
+    func candidates(of read: Int) -> UnsafeMutablePointer<Candidate> { candidates + read * Self.candidateStride }
+
+    @inline(__always)
+    func planes(of read: Int, isReverse: Bool) -> UnsafeMutablePointer<UInt64> {
+        (isReverse ? reversePlanes : forwardPlanes) + read * Int(CK_READ_WORDS)
+    }
+}

@@ -1,0 +1,403 @@
+import CKernels
+import Diagnostics
+public import GenomicFormats
+
+/// Maps batches of reads to a reference. One instance per thread; results depend only on the reads, the index and the
+/// insert-size model.
+///
+/// Scoring, pairing and mapping quality follow bwa mem (Li, arXiv:1303.3997): match 1, mismatch -4, gap -(6 + length),
+/// clipped end -5, unpaired -17.
+public final class PairedMapper {
+    /// Reads shorter or longer than this are refused.
+    public static let supportedLengths = 1...Int(CK_MAX_READ)
+    /// Lowest score that counts as mapped.
+    static let leastScore: Int32 = 30
+    static let unpairedPenalty: Int32 = 17
+    /// Windows searched for the mate of one read.
+    static let rescueBudget = 6
+
+    public let index: ReferenceIndex
+    public let insertSizes: InsertSizeModel
+    let scratch = MapperScratch()
+
+    public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default) {
+        self.index = index
+        self.insertSizes = insertSizes
+    }
+
+    /// Maps every read of the batch.
+    ///
+    /// - Throws: `Failure(.data)` for a read longer than ``supportedLengths``, or an odd number of reads in a paired batch.
+    public func map(_ batch: ReadBatch) throws -> MappedBatch {
+        try Self.check(batch)
+        var result = MappedBatch()
+        result.reads.reserveCapacity(batch.readCount)
+        forEachBlock(batch) { search, from, count in
+            if batch.isPaired {
+                for first in stride(from: 0, to: count, by: 2) { finishPair(search, first, into: &result) }
+            } else {
+                for read in 0..<count { finishSingle(search, read, into: &result) }
+            }
+        }
+        return result
+    }
+
+    /// Insert sizes of the batch's pairs whose mates both map confidently by themselves, first `pairs` pairs only.
+    ///
+    /// - Throws: as ``map(_:)``.
+    public func observeInsertSizes(_ batch: ReadBatch, pairs: Int) throws -> [Int] {
+        try Self.check(batch)
+        guard batch.isPaired else { return [] }
+        var sizes: [Int] = []
+        forEachBlock(batch) { search, from, count in
+            for first in stride(from: 0, to: count, by: 2) where (from + first) / 2 < pairs {
+                guard let a = confident(search, first), let b = confident(search, first + 1) else { continue }
+                guard a.isReverse != b.isReverse, index.contig(at: a.alignment.start) == index.contig(at: b.alignment.start)
+                else { continue }
+                let size = insertSize(a, b)
+                if size > 0 && size <= 10_000 { sizes.append(size) }
+            }
+        }
+        return sizes
+    }
+
+    static func check(_ batch: ReadBatch) throws {
+        if batch.isPaired && batch.readCount % 2 != 0 {
+            throw Failure(
+                .data, at: "read \(batch.firstOrdinal + UInt64(batch.readCount))", "a paired batch holds a read without mate",
+                remedy: "give both mates of every pair, in the same order")
+        }
+        for read in 0..<batch.readCount where batch.range(ofRead: read).count > supportedLengths.upperBound {
+            throw Failure(
+                .data, at: "read \(batch.firstOrdinal + UInt64(read) + 1)",
+                "the read has \(batch.range(ofRead: read).count) bases, more than the \(supportedLengths.upperBound) supported",
+                remedy: "use short reads; long reads need another mapper")
+        }
+    }
+
+    /// Takes the batch through the stages, a block at a time, and hands each block of collected reads to `body`.
+    private func forEachBlock(_ batch: ReadBatch, _ body: (CandidateSearch, Int, Int) -> Void) {
+        batch.bases.withUnsafeBufferPointer { bases in
+            var none: UInt8 = 4
+            withUnsafePointer(to: &none) { empty in
+                let search = CandidateSearch(index: index, scratch: scratch, codes: bases.baseAddress ?? empty)
+                let shape = index.shape.kernelShape
+                for from in stride(from: 0, to: batch.readCount, by: MapperScratch.blockReads) {
+                    let count = min(MapperScratch.blockReads, batch.readCount - from)
+                    scratch.cigarCount = 0
+                    for read in 0..<count {
+                        let range = batch.range(ofRead: from + read)
+                        scratch.states[read] = ReadState()
+                        scratch.states[read].length = UInt32(range.count)
+                        scratch.states[read].batchStart = range.lowerBound
+                        search.prepare(read, shape: shape)
+                    }
+                    for read in 0..<count { search.lookUp(read) }
+                    for read in 0..<count { search.collect(read) }
+                    body(search, from, count)
+                }
+            }
+        }
+    }
+
+    // MARK: One read
+
+    private func confident(_ search: CandidateSearch, _ read: Int) -> Candidate? {
+        guard scratch.states[read].candidateCount > 0 else { return nil }
+        let best = scratch.candidates(of: read)[0]
+        guard best.plainScore >= Self.leastScore, singleQuality(read, 0) >= 20 else { return nil }
+        return best
+    }
+
+    /// The best score of another placement than candidate `chosen`, and how many are about as good.
+    private func runnerUp(_ read: Int, _ chosen: Int) -> (score: Int32, count: Int) {
+        let list = scratch.candidates(of: read)
+        let count = scratch.states[read].candidateCount
+        var best = scratch.states[read].hiddenScore
+        for i in 0..<count where i != chosen { best = max(best, list[i].plainScore) }
+        var near = 0
+        for i in 0..<count where i != chosen && list[i].plainScore >= best - 7 { near += 1 }
+        return (best, near)
+    }
+
+    /// bwa mem's mapping quality of a read by itself.
+    private func singleQuality(_ read: Int, _ chosen: Int) -> Int {
+        let candidate = scratch.candidates(of: read)[chosen]
+        let (runner, near) = runnerUp(read, chosen)
+        let second = max(runner, 19)
+        let score = candidate.plainScore
+        if second >= score { return 0 }
+        let aligned = scratch.states[read].length
+            - UInt32(candidate.alignment.clip_left) - UInt32(candidate.alignment.clip_right)
+        let length = Double(max(aligned, candidate.alignment.end - candidate.alignment.start))
+        let identity = 1 - (length - Double(score)) / 5 / length
+        var weight = length < 50 ? 1 : 3.912023005428146 / MappingQuality.naturalLogarithm(length)
+        weight *= identity * identity
+        var quality = Int(6.02 * Double(score - second) * weight * weight + 0.499)
+        if near > 0 { quality -= MappingQuality.penalty(copies: near) }
+        return min(60, max(0, quality))
+    }
+
+    private func finishSingle(_ search: CandidateSearch, _ read: Int, into result: inout MappedBatch) {
+        var mapped = MappedRead()
+        if scratch.states[read].candidateCount > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore {
+            write(read, 0, quality: singleQuality(read, 0), &mapped, into: &result)
+        }
+        if !mapped.isMapped { mapped.flags.insert(.unmapped) }
+        result.reads.append(mapped)
+    }
+
+    // MARK: Pairs
+
+    /// From the first base of the forward mate to the last of the reverse one; negative when they look apart.
+    private func insertSize(_ a: Candidate, _ b: Candidate) -> Int {
+        let (forward, reverse) = a.isReverse ? (b, a) : (a, b)
+        return Int(reverse.alignment.end) + Int(reverse.alignment.clip_right) - Int(forward.leftDiagonal)
+    }
+
+    private func isProper(_ a: Candidate, _ b: Candidate) -> Bool {
+        a.isReverse != b.isReverse && insertSizes.properRange.contains(insertSize(a, b))
+    }
+
+    /// Looks for mates near the good placements of `read` that have none among the candidates of `mate`.
+    private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32) {
+        let list = scratch.candidates(of: read)
+        let mates = scratch.candidates(of: mate)
+        let range = insertSizes.properRange
+        let mateLength = Int(scratch.states[mate].length)
+        if mateLength < 20 { return }
+        var windows = 0
+        for i in 0..<scratch.states[read].candidateCount {
+            let candidate = list[i]
+            if candidate.isRescued || candidate.plainScore < Self.leastScore { continue }
+            if candidate.score < top - Self.unpairedPenalty || windows == Self.rescueBudget { break }
+            var hasMate = false
+            for j in 0..<scratch.states[mate].candidateCount where isProper(candidate, mates[j]) {
+                hasMate = true
+                break
+            }
+            if hasMate { continue }
+            windows += 1
+            let contig = index.contigs[index.contig(at: candidate.alignment.start)]
+            var from: Int
+            var to: Int
+            if candidate.isReverse {
+                let end = Int(candidate.alignment.end) + Int(candidate.alignment.clip_right)
+                from = end - range.upperBound
+                to = end - range.lowerBound + 1
+            } else {
+                from = Int(candidate.leftDiagonal) + range.lowerBound - mateLength
+                to = Int(candidate.leftDiagonal) + range.upperBound - mateLength + 1
+            }
+            from = max(from, Int(contig.start) - 64)
+            to = min(to, Int(contig.start) + contig.length)
+            if from >= to { continue }
+            search.rescue(
+                mate, isReverse: !candidate.isReverse, from: UInt32(from), count: UInt32(to - from),
+                leastScore: Self.leastScore)
+        }
+    }
+
+    private struct PairChoice {
+        var first = -1
+        var second = -1
+        var score = Int32.min
+        var runnerUp: Int32 = 0
+        var near = 0
+    }
+
+    private func choosePair(_ a: Int, _ b: Int) -> PairChoice {
+        var choice = PairChoice()
+        let (left, right) = (scratch.candidates(of: a), scratch.candidates(of: b))
+        var scores: [Int32] = []
+        for i in 0..<scratch.states[a].candidateCount {
+            for j in 0..<scratch.states[b].candidateCount where isProper(left[i], right[j]) {
+                if left[i].plainScore < Self.leastScore && right[j].plainScore < Self.leastScore { continue }
+                let fit = insertSizes.score(insertSize(left[i], right[j]))
+                let score = max(0, left[i].plainScore + right[j].plainScore + Int32((fit + 0.499).rounded(.down)))
+                scores.append(score)
+                if score > choice.score {
+                    choice.runnerUp = max(choice.runnerUp, choice.score)
+                    choice.score = score
+                    choice.first = i
+                    choice.second = j
+                } else {
+                    choice.runnerUp = max(choice.runnerUp, score)
+                }
+            }
+        }
+        for score in scores where score >= choice.runnerUp - 7 { choice.near += 1 }
+        choice.near = max(0, choice.near - 1)
+        return choice
+    }
+
+    private func finishPair(_ search: CandidateSearch, _ a: Int, into result: inout MappedBatch) {
+        let b = a + 1
+        let topA = scratch.states[a].candidateCount > 0 ? scratch.candidates(of: a)[0].score : 0
+        let topB = scratch.states[b].candidateCount > 0 ? scratch.candidates(of: b)[0].score : 0
+        rescue(search, mate: b, near: a, top: topA)
+        rescue(search, mate: a, near: b, top: topB)
+        var (chosenA, chosenB) = (-1, -1)
+        let scoreA = bestPlain(a, &chosenA)
+        let scoreB = bestPlain(b, &chosenB)
+        var pair = choosePair(a, b)
+        let apart = scoreA + scoreB - Self.unpairedPenalty
+        var first = MappedRead()
+        var second = MappedRead()
+        var isProperPair = false
+        if pair.first >= 0 && pair.score > apart {
+            isProperPair = true
+            pair.runnerUp = max(pair.runnerUp, apart)
+            if scratch.states[a].hiddenScore > 0 && scratch.states[b].hiddenScore > 0 {
+                pair.runnerUp = max(pair.runnerUp, scratch.states[a].hiddenScore + scratch.states[b].hiddenScore)
+            }
+            var together = Int(6.02 * Double(max(0, pair.score - pair.runnerUp)) + 0.499)
+            if pair.near > 0 { together -= MappingQuality.penalty(copies: pair.near) }
+            together = min(60, max(0, together))
+            write(a, pair.first, quality: pairQuality(a, pair.first, together), &first, into: &result)
+            write(b, pair.second, quality: pairQuality(b, pair.second, together), &second, into: &result)
+        } else {
+            if chosenA >= 0 { write(a, chosenA, quality: singleQuality(a, chosenA), &first, into: &result) }
+            if chosenB >= 0 { write(b, chosenB, quality: singleQuality(b, chosenB), &second, into: &result) }
+        }
+        isProperPair = isProperPair && first.isMapped && second.isMapped
+        link(&first, &second, isProperPair: isProperPair)
+        result.reads.append(first)
+        result.reads.append(second)
+    }
+
+    private func bestPlain(_ read: Int, _ chosen: inout Int) -> Int32 {
+        let count = scratch.states[read].candidateCount
+        guard count > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore else { return 0 }
+        chosen = 0
+        return scratch.candidates(of: read)[0].plainScore
+    }
+
+    private func pairQuality(_ read: Int, _ chosen: Int, _ together: Int) -> Int {
+        let alone = singleQuality(read, chosen)
+        return min(60, alone > together ? alone : min(together, alone + 40))
+    }
+
+    /// Flags, mate fields and template length of a pair (SAMv1 section 1.4).
+    private func link(_ a: inout MappedRead, _ b: inout MappedRead, isProperPair: Bool) {
+        a.flags.formUnion([.paired, .firstInPair])
+        b.flags.formUnion([.paired, .secondInPair])
+        if isProperPair {
+            a.flags.insert(.properPair)
+            b.flags.insert(.properPair)
+        }
+        Self.describeMate(of: &a, b)
+        Self.describeMate(of: &b, a)
+        if a.isMapped && b.isMapped && a.contig == b.contig {
+            let endA = a.flags.contains(.reverse) ? a.end - 1 : a.position
+            let endB = b.flags.contains(.reverse) ? b.end - 1 : b.position
+            let length = endB - endA + (endB > endA ? 1 : endB < endA ? -1 : 0)
+            a.templateLength = length
+            b.templateLength = -length
+        }
+    }
+
+    private static func describeMate(of read: inout MappedRead, _ mate: MappedRead) {
+        if !read.isMapped { read.flags.insert(.unmapped) }
+        if mate.isMapped {
+            read.mateContig = mate.contig
+            read.matePosition = mate.position
+            if mate.flags.contains(.reverse) { read.flags.insert(.mateReverse) }
+        } else {
+            read.flags.insert(.mateUnmapped)
+        }
+    }
+
+    // MARK: Output
+
+    /// Turns a candidate into coordinates and a CIGAR. Leaves `mapped` unmapped if nothing of it lies inside the contig.
+    private func write(
+        _ read: Int, _ chosen: Int, quality: Int, _ mapped: inout MappedRead, into result: inout MappedBatch
+    ) {
+        let candidate = scratch.candidates(of: read)[chosen]
+        let alignment = candidate.alignment
+        let start = result.cigars.count
+        if candidate.cigar >= 0 {
+            let from = scratch.cigars + Int(candidate.cigar) * Int(CK_MAX_CIGAR)
+            result.cigars.append(contentsOf: UnsafeBufferPointer(start: from, count: Int(alignment.cigar_count)))
+        } else {
+            let (left, right) = (Int(alignment.clip_left), Int(alignment.clip_right))
+            if left > 0 { result.cigars.append(CigarOperation(.softClip, left).rawValue) }
+            result.cigars.append(CigarOperation(.match, Int(alignment.end - alignment.start)).rawValue)
+            if right > 0 { result.cigars.append(CigarOperation(.softClip, right).rawValue) }
+        }
+        let number = index.contig(at: alignment.start + (alignment.end - alignment.start) / 2)
+        let contig = index.contigs[number]
+        let before = Int(contig.start) - Int(alignment.start)
+        let after = Int(alignment.end) - Int(contig.start) - contig.length
+        if before > 0 || after > 0 {
+            guard ContigEdge.clip(&result.cigars, from: start, before: max(0, before), after: max(0, after)) else {
+                result.cigars.removeSubrange(start...)
+                return
+            }
+        }
+        mapped.contig = Int32(number)
+        mapped.position = Int32(max(0, -before))
+        mapped.end = Int32(Int(alignment.end) - Int(contig.start) - max(0, after))
+        mapped.score = candidate.plainScore
+        let runner = runnerUp(read, chosen).score
+        mapped.secondScore = runner
+        mapped.cigarStart = Int32(start)
+        mapped.cigarCount = UInt16(result.cigars.count - start)
+        mapped.editDistance = UInt16(max(0, Int(alignment.edits) - max(0, before) - max(0, after)))
+        if candidate.isReverse { mapped.flags.insert(.reverse) }
+        mapped.mappingQuality = UInt8(quality)
+        mapped.isRescued = candidate.isRescued
+    }
+}
+
+/// Parts of the mapping quality that must not depend on the platform's mathematics library.
+enum MappingQuality {
+    private static let logarithms: [Double] = (0...1024).map { value in
+        guard value > 0 else { return 0 }
+        var mantissa = Double(value)
+        var doublings = 0.0
+        while mantissa > 1.5 {
+            mantissa /= 2
+            doublings += 1
+        }
+        let z = (mantissa - 1) / (mantissa + 1)
+        var term = z
+        var sum = 0.0
+        for k in 0..<40 {
+            sum += term / Double(2 * k + 1)
+            term *= z * z
+        }
+        return 2 * sum + doublings * 0.6931471805599453
+    }
+
+    static func naturalLogarithm(_ value: Double) -> Double { logarithms[min(1024, max(0, Int(value)))] }
+
+    /// What `copies` equally good placements cost.
+    static func penalty(copies: Int) -> Int { Int(4.343 * naturalLogarithm(Double(copies + 1)) + 0.499) }
+}
+
+/// Alignments that stick out of a contig's end by a few bases (the clip penalty allows four).
+enum ContigEdge {
+    /// Turns the first `before` and last `after` reference bases of the CIGAR into soft clips. False if nothing is left.
+    static func clip(_ cigars: inout [UInt32], from start: Int, before: Int, after: Int) -> Bool {
+        var operations = cigars[start...].map { CigarOperation(rawValue: $0) }
+        guard trim(&operations, before) else { return false }
+        operations.reverse()
+        guard trim(&operations, after) else { return false }
+        operations.reverse()
+        cigars.removeSubrange(start...)
+        cigars.append(contentsOf: operations.map(\.rawValue))
+        return true
+    }
+
+    private static func trim(_ operations: inout [CigarOperation], _ count: Int) -> Bool {
+        guard count > 0 else { return true }
+        var clipped = 0
+        if operations.first?.kind == .softClip { clipped = operations.removeFirst().length }
+        guard let first = operations.first, first.kind == .match, first.length > count else { return false }
+        operations[0] = CigarOperation(.match, first.length - count)
+        operations.insert(CigarOperation(.softClip, clipped + count), at: 0)
+        return true
+    }
+}

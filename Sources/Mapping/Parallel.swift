@@ -1,0 +1,32 @@
+import Foundation
+import Synchronization
+
+/// Calls `body(item, worker)` for every item of `0 ..< count` on `threads` threads; items are taken in order.
+func inParallel(count: Int, threads: Int, _ body: @escaping @Sendable (_ item: Int, _ worker: Int) -> Void) {
+    precondition(threads > 0)
+    if threads == 1 || count <= 1 {
+        for item in 0..<count { body(item, 0) }
+        return
+    }
+    let next = SharedCounter()
+    let group = DispatchGroup()
+    for worker in 0..<min(threads, count) {
+        group.enter()
+        let thread = Thread {
+            while true {
+                let item = next.take()
+                if item >= count { break }
+                body(item, worker)
+            }
+            group.leave()
+        }
+        thread.stackSize = 4 << 20
+        thread.start()
+    }
+    group.wait()
+}
+
+private final class SharedCounter: Sendable {
+    private let value = Atomic<Int>(0)
+    func take() -> Int { value.wrappingAdd(1, ordering: .relaxed).oldValue }
+}
