@@ -1,0 +1,229 @@
+import Diagnostics
+import Glibc
+
+/// Where a stream of reads stands among its likes.
+public enum ReadLayout: Sendable {
+    /// Two streams, first and second mates.
+    case paired
+    /// One stream, mates alternating.
+    case interleaved
+    /// One stream of reads without mates.
+    case unpaired
+}
+
+/// Which of the streams a piece of FASTQ belongs to; layouts of one stream use `.first`.
+public enum Mate: Int, Sendable { case first, second }
+
+/// Gathers pushed FASTQ into ``ReadBatch`` values of 4,096 reads, in input order.
+///
+/// The two streams of pairs may be pushed in any interleaving; the surplus of one waits in memory. Mates are held
+/// together by name. Not for use by two threads at once.
+public final class ReadBatcher {
+    public static let readsPerBatch = 4_096
+
+    public struct Counts: Sendable, Equatable {
+        public var reads = 0
+        public var bases = 0
+        /// Plain FASTQ bytes of all streams: the paper's size(FASTQ).
+        public var fastqBytes = 0
+    }
+
+    public typealias Emit = (ReadBatch) throws -> Void
+
+    public let layout: ReadLayout
+    private var parsers: [FASTQParser]
+    private var queues: [ReadQueue]
+    private var finished: [Bool]
+    private var batch: ReadBatch
+    private var handedOut = Counts()
+
+    /// - Parameter labels: the names of the streams in error messages: two for `.paired`, else one.
+    public init(layout: ReadLayout, labels: [String]) {
+        precondition(labels.count == (layout == .paired ? 2 : 1), "one label for each stream")
+        self.layout = layout
+        parsers = labels.map { FASTQParser(label: $0) }
+        queues = labels.map { _ in ReadQueue() }
+        finished = labels.map { _ in false }
+        batch = ReadBatch(firstOrdinal: 0, isPaired: layout != .unpaired)
+    }
+
+    /// Reads and bases batched, and FASTQ bytes taken in, so far.
+    public var counts: Counts {
+        var counts = handedOut
+        counts.reads += batch.readCount
+        counts.bases += batch.bases.count
+        counts.fastqBytes = parsers.reduce(0) { $0 + $1.byteCount }
+        return counts
+    }
+
+    /// Reads that wait for their mates, and the memory they take, so that a caller can hold the faster stream back.
+    public var waitingBytes: Int { queues.reduce(0) { $0 + $1.byteCount } }
+
+    /// Takes the next plain FASTQ bytes of one stream.
+    public func push(_ bytes: UnsafeRawBufferPointer, of mate: Mate = .first, emit: Emit) throws {
+        let parser = parsers[mate.rawValue]
+        let queue = queues[mate.rawValue]
+        precondition(!finished[mate.rawValue], "push after finish")
+        try parser.feed(bytes) { try queue.append($0, parser) }
+        try drain(emit)
+    }
+
+    /// Says that one stream is over; the last batch goes out with the last stream.
+    ///
+    /// - Throws: ``Failure`` `.data` when a stream holds no reads, a record is not whole, or reads lack mates.
+    public func finish(_ mate: Mate = .first, emit: Emit) throws {
+        let parser = parsers[mate.rawValue]
+        let queue = queues[mate.rawValue]
+        try parser.finish { try queue.append($0, parser) }
+        finished[mate.rawValue] = true
+        try drain(emit)
+        guard finished.allSatisfy({ $0 }) else { return }
+        if let odd = queues.firstIndex(where: { $0.count > 0 }) {
+            let numbers = parsers.map { "\($0.label) \($0.recordCount)" }.joined(separator: ", ")
+            throw Failure(
+                .data, at: "\(parsers[odd].label):record \(queues[odd].nextRecord)",
+                "read has no mate (reads: \(numbers))", remedy: "give both files of the same run, whole")
+        }
+        if batch.readCount > 0 { try send(emit) }
+    }
+
+    private func drain(_ emit: Emit) throws {
+        switch layout {
+        case .unpaired:
+            while queues[0].count > 0 { try move(queues[0], emit) }
+        case .interleaved:
+            while queues[0].count > 1 {
+                try checkNames(queues[0], 0, queues[0], 1, parsers[0])
+                try move(queues[0], emit)
+                try move(queues[0], emit)
+            }
+        case .paired:
+            while queues[0].count > 0 && queues[1].count > 0 {
+                try checkNames(queues[0], 0, queues[1], 0, parsers[1])
+                try move(queues[0], emit)
+                try move(queues[1], emit)
+            }
+        }
+        for queue in queues { queue.compact() }
+    }
+
+    private func checkNames(_ a: ReadQueue, _ i: Int, _ b: ReadQueue, _ j: Int, _ place: FASTQParser) throws {
+        if !a.hasSameName(i, as: b, j) {
+            throw place.failure(
+                "mates are out of step (the names of a pair differ)",
+                "give both files of the same run, in the same order", record: b.nextRecord + j)
+        }
+    }
+
+    private func move(_ queue: ReadQueue, _ emit: Emit) throws {
+        queue.moveFirst(to: &batch)
+        if batch.readCount == Self.readsPerBatch { try send(emit) }
+    }
+
+    private func send(_ emit: Emit) throws {
+        handedOut.reads += batch.readCount
+        handedOut.bases += batch.bases.count
+        let whole = batch
+        batch = ReadBatch(firstOrdinal: UInt64(handedOut.reads), isPaired: layout != .unpaired)
+        batch.bases.reserveCapacity(whole.bases.count + 1_024)
+        batch.qualities.reserveCapacity(whole.bases.count + 1_024)
+        batch.offsets.reserveCapacity(Self.readsPerBatch + 1)
+        try emit(whole)
+    }
+}
+
+/// Reads of one stream that were parsed and not yet batched, end to end in a few flat arrays.
+private final class ReadQueue {
+    private var bases: [UInt8] = []
+    private var qualities: [UInt8] = []
+    private var names: [UInt8] = []
+    private var lengths: [Int32] = []
+    private var nameLengths: [Int32] = []
+    private var firstRead = 0
+    private var firstBase = 0
+    private var firstName = 0
+    private var moved = 0
+
+    var count: Int { lengths.count - firstRead }
+    /// The number, from one, of the record at the head of the queue.
+    var nextRecord: Int { moved + 1 }
+    var byteCount: Int { 2 * (bases.count - firstBase) + names.count - firstName + 8 * count }
+
+    /// ``BaseCode`` by ASCII; 0x80 for what is no base.
+    private static let codes: [UInt8] = {
+        var table = [UInt8](repeating: 0x80, count: 256)
+        for letter in "ACGTUNRYSWKMBDHVacgtunryswkmbdhv.".utf8 { table[Int(letter)] = BaseCode.ofASCII[Int(letter)] }
+        return table
+    }()
+
+    func append(_ record: FASTQRecord, _ parser: FASTQParser) throws {
+        let length = record.sequence.count
+        var invalid: UInt8 = 0
+        Self.codes.withUnsafeBufferPointer { codes in
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(1, length)) { scratch in
+                for i in 0..<length {
+                    let code = codes[Int(record.sequence[i])]
+                    invalid |= code
+                    scratch[i] = code
+                }
+                bases.append(contentsOf: UnsafeMutableBufferPointer(rebasing: scratch[0..<length]))
+                var outOfRange: UInt8 = 0
+                for i in 0..<length {
+                    let value = record.quality[i] &- 33
+                    outOfRange |= value > 93 ? 1 : 0
+                    scratch[i] = value
+                }
+                if outOfRange != 0 { invalid |= 0x40 }
+                qualities.append(contentsOf: UnsafeMutableBufferPointer(rebasing: scratch[0..<length]))
+            }
+        }
+        if invalid & 0x80 != 0 {
+            throw parser.failure("sequence holds a character that is no base", "bases are IUPAC letters")
+        }
+        if invalid & 0x40 != 0 {
+            throw parser.failure("quality is outside '!' to '~'", "give Phred+33 qualities")
+        }
+        names.append(contentsOf: record.name)
+        lengths.append(Int32(length))
+        nameLengths.append(Int32(record.name.count))
+    }
+
+    func hasSameName(_ i: Int, as other: ReadQueue, _ j: Int) -> Bool {
+        let length = nameLengths[firstRead + i]
+        guard length == other.nameLengths[other.firstRead + j] else { return false }
+        let mine = firstName + (i == 0 ? 0 : Int(nameLengths[firstRead]))
+        let theirs = other.firstName + (j == 0 ? 0 : Int(other.nameLengths[other.firstRead]))
+        return names.withUnsafeBufferPointer { a in
+            other.names.withUnsafeBufferPointer { b in
+                memcmp(a.baseAddress! + mine, b.baseAddress! + theirs, Int(length)) == 0
+            }
+        }
+    }
+
+    func moveFirst(to batch: inout ReadBatch) {
+        let length = Int(lengths[firstRead])
+        let range = firstBase..<firstBase + length
+        bases.withUnsafeBufferPointer { batch.bases.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range])) }
+        qualities.withUnsafeBufferPointer {
+            batch.qualities.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range]))
+        }
+        batch.offsets.append(Int32(batch.bases.count))
+        firstName += Int(nameLengths[firstRead])
+        firstBase += length
+        firstRead += 1
+        moved += 1
+    }
+
+    /// Gives back the room of reads that have gone, once it outweighs what stays.
+    func compact() {
+        guard firstRead > count else { return }
+        bases.removeSubrange(0..<firstBase)
+        qualities.removeSubrange(0..<firstBase)
+        names.removeSubrange(0..<firstName)
+        lengths.removeSubrange(0..<firstRead)
+        nameLengths.removeSubrange(0..<firstRead)
+        firstRead = 0
+        firstBase = 0
+        firstName = 0
+    }
+}
