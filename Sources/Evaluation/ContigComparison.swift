@@ -1,0 +1,125 @@
+import GenomicFormats
+
+/// The comparison on one contig: groups, matches, counts, the list of differences.
+struct ContigComparison {
+    let truthRecords: [VariantRecord]
+    let callRecords: [VariantRecord]
+    let reference: UnsafeBufferPointer<UInt8>
+    let regions: [Range<Int>]?
+    let groupingDistance: Int
+
+    /// - Parameters: both lists sorted by start.
+    func run(truth: [DecodedCall], calls: [DecodedCall], into result: inout Comparison) {
+        let matcher = ClusterMatcher(reference: reference)
+        var t = 0
+        var c = 0
+        while t < truth.count || c < calls.count {
+            let firstTruth = t
+            let firstCall = c
+            var reach = Int.min
+            while true {
+                let nextTruth = t < truth.count ? truth[t].start : Int.max
+                let nextCall = c < calls.count ? calls[c].start : Int.max
+                let next = min(nextTruth, nextCall)
+                if next == Int.max || (reach != Int.min && next > reach + groupingDistance) { break }
+                if nextTruth <= nextCall {
+                    reach = max(reach, truth[t].end)
+                    t += 1
+                } else {
+                    reach = max(reach, calls[c].end)
+                    c += 1
+                }
+            }
+            let groupTruth = Array(truth[firstTruth..<t])
+            let groupCalls = Array(calls[firstCall..<c])
+            let matched = matcher.match(truth: groupTruth, query: groupCalls)
+            count(groupTruth, groupCalls, matched, &result)
+        }
+    }
+
+    private func count(
+        _ truth: [DecodedCall], _ calls: [DecodedCall], _ matched: ClusterMatcher.Matched, _ result: inout Comparison
+    ) {
+        var missed: [DecodedCall] = []
+        var anyTruthInside = false
+        for call in truth {
+            let isInside = isInside(call)
+            let isMatched = matched.truth.contains(call.index)
+            if isInside && isMatched {
+                result[call.variantClass].truthMatched += 1
+                anyTruthInside = true
+            }
+            if !isMatched { missed.append(call) }
+        }
+        var wrong: [DecodedCall] = []
+        for call in calls {
+            if matched.query.contains(call.index) {
+                // A match inside the regions may be written as a record outside them.
+                if isInside(call) || anyTruthInside { result[call.variantClass].callsMatched += 1 }
+            } else if isInside(call) {
+                wrong.append(call)
+            }
+        }
+        for call in wrong {
+            let isGenotype = missed.contains { !Set($0.key).isDisjoint(with: call.key) }
+            result[call.variantClass].falsePositives += 1
+            if isGenotype { result[call.variantClass].genotypeMismatches += 1 }
+            result.differences.append(difference(.falsePositive, call, callRecords[call.index], isGenotype))
+        }
+        for call in missed where isInside(call) {
+            let isGenotype = wrong.contains { !Set($0.key).isDisjoint(with: call.key) }
+            result[call.variantClass].falseNegatives += 1
+            result.differences.append(difference(.falseNegative, call, truthRecords[call.index], isGenotype))
+        }
+    }
+
+    private func isInside(_ call: DecodedCall) -> Bool {
+        guard let regions else { return true }
+        return call.key.contains { edit in
+            let span = edit.start == edit.end ? max(0, edit.start - 1)..<max(1, edit.start) : edit.start..<edit.end
+            return overlaps(regions, span)
+        }
+    }
+
+    private func difference(
+        _ kind: Difference.Kind, _ call: DecodedCall, _ record: VariantRecord, _ isGenotype: Bool
+    ) -> Difference {
+        Difference(
+            kind: kind, variantClass: call.variantClass, contig: record.contig, position: record.position + 1,
+            reference: String(decoding: record.reference, as: UTF8.self),
+            alternates: record.alternates.map { String(decoding: $0, as: UTF8.self) },
+            genotype: record.genotype.map { $0.map(String.init) ?? "." }.joined(separator: "/"),
+            quality: record.quality, depth: record.depth, isPassing: record.isPassing,
+            isGenotypeMismatch: isGenotype,
+            homopolymerLength: max(homopolymer(at: call.start), homopolymer(at: call.start - 1)),
+            tandemRepeatUnit: tandemUnit(at: call.start))
+    }
+
+    private func homopolymer(at place: Int) -> Int {
+        guard reference.indices.contains(place) else { return 0 }
+        return periodicRun(at: place, period: 1).count
+    }
+
+    /// The shortest unit whose repetition covers `place` with at least three units and ten bases.
+    private func tandemUnit(at place: Int) -> Int? {
+        guard reference.indices.contains(place) else { return nil }
+        return (1...6).first { period in
+            periodicRun(at: place, period: period).count >= max(10, 3 * period)
+        }
+    }
+
+    /// The stretch around `place` in which every base equals the base one period away; looks at most 200 bases off.
+    private func periodicRun(at place: Int, period: Int) -> Range<Int> {
+        var start = place
+        var end = place + 1
+        while start > 0, place - start < 200, start - 1 + period < reference.count,
+            reference[start - 1] == reference[start - 1 + period]
+        {
+            start -= 1
+        }
+        while end < reference.count, end - place < 200, end - period >= 0, reference[end] == reference[end - period] {
+            end += 1
+        }
+        return start..<end
+    }
+}
