@@ -57,8 +57,8 @@ struct DemoCommand: ParsableCommand {
         bank.stop()
         if let truth = input.truth {
             Self.step("comparing the calls with the truth")
-            outcome.comparison = try Evaluation.compare(
-                truth: truth, calls: outcome.answers[2].path, reference: input.reference, regions: input.confident)
+            outcome.comparison = try CallSetComparison.run(
+                .init(truth: truth, calls: outcome.answers[2].path, reference: input.reference, regions: input.confident))
         }
         outcome.seconds = monotonicSeconds() - started
         let report = work + "/report.html"

@@ -64,10 +64,11 @@ struct DemoInput {
 
     /// Simulates a diploid sample with known truth into `work`.
     static func simulate(into work: String) throws -> DemoInput {
-        let files = try SampleSimulation(options: .demonstration).run(into: work)
+        _ = try SimulatedDataSet().run(into: work)
         return DemoInput(
-            reads: [files.reads1, files.reads2], reference: files.reference, truth: files.truth, confident: files.confident,
-            panel: files.panel, variants: files.variants, sample: "simulated", isSimulated: true)
+            reads: [work + "/reads_R1.fastq.gz", work + "/reads_R2.fastq.gz"], reference: work + "/reference.fa.gz",
+            truth: work + "/truth.vcf.gz", confident: work + "/confident.bed", panel: work + "/panel.bed",
+            variants: work + "/variants.tsv", sample: SimulationOptions().sampleName, isSimulated: true)
     }
 
     private static func sampleName(_ path: String) -> String {

@@ -8,6 +8,7 @@ import Hardware
 import Mapping
 import Metering
 import Simulation
+import Storage
 
 struct GenotypeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,6 +21,7 @@ struct GenotypeCommand: ParsableCommand {
     @Option(name: [.customShort("2"), .customLong("reads2")], help: "Second mates.", completion: .file()) var reads2: String?
     @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
     @Option(name: [.customShort("@"), .long], help: "Worker threads; 0 for all cores.") var threads = 0
+    @Option(help: "Index from `dsgd index`; built in memory when left out.", completion: .file()) var index: String?
     @Option(help: "Name of the sample column.") var sample = "sample"
     @Option(help: "Name or file of a hardware profile.") var hardwareProfile: String?
     @Flag(help: "Reads of one file are mates in turn.") var interleaved = false
@@ -29,7 +31,8 @@ struct GenotypeCommand: ParsableCommand {
         let profile = try HardwareProfile.choose(hardwareProfile)
         profile.apply()
         let engine = CPUEngine(profile: profile, threads: threads)
-        try engine.prepare(try FASTAReader.read(reference))
+        let genome = try FASTAReader.read(reference)
+        if let index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
         let session = try engine.open(GenotypingJob(sample: sample, command: nil))
         let paths = [reads1] + (reads2.map { [$0] } ?? [])
         let layout: ReadLayout = paths.count == 2 ? .paired : interleaved ? .interleaved : .unpaired
@@ -41,7 +44,8 @@ struct GenotypeCommand: ParsableCommand {
                 Terminal.progress("\(batch.firstOrdinal + UInt64(batch.readCount)) reads")
             }
             let result = try session.finish()
-            try VCFFiles.write(vcfGz: result.vcfGz, index: result.index, to: output)
+            try writeWhole(result.vcfGz, to: output)
+            try writeWhole(result.index, to: output + ".tbi")
             Terminal.clearProgress()
             let seconds = monotonicSeconds() - started
             let stage = StageMeasurement(
@@ -80,9 +84,9 @@ struct EvaluateCommand: ParsableCommand {
     @Flag(help: "Print the whole comparison as JSON.") var json = false
 
     func run() throws {
-        var files = Evaluation.Files(truth: truth, calls: calls, reference: reference, regions: regions)
+        var files = CallSetComparison.Files(truth: truth, calls: calls, reference: reference, regions: regions)
         files.minimumQuality = minimumQuality
-        let report = try Evaluation.run(files)
+        let report = try CallSetComparison.run(files)
         if json {
             try printJSON(report)
         } else {
@@ -106,16 +110,34 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Put each pair's true place into its name.") var truthInNames = false
 
     func run() throws {
-        var options = SampleSimulation.Options.demonstration
+        var options = SimulationOptions()
         options.genomeLength = length
         options.repeatContent = repeats
-        options.depth = depth
+        options.coverage = depth
         options.referencePath = reference
         options.seed = seed
         options.namesTruth = truthInNames
-        let files = try SampleSimulation(options: options).run(into: output)
-        print(files.reads1, files.reads2, files.reference, files.truth, separator: "\n")
+        try printJSON(try SimulatedDataSet(options).run(into: output))
     }
 }
 
 extension RepeatContent: ExpressibleByArgument {}
+
+struct IndexCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "index",
+        abstract: "Build the reference's index once, to a file that `dsgd genotype --index` takes.")
+
+    @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
+    @Option(name: .shortAndLong, help: "Index to write; REFERENCE.dsgdx when left out.") var output: String?
+    @Option(name: [.customShort("@"), .long], help: "Threads; 0 for all cores.") var threads = 0
+
+    func run() throws {
+        let started = monotonicSeconds()
+        let index = try ReferenceIndex(
+            genome: try FASTAReader.read(reference), threads: threads > 0 ? threads : HardwareProfile.availableCores)
+        let path = output ?? reference + ".dsgdx"
+        try index.save(to: path)
+        Terminal.say("\(index.byteCount) bytes in \(decimals(monotonicSeconds() - started, 2)) s, in \(path)")
+    }
+}
