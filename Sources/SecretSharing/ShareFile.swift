@@ -13,7 +13,8 @@ final class ShareFile {
 
     /// Opens a share and checks its header, its length and, with tags, the header's tag.
     init(_ path: String, tags: ShareTags?) throws {
-        file = try InputFile(path)
+        let file = try InputFile(path)
+        self.file = file
         self.tags = tags
         let reader = ShareReader(place: path, tags: tags)
         let head = SecureBytes(count: min(ShareHeader.size, file.size))
@@ -25,7 +26,6 @@ final class ShareFile {
             try reader.checkEnd()
             preconditionFailure("a share without a header has ended too early")
         }
-        self.header = header
         let expected = header.description.fileSize
         guard file.size == expected else {
             let complete = (0..<header.description.blockCount).first {
@@ -36,6 +36,7 @@ final class ShareFile {
                 "the share has \(file.size) bytes instead of \(expected)",
                 remedy: "fetch the share again or repair it from the other two")
         }
+        self.header = header
         let largest = header.description.blockCount > 0 ? header.description.payloadBytes(block: 0) : 0
         buffer = SecureBytes(count: largest + ShareTags.tagSize)
     }
