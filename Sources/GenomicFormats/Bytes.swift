@@ -40,7 +40,7 @@ public enum Bytes {
     }
 
     /// A non-negative decimal number that fills the whole range, or nil (also beyond 2^40).
-    static func decimal(_ base: UnsafeRawPointer, _ from: Int, _ end: Int) -> Int? {
+    public static func decimal(_ base: UnsafeRawPointer, _ from: Int, _ end: Int) -> Int? {
         guard from < end else { return nil }
         var value = 0
         for at in from..<end {

@@ -24,6 +24,7 @@ public final class FASTQParser {
     /// Plain FASTQ bytes taken in.
     public private(set) var byteCount = 0
     private var carry: [UInt8] = []
+    private var sawBlankLine = false
 
     public init(label: String) { self.label = label }
 
@@ -70,7 +71,14 @@ public final class FASTQParser {
         let end = bytes.count
         var start = 0
         while start < end {
-            if base.load(fromByteOffset: start, as: UInt8.self) != UInt8(ascii: "@") {
+            let first = base.load(fromByteOffset: start, as: UInt8.self)
+            if first == 10 || first == 13 {
+                // Blank lines are harmless only where nothing follows them.
+                sawBlankLine = true
+                start += 1
+                continue
+            }
+            if first != UInt8(ascii: "@") || sawBlankLine {
                 throw failure(
                     "record does not begin with '@'",
                     "give FASTQ of four lines a record (FASTA and SAM are not accepted)")

@@ -133,8 +133,8 @@ public struct VCFHeader: Sendable, Equatable {
         return nil
     }
 
-    /// The value of a key between '<' and '>', quotes heeded.
-    static func value(of key: String, in line: String) -> String? {
+    /// The value of a key between angle brackets, quotes kept; nil when the key is absent.
+    public static func value(of key: String, in line: String) -> String? {
         guard let open = line.firstIndex(of: "<") else { return nil }
         var field = ""
         var isQuoted = false

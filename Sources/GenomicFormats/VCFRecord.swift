@@ -1,4 +1,4 @@
-import Diagnostics
+public import Diagnostics
 import Glibc
 
 /// One VCF record as column borders in memory that belongs to somebody else: valid only while that memory is.
@@ -93,7 +93,7 @@ public struct VCFRecordScanner {
         contigIsPast = contigNames.map { _ in false }
     }
 
-    func failure(_ problem: String, _ remedy: String, record: Int? = nil) -> Failure {
+    public func failure(_ problem: String, _ remedy: String, record: Int? = nil) -> Failure {
         Failure(.data, at: "\(label):record \(record ?? recordCount)", problem, remedy: remedy)
     }
 

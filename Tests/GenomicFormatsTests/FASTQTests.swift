@@ -1,0 +1,151 @@
+import Diagnostics
+import Foundation
+import GenomicFormats
+import Testing
+
+/// Pushes two streams (or one) alternately in small pieces and gathers the batches.
+private func batches(
+    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20
+) throws -> ([ReadBatch], ReadBatcher.Counts) {
+    let batcher = ReadBatcher(layout: layout, labels: layout == .paired ? ["r1", "r2"] : ["r1"])
+    var result: [ReadBatch] = []
+    var rest = streams.map { Array($0.utf8)[...] }
+    while rest.contains(where: { !$0.isEmpty }) {
+        for (place, stream) in rest.enumerated() where !stream.isEmpty {
+            let size = place == 0 ? pieces : pieces * 2 + 1
+            try Array(stream.prefix(size)).withUnsafeBytes {
+                try batcher.push($0, of: Mate(rawValue: place)!) { result.append($0) }
+            }
+            rest[place] = stream.dropFirst(size)
+        }
+    }
+    for place in streams.indices { try batcher.finish(Mate(rawValue: place)!) { result.append($0) } }
+    return (result, batcher.counts)
+}
+
+private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
+    var random = SplitMix(state: UInt64(mate))
+    var text = ""
+    for number in 0..<count {
+        let own = length - number % 7
+        let bases = (0..<own).map { _ in ["A", "C", "G", "T", "N"][Int(random.next() % 5)] }.joined()
+        text += "@read\(number)/\(mate) x\n\(bases)\n+\n\(String(repeating: number % 2 == 0 ? "I" : "#", count: own))\n"
+    }
+    return text
+}
+
+@Suite struct FASTQTests {
+    @Test(arguments: [1, 13, 4_096, 1 << 20])
+    func pairsComeInOrder(pieces: Int) throws {
+        let count = pieces == 1 ? 100 : 5_000
+        let (one, two) = (reads(count, mate: 1), reads(count, mate: 2))
+        let (result, counts) = try batches(.paired, [one, two], pieces: pieces)
+        #expect(counts.reads == 2 * count)
+        #expect(counts.fastqBytes == one.utf8.count + two.utf8.count)
+        #expect(result.map(\.readCount).reduce(0, +) == 2 * count)
+        #expect(counts.bases == result.map(\.bases.count).reduce(0, +))
+        var ordinal: UInt64 = 0
+        for (place, batch) in result.enumerated() {
+            #expect(batch.isPaired && batch.firstOrdinal == ordinal)
+            #expect(batch.readCount == 4_096 || place == result.count - 1)
+            ordinal += UInt64(batch.readCount)
+        }
+        let expected = zip(
+            one.split(separator: "\n").enumerated().filter { $0.offset % 4 == 1 }.map(\.element),
+            two.split(separator: "\n").enumerated().filter { $0.offset % 4 == 1 }.map(\.element)
+        ).flatMap { [$0, $1] }
+        let got = result.flatMap { batch in
+            (0..<batch.readCount).map { read in
+                String(decoding: batch.bases[batch.range(ofRead: read)].map { BaseCode.ascii[Int($0)] }, as: UTF8.self)
+            }
+        }
+        #expect(got == expected.map(String.init))
+        #expect(result[0].qualities[0] == 40)
+    }
+
+    @Test func otherLayouts() throws {
+        let (single, counts) = try batches(.unpaired, [reads(4_097, mate: 1)])
+        #expect(single.map(\.readCount) == [4_096, 1] && !single[0].isPaired && counts.reads == 4_097)
+        let pair = "@a/1\nAC\n+\nII\n@a/2\nGT\n+\nII\n"
+        #expect(try batches(.interleaved, [pair]).0[0].bases == [0, 1, 2, 3])
+        let odd = failure { _ = try batches(.interleaved, [pair + "@b/1\nA\n+\nI\n"]) }
+        #expect(odd?.problem.contains("no mate") == true)
+    }
+
+    @Test(arguments: [
+        "@a\r\nacgtn\r\n+\r\nIIIII\r\n", "@a\nACGTN\n+a\nIIIII", "@a\nACGTR\n+\nIIIII\n\n\n", "@a\r\nACGT.\r\n+\r\nIIIII",
+        "@a b c\nACGTy\n+\nIIIII\n",
+    ]) func acceptedForms(text: String) throws {
+        for pieces in [1, 3, 1_000] {
+            let (result, _) = try batches(.unpaired, [text], pieces: pieces)
+            #expect(result[0].bases == [0, 1, 2, 3, 4])
+            #expect(result[0].qualities == [40, 40, 40, 40, 40])
+        }
+    }
+
+    @Test func lengthLimits() throws {
+        func record(_ length: Int, _ end: String) -> String {
+            let bases = String(repeating: "A", count: length)
+            return "@a\(end)\(bases)\(end)+\(end)\(String(repeating: "I", count: length))\(end)"
+        }
+        for end in ["\n", "\r\n"] {
+            for pieces in [1, 507, 10_000] {
+                #expect(try batches(.unpaired, [record(500, end)], pieces: pieces).1.bases == 500)
+                let long = failure { _ = try batches(.unpaired, [record(501, end)], pieces: pieces) }
+                #expect(long?.problem.contains("longer than 500") == true)
+            }
+        }
+        #expect(try batches(.unpaired, [record(0, "\n")]).1.reads == 1)
+        let endless = "@" + String(repeating: "x", count: 20_000)
+        #expect(failure { _ = try batches(.unpaired, [endless], pieces: 100) }?.problem.contains("name line") == true)
+    }
+
+    @Test(arguments: [
+        ("", "no reads"), ("\n\n", "no reads"), ("hello\n", "begin with '@'"), (">a\nACGT\n", "begin with '@'"),
+        ("@a\nACGT\n+\nIII\n", "differ in length"), ("@a\nACGT\n+\nIIIII\n", "differ in length"),
+        ("@a\nACGT\n+\nIII", "differ in length"), ("@a\nACGT\n+\n", "not whole"), ("@a\nACGT\n", "not whole"),
+        ("@a\nACGT", "not whole"), ("@a\nACGT\nACGT\n+\nIIIIIIII\n", "third line"), ("@a\nAC1T\n+\nIIII\n", "no base"),
+        ("@a\nAC T\n+\nIIII\n", "no base"), ("@a\nACGT\n+\nII I\n", "quality"), ("@a\nACGT\n+\nII\u{7f}I\n", "quality"),
+        ("@\nACGT\n+\nIIII\n", "no name"), ("@a\nA\n+\nI\n\n@b\nA\n+\nI\n", "begin with '@'"),
+        ("@a\nA\n+\nI\nx", "begin with '@'"),
+    ]) func malformedIsRefused(text: String, problem: String) {
+        for pieces in [1, 2, 1_000] {
+            let got = failure { _ = try batches(.unpaired, [text], pieces: pieces) }
+            #expect(got?.kind == .data)
+            let isTold = got?.problem.contains(problem) == true || got?.problem.contains("differ in length") == true
+            #expect(isTold, "\(got?.description ?? "accepted")")
+            #expect(got?.place.hasPrefix("r1") == true)
+        }
+    }
+
+    @Test func matesAreHeldTogether() throws {
+        let good = "@a:1 1:N:0:ACGT\nA\n+\nI\n@b\nA\n+\nI\n"
+        #expect(try batches(.paired, [good, "@a:1 2:N:0:ACGT\nA\n+\nI\n@b\nA\n+\nI\n"]).1.reads == 4)
+        let step = failure { _ = try batches(.paired, [good, "@a:1\nA\n+\nI\n@c\nA\n+\nI\n"]) }
+        #expect(step?.problem.contains("out of step") == true)
+        #expect(step?.place == "r2:record 2")
+        let short = failure { _ = try batches(.paired, [good, "@a:1\nA\n+\nI\n"]) }
+        #expect(short?.place == "r1:record 2" && short?.problem.contains("r1 2, r2 1") == true)
+        #expect(failure { _ = try batches(.paired, [good, ""]) }?.problem == "holds no reads")
+    }
+
+    @Test func realReads() throws {
+        guard let path = sharedData("hg001_b37_chr20") else { return }
+        let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.contains("q.gz") }.sorted()
+        guard names.count == 2 else { return }
+        let batcher = ReadBatcher(layout: .paired, labels: names)
+        var total = 0
+        for (place, name) in names.enumerated() {
+            let inflater = GzipInflater(label: name, limits: .init(requiresBGZFEndMarker: false))
+            let mate = Mate(rawValue: place)!
+            try FileBytes.forEachChunk(of: path + "/" + name) { chunk in
+                try inflater.feed(chunk) { try batcher.push($0, of: mate) { total += $0.readCount } }
+            }
+            try inflater.finish { try batcher.push($0, of: mate) { total += $0.readCount } }
+            try batcher.finish(mate) { total += $0.readCount }
+        }
+        #expect(total == 2 * 25_839)
+        #expect(batcher.counts.reads == total)
+        #expect(batcher.waitingBytes == 0)
+    }
+}
