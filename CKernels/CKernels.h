@@ -3,9 +3,14 @@
 #define CKERNELS_H
 
 #include "cpu/ck_cpu.h"
+
+#include "align/align.h"
 #include "gf128/gf128.h"
 #include "memory/memory.h"
+#include "pack/pack.h"
+#include "pairhmm/pairhmm.h"
 #include "process/process.h"
+#include "seed/seed.h"
 #include "xor/shares.h"
 #include "xor/xor.h"
 

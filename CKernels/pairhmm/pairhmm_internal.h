@@ -1,0 +1,27 @@
+// What the variants of the pair HMM share. Not part of the public header.
+#ifndef CK_PAIRHMM_INTERNAL_H
+#define CK_PAIRHMM_INTERNAL_H
+
+#include "pairhmm.h"
+
+#define CK_PAIRHMM_MAX_QUALITY 60
+#define CK_PAIRHMM_SCALE 0x1p120f
+// Below this scaled sum the float result has lost terms to underflow.
+#define CK_PAIRHMM_TRUSTED 1e-20f
+
+// Fills match[i] and mismatch[i] of one base: probability of the read base given an equal or an unequal haplotype base.
+void ck_pairhmm_emission(uint8_t base, uint8_t quality, float *match, float *mismatch);
+
+// Turns the scaled float sum into log10, running the double version when it is too small.
+double ck_pairhmm_finish(float sum, const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype,
+                         float gap_extend, void *scratch);
+
+typedef void ck_pairhmm_variant(const ck_pairhmm_read *reads, size_t count, const ck_pairhmm_haplotype *haplotype,
+                                float gap_extend, void *scratch, double *log10_likelihood);
+ck_pairhmm_variant ck_pairhmm_scalar;
+#if defined(__x86_64__)
+ck_pairhmm_variant ck_pairhmm_avx2;
+ck_pairhmm_variant ck_pairhmm_avx512;
+#endif
+
+#endif

@@ -1,0 +1,82 @@
+import Foundation
+
+/// Genotype likelihoods of one record and what follows from them: genotype, QUAL, GQ, PL (VCF 4.3 sections 1.4.1, 1.4.2).
+struct GenotypeTable {
+    /// log10 likelihood of the genotypes in VCF order: (j, k), j <= k, at k (k + 1) / 2 + j.
+    let likelihoods: [Double]
+    let alleleCount: Int
+    private(set) var genotype: (Int, Int) = (0, 0)
+    /// Phred-scaled probability that no alternate allele is there.
+    private(set) var quality = 0.0
+    private(set) var genotypeQuality = 0
+
+    static let highestQuality = 3000.0
+
+    static func index(_ a: Int, _ b: Int) -> Int { max(a, b) * (max(a, b) + 1) / 2 + min(a, b) }
+
+    /// `alternatePriors` are the heterozygosities of the alternate alleles, one by one.
+    init(likelihoods: [Double], alternatePriors: [Double]) {
+        self.likelihoods = likelihoods
+        alleleCount = alternatePriors.count + 1
+        let posteriors = Self.posteriors(likelihoods, alternatePriors)
+        var best = 0
+        for index in posteriors.indices where posteriors[index] > posteriors[best] { best = index }
+        var row = 0
+        while (row + 1) * (row + 2) / 2 <= best { row += 1 }
+        genotype = (best - row * (row + 1) / 2, row)
+        let total = log10Sum(posteriors)
+        quality = min(Self.highestQuality, max(0, -10 * (posteriors[0] - total)))
+        var others = posteriors
+        others[best] = -.infinity
+        let wrong = -10 * (log10Sum(others) - total)
+        genotypeQuality = wrong.isFinite ? max(0, min(99, Int(wrong.rounded()))) : 99
+    }
+
+    private static func posteriors(_ likelihoods: [Double], _ priors: [Double]) -> [Double] {
+        var result = likelihoods
+        for k in 0...priors.count {
+            for j in 0...k where k > 0 {
+                let prior: Double
+                if j == 0 {
+                    prior = priors[k - 1]
+                } else if j == k {
+                    prior = priors[k - 1] / 2
+                } else {
+                    prior = priors[k - 1] * priors[j - 1]
+                }
+                result[index(j, k)] += log10(prior)
+            }
+        }
+        result[0] += log10(max(0.5, 1 - 1.5 * priors.reduce(0, +)))
+        return result
+    }
+
+    /// Phred-scaled likelihoods, 0 for the most likely genotype.
+    var scaled: [Int] {
+        let best = likelihoods.max() ?? 0
+        return likelihoods.map { min(9999, Int((-10 * ($0 - best)).rounded())) }
+    }
+}
+
+/// log10 of the sum of 10^x.
+func log10Sum(_ values: [Double]) -> Double {
+    guard let best = values.max(), best > -.infinity else { return -.infinity }
+    return best + log10(values.reduce(0) { $0 + pow(10, $1 - best) })
+}
+
+/// Phred-scaled two-sided Fisher's exact test of a 2 x 2 table of counts: reference and alternate by strand.
+func strandBias(_ table: (Int, Int, Int, Int)) -> Double {
+    let (a, b, c, d) = table
+    let total = a + b + c + d
+    guard a + b > 0, c + d > 0, a + c > 0, b + d > 0 else { return 0 }
+    func logFactorial(_ n: Int) -> Double { lgamma(Double(n) + 1) }
+    let margins =
+        logFactorial(a + b) + logFactorial(c + d) + logFactorial(a + c) + logFactorial(b + d) - logFactorial(total)
+    func logProbability(_ x: Int) -> Double {
+        margins - logFactorial(x) - logFactorial(a + b - x) - logFactorial(a + c - x) - logFactorial(d - a + x)
+    }
+    let observed = logProbability(a)
+    var sum = 0.0
+    for x in max(0, a - d)...min(a + b, a + c) where logProbability(x) <= observed + 1e-7 { sum += exp(logProbability(x)) }
+    return max(0, -10 * log10(min(1, sum)))
+}

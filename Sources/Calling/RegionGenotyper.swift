@@ -1,0 +1,207 @@
+import Foundation
+import GenomicFormats
+import Metering
+
+/// Genotypes a region by haplotypes: candidate events, their combinations, the pair HMM, and diploid pairs of haplotypes.
+struct RegionGenotyper {
+    let window: ReadWindow
+    let reference: UnsafeBufferPointer<UInt8>
+    let tracts: RepeatTracts
+    let tractOrigin: Int
+    let pileup: Pileup
+    let options: CallingOptions
+
+    /// Bases of reference beside the core: enough to anchor a read.
+    static let flank = 26
+    static let longestFlankGrowth = 80
+    /// A read is taken to be from elsewhere at least this often, whatever its mapping quality says.
+    static let leastForeign = 1e-4
+    /// Indels of at least this many bases are looked for by assembly too, because alignments break there.
+    static let longIndel = 12
+
+    /// Haplotypes with the events that each carries, and the likelihoods of the fragments.
+    private struct Model {
+        var events: [Event]
+        var masks: [UInt64]
+        var fragments: Int
+        /// Likelihood of each fragment by haplotype, 1 for its best one.
+        var likelihoods: [Double]
+        var isUsable: [Bool]
+        /// log10 likelihood and event prior of each pair (a, b), a <= b.
+        var pairs: [(a: Int, b: Int, likelihood: Double)] = []
+    }
+
+    func records(_ region: ActiveRegion, columns: [Int], metrics: inout CallingMetrics) -> [VariantRecord] {
+        var events = alignedEvents(region, columns: columns)
+        let growth = min(Self.longestFlankGrowth, events.map(\.length).max() ?? 0) + (region.needsAssembly ? 40 : 0)
+        let stretch = anchored(region.core, flank: Self.flank + growth)
+        let reads = RegionReads(
+            window, core: region.core, stretch: stretch,
+            mostReads: options.maximumRegionDepth * max(1, (region.core.count + 150) / 150))
+        metrics.sampledOutReads += reads.sampledOut
+        guard reads.fragmentCount > 0 else { return [] }
+        if region.needsAssembly || events.contains(where: { !$0.isSubstitution && $0.length >= Self.longIndel }) {
+            let begin = monotonicSeconds()
+            events = Set(events + assembledEvents(reads, stretch: stretch)).sorted()
+            metrics.assembledRegions += 1
+            metrics.assemblySeconds += monotonicSeconds() - begin
+        }
+        events = Array(events.prefix(60))
+        guard !events.isEmpty else { return [] }
+        metrics.regions += 1
+        guard let model = model(events, reads: reads, stretch: stretch, metrics: &metrics) else { return [] }
+        return VariantExtractor(
+            events: model.events, masks: model.masks, likelihoods: model.likelihoods, isUsable: model.isUsable,
+            pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
+            pileup: pileup
+        ).records()
+    }
+
+    /// Substitutions of the active columns and the reads' own indels, the best supported ones.
+    private func alignedEvents(_ region: ActiveRegion, columns: [Int]) -> [Event] {
+        var counted: [(event: Event, count: Int)] = []
+        for position in columns where region.core.contains(position) {
+            let slot = (position - pileup.range.lowerBound) * 4
+            let depth = Double(pileup.depth[position - pileup.range.lowerBound])
+            for letter in 0..<4 {
+                let count = Int(pileup.mismatches[slot + letter])
+                guard count >= 2, Double(count) >= 0.08 * depth else { continue }
+                let event = Event(start: position, referenceLength: 1, alternate: [UInt8(letter)])
+                counted.append((event, count))
+            }
+        }
+        for (event, count) in pileup.indels where event.start >= region.core.lowerBound && event.end <= region.core.upperBound {
+            let depth = Double(pileup.depth[min(pileup.depth.count - 1, event.start - pileup.range.lowerBound)])
+            if count >= 2, Double(count) >= 0.04 * depth { counted.append((event, count)) }
+        }
+        let best = counted.sorted { ($0.count, $1.event) > ($1.count, $0.event) }.prefix(HaplotypeBuilder.mostEvents)
+        return best.map(\.event).sorted()
+    }
+
+    /// The stretch of reference for the haplotypes: flanks end outside repeats where that is near.
+    private func anchored(_ core: Range<Int>, flank: Int) -> Range<Int> {
+        func isRepeat(_ position: Int) -> Bool {
+            let index = position - tractOrigin
+            return tracts.error.indices.contains(index) && tracts.error[index] > 0
+        }
+        var low = max(0, core.lowerBound - flank)
+        var high = min(reference.count, core.upperBound + flank)
+        for _ in 0..<30 where low > 0 && isRepeat(low) { low -= 1 }
+        for _ in 0..<30 where high < reference.count && isRepeat(high - 1) { high += 1 }
+        return low..<high
+    }
+
+    private func assembledEvents(_ reads: RegionReads, stretch: Range<Int>) -> [Event] {
+        window.bases.withUnsafeBufferPointer { bases in
+            window.qualities.withUnsafeBufferPointer { qualities in
+                let parts = reads.entries.map {
+                    (
+                        bases: UnsafeBufferPointer(rebasing: bases[$0.first..<$0.first + $0.count]),
+                        qualities: UnsafeBufferPointer(rebasing: qualities[$0.first..<$0.first + $0.count])
+                    )
+                }
+                let found = LocalAssembler.haplotypes(
+                    reference: Array(reference[stretch]), reads: parts, most: options.maximumHaplotypes / 2)
+                return found.flatMap {
+                    HaplotypeAligner.events(haplotype: $0, reference: reference, range: stretch)
+                }.filter { $0.start > stretch.lowerBound && $0.end < stretch.upperBound }
+            }
+        }
+    }
+
+    /// Prior probability that a haplotype pair is heterozygous for an event.
+    private func prior(_ event: Event) -> Double {
+        if event.isSubstitution { return options.snpHeterozygosity }
+        let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
+        // Tracts that are misread often also mutate often.
+        let instability = min(30, 1 + 3000 * Double(tracts.error[index]))
+        return options.indelHeterozygosity * instability * pow(10, -0.02 * Double(min(50, event.length - 1)))
+    }
+
+    private func model(
+        _ events: [Event], reads: RegionReads, stretch: Range<Int>, metrics: inout CallingMetrics
+    ) -> Model? {
+        let reach = events.map { event -> Range<Int> in
+            let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
+            guard !event.isSubstitution else { return event.start..<event.end }
+            return event.start..<max(event.end, tracts.error[index] > 0 ? Int(tracts.end[index]) + tractOrigin : 0)
+        }
+        let witnesses = reads.witnesses(
+            events: events, reach: reach, reference: reference, floor: options.minimumBaseQuality)
+        let combinations = HaplotypeBuilder.combinations(
+            events: events, witnesses: witnesses, limit: options.maximumHaplotypes)
+        var masks: [UInt64] = []
+        var haplotypes: [[UInt8]] = []
+        // Equal sequences with different events: the simplest description stays.
+        for mask in combinations.sorted(by: { ($0.nonzeroBitCount, $0) < ($1.nonzeroBitCount, $1) }) {
+            let bases = HaplotypeBuilder.bases(mask: mask, events: events, reference: reference, range: stretch)
+            guard !haplotypes.contains(bases) else { continue }
+            masks.append(mask)
+            haplotypes.append(bases)
+        }
+        guard masks.count > 1 else { return nil }
+        let begin = monotonicSeconds()
+        let table = readLikelihoods(reads, haplotypes)
+        metrics.pairs += reads.entries.count * haplotypes.count
+        metrics.cells += reads.entries.reduce(0) { $0 + $1.count } * haplotypes.reduce(0) { $0 + $1.count }
+        metrics.likelihoodSeconds += monotonicSeconds() - begin
+        var model = Model(
+            events: events, masks: masks, fragments: reads.fragmentCount, likelihoods: [], isUsable: [])
+        combineMates(reads, table, &model)
+        addPairs(&model)
+        return model
+    }
+
+    private func readLikelihoods(_ reads: RegionReads, _ haplotypes: [[UInt8]]) -> [Double] {
+        window.bases.withUnsafeBufferPointer { bases in
+            window.qualities.withUnsafeBufferPointer { qualities in
+                PairHMM.likelihoods(
+                    reads: reads.entries.map {
+                        PairHMM.Read(
+                            bases: bases.baseAddress! + $0.first, qualities: qualities.baseAddress! + $0.first,
+                            count: $0.count)
+                    }, haplotypes: haplotypes)
+            }
+        }
+    }
+
+    /// Multiplies the likelihoods of mates; a read that fits no haplotype is left out, and mapping quality bounds how much
+    /// a read can say.
+    private func combineMates(_ reads: RegionReads, _ table: [Double], _ model: inout Model) {
+        let width = model.masks.count
+        model.likelihoods = [Double](repeating: 1, count: reads.fragmentCount * width)
+        model.isUsable = [Bool](repeating: false, count: reads.fragmentCount)
+        for (index, entry) in reads.entries.enumerated() {
+            let row = table[index * width..<(index + 1) * width]
+            let best = row.max()!
+            guard best > -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100) else {
+                continue
+            }
+            let foreign = max(Self.leastForeign, pow(10, -Double(window.reads[entry.read].mappingQuality) / 10))
+            model.isUsable[entry.fragment] = true
+            for (column, value) in row.enumerated() {
+                let relative = pow(10, value - best)
+                model.likelihoods[entry.fragment * width + column] *= (1 - foreign) * relative + foreign
+            }
+        }
+    }
+
+    private func addPairs(_ model: inout Model) {
+        let width = model.masks.count
+        for a in 0..<width {
+            for b in a..<width {
+                var total = 0.0
+                var product = 1.0
+                for fragment in model.isUsable.indices where model.isUsable[fragment] {
+                    let row = fragment * width
+                    product *= (model.likelihoods[row + a] + model.likelihoods[row + b]) / 2
+                    if product < 1e-200 {
+                        total += log10(product)
+                        product = 1
+                    }
+                }
+                model.pairs.append((a, b, total + log10(product)))
+            }
+        }
+    }
+}
