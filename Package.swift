@@ -79,7 +79,7 @@ let package = Package(
         library("Evaluation", ["Diagnostics", "GenomicFormats"]),
 
         // Where the wings meet.
-        library("Engines", ["Diagnostics", "Kernels", "Metering", "Hardware", "GenomicFormats", "Mapping", "Calling"]),
+        library("Engines", ["Diagnostics", "Metering", "Hardware", "GenomicFormats", "Mapping", "Calling"]),
         library("Bank", ["Diagnostics", "GenomicFormats", "Filtering", "CCrypto", grdb]),
         library(
             "Roles",

@@ -19,7 +19,7 @@ public struct Right: Sendable, Codable, Equatable {
     public var coverage: Coverage
     /// The BED file or variant list that `coverage` refers to; empty for everything.
     public var list: String
-    /// When a record counts as inside a region: `pos`, `record`, `variant` or `within` (docs/FILTER-RULES.md).
+    /// When a record counts as inside a region: `position`, `record`, `variant` or `within` (docs/FILTER-RULES.md).
     public var overlap: String
     /// FORMAT keys that the user may see; nil for all.
     public var formatFields: [String]?
@@ -31,7 +31,7 @@ public struct Right: Sendable, Codable, Equatable {
 
     public init(
         id: String, user: String, dataSet: String, purpose: String, coverage: Coverage, list: String = "",
-        overlap: String = "pos", formatFields: [String]? = nil, notBefore: Double? = nil, notAfter: Double? = nil,
+        overlap: String = "position", formatFields: [String]? = nil, notBefore: Double? = nil, notAfter: Double? = nil,
         usesMaximum: Int? = nil
     ) {
         self.id = id

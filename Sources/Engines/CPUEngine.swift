@@ -74,9 +74,9 @@ final class CPUSession: GenotypingSession {
                 "only \(counts.mapped) of \(counts.reads) reads map to the reference",
                 remedy: "check that reads and reference are of the same species and build")
         }
-        let header = VariantCaller.header(reference: genome, sample: job.sample, command: job.command)
+        let header = VariantCaller.header(reference: genome, sample: job.sample, command: job.command ?? "")
         let output = Output()
-        let writer = VCFWriter(
+        let writer = try VCFWriter(
             header: try header.withUnsafeBytes { try VCFHeader(parsing: $0, label: "engine cpu") }, label: "engine cpu"
         ) { output.bytes.append(contentsOf: $0) }
         let caller = VariantCaller(reference: genome, options: CallingOptions())

@@ -1,6 +1,5 @@
-public import Diagnostics
+internal import Diagnostics
 internal import Foundation
-internal import Glibc
 internal import HardwareProfiles
 internal import Kernels
 
@@ -29,12 +28,8 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
     /// Worker threads to start: the profile's number, or one for each core that this process may use.
     public var threads: Int { uses.threads > 0 ? uses.threads : Self.availableCores }
 
-    /// Cores that the process may run on (its affinity mask, as `nproc` counts them).
-    public static var availableCores: Int {
-        var set = cpu_set_t()
-        guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return max(1, get_nprocs()) }
-        return withUnsafeBytes(of: &set) { bytes in max(1, bytes.reduce(0) { $0 + $1.nonzeroBitCount }) }
-    }
+    /// Cores that the process may run on.
+    public static var availableCores: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
 
     /// The profiles that are built in, most demanding first.
     public static func embedded() throws -> [HardwareProfile] {

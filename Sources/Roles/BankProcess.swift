@@ -124,11 +124,13 @@ public final class BankProcess {
         if !lockAllMemory() { log("memory cannot be locked: raise LimitMEMLOCK, or plaintext may reach swap") }
         let profile = try HardwareProfile.choose(configuration.process.hardwareProfile)
         profile.apply()
-        let engine = CPUEngine(profile: profile, threads: configuration.process.threads ?? 0)
+        let wanted = configuration.process.threads ?? 0
+        let threads = wanted > 0 ? wanted : profile.threads
+        let engine = CPUEngine(profile: profile, threads: threads)
         try engine.prepare(try FASTAReader.read(path))
         let server = TrustedServer(
             telephone: try telephone(role), network: configuration.network, engine: engine, hardwareProfile: profile.name,
-            log: log)
+            threads: threads, log: log)
         try server.start()
         stops.append { server.stop() }
         services.append(server)

@@ -9,6 +9,8 @@ struct JobRun {
     let order: JobOrder
     let telephone: Telephone
     let engine: any GenotypingEngine
+    /// Threads for compression.
+    let threads: Int
     /// Called a few times a second; throws when the job must stop.
     let report: (JobProgress) throws -> Void
 
@@ -50,7 +52,7 @@ struct JobRun {
         }
         let genotyped = monotonicSeconds()
         try report(JobProgress(step: "filtering", done: 0, total: 0))
-        let filtered = try filter.run(result.vcfGz, sample: order.sample)
+        let filtered = try filter.run(result.vcfGz, sample: order.sample, threads: threads)
         var receipt = makeReceipt(result, counts, streams, hardwareProfile: hardwareProfile)
         receipt.recordsDelivered = filtered.recordsDelivered
         receipt.recordsWithheld = filtered.recordsWithheld

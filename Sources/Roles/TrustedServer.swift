@@ -16,6 +16,7 @@ final class TrustedServer: @unchecked Sendable {
     let network: NetworkConfiguration
     let engine: any GenotypingEngine
     let hardwareProfile: String
+    let threads: Int
     let log: @Sendable (String) -> Void
     private var listener: ChannelListener?
     /// Guards `jobs`.
@@ -26,12 +27,13 @@ final class TrustedServer: @unchecked Sendable {
 
     init(
         telephone: Telephone, network: NetworkConfiguration, engine: any GenotypingEngine, hardwareProfile: String,
-        log: @escaping @Sendable (String) -> Void
+        threads: Int, log: @escaping @Sendable (String) -> Void
     ) {
         self.telephone = telephone
         self.network = network
         self.engine = engine
         self.hardwareProfile = hardwareProfile
+        self.threads = threads
         self.log = log
     }
 
@@ -67,7 +69,8 @@ final class TrustedServer: @unchecked Sendable {
                 try Self.expectProceed(conversation)
             }
             try engineTurn.withLock {
-                let run = JobRun(order: order, telephone: telephone, engine: engine, report: report)
+                let run = JobRun(
+                    order: order, telephone: telephone, engine: engine, threads: threads, report: report)
                 try job.finish(run.execute(hardwareProfile: hardwareProfile))
             }
             try conversation.say(.readyToDeliver)

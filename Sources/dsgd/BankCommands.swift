@@ -76,8 +76,8 @@ struct GrantCommand: ParsableCommand {
     @Flag(help: "All records.") var everything = false
     @Option(help: "Records at these regions (BED).", completion: .file()) var regions: String?
     @Option(help: "Records at these positions (CHROM POS [ID REF ALT]).", completion: .file()) var variants: String?
-    @Option(help: "When a record is inside a region: pos, record, variant or within (docs/FILTER-RULES.md).")
-    var overlap = "pos"
+    @Option(help: "When a record is inside a region: position, record, variant or within (docs/FILTER-RULES.md).")
+    var overlap = "position"
     @Option(help: "FORMAT keys that the user may see, with commas; all when left out.") var fields: String?
     @Option(help: "Days until the right ends.") var days: Double?
     @Option(help: "How often the right may be used.") var uses: Int?

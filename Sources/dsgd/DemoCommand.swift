@@ -113,7 +113,7 @@ struct DemoCommand: ParsableCommand {
             .grant(
                 Grant(
                     user: user, dataSet: "demo", purpose: "DUO:0000043", coverage: grant.coverage, list: grant.list,
-                    overlap: "pos", usesMaximum: 10)), socket: bank.ownerSocket)
+                    overlap: "position", usesMaximum: 10)), socket: bank.ownerSocket)
         let path = bank.options.directory + "/\(user).vcf.gz"
         let result = try bank.run([
             "request", "-c", bank.configurationPath(of: user), "--data-set", "demo", "-o", path, "--json",

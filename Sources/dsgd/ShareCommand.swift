@@ -8,5 +8,98 @@ struct ShareCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "share",
         abstract: "XOR (2,3) secret sharing of files: any two of three shares restore, one alone says nothing.",
+        discussion: """
+            FILE becomes PREFIX.a.share, PREFIX.b.share and PREFIX.c.share for the three holders, and PREFIX.tags for the
+            owner alone: with it every block of every share is proved, and a wrong one is named.
+            """,
         subcommands: [Split.self, Join.self, Verify.self, Repair.self, Refresh.self])
+
+    struct Source: ParsableArguments {
+        @Option(help: "Hardware or quantum generator (device or file); the kernel's generator when left out.")
+        var randomDevice: String?
+
+        func open() throws -> HealthTestedSource {
+            if let randomDevice { return try HealthTestedSource(wrapping: try DeviceRandomSource(path: randomDevice)) }
+            return try HealthTestedSource(wrapping: KernelRandomSource())
+        }
+    }
+
+    static func paths(_ prefix: String) -> SharePaths {
+        SharePaths(a: prefix + ".a.share", b: prefix + ".b.share", c: prefix + ".c.share", tags: prefix + ".tags")
+    }
+
+    struct Split: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Cut a file into three shares and the owner's tags.")
+        @OptionGroup var source: Source
+        @Argument(help: "File to split.", completion: .file()) var file: String
+        @Option(name: .shortAndLong, help: "Prefix of the outputs; FILE when left out.") var output: String?
+
+        func run() throws {
+            let random = try source.open()
+            let set = try ShareFiles.split(
+                file, to: ShareCommand.paths(output ?? file), objectID: try Identifier(from: random), random: random)
+            print("share set \(set.set), \(set.length) bytes, \(set.blockCount) blocks, random numbers from \(random.name)")
+        }
+    }
+
+    struct Join: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Restore a file from any two of its shares.")
+        @Argument(help: "Two share files.", completion: .file()) var shares: [String]
+        @Option(help: "The owner's tags; without them altered blocks go unnoticed.", completion: .file()) var tags: String?
+        @Option(name: .shortAndLong, help: "File to write.") var output: String
+
+        func run() throws {
+            guard shares.count == 2 else { throw ValidationError("name exactly two share files") }
+            let set = try ShareFiles.join(shares[0], shares[1], tags: try tags.map(ShareFiles.tags), to: output)
+            print("restored \(set.length) bytes")
+        }
+    }
+
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Check one, two or three shares, block by block.")
+        @Argument(help: "Share files.", completion: .file()) var shares: [String]
+        @Option(help: "The owner's tags; without them only contradictions are found.", completion: .file()) var tags: String?
+
+        func run() throws {
+            guard (1...3).contains(shares.count) else { throw ValidationError("name one to three share files") }
+            let faults = try ShareFiles.verify(shares, tags: try tags.map(ShareFiles.tags))
+            for fault in faults {
+                print("\(fault.path)\(fault.block.map { " block \($0)" } ?? ""): \(fault.problem)")
+            }
+            if !faults.isEmpty {
+                throw Failure(
+                    .data, at: shares.joined(separator: ", "), "\(faults.count) faults were found",
+                    remedy: "repair the share that is named from the other two (dsgd share repair)")
+            }
+            print("no fault in \(shares.count) shares")
+        }
+    }
+
+    struct Repair: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a lost share from the other two, without forming the secret.")
+        @Argument(help: "The two good share files.", completion: .file()) var shares: [String]
+        @Option(help: "The owner's tags.", completion: .file()) var tags: String
+        @Option(name: .shortAndLong, help: "Share file to write.") var output: String
+
+        func run() throws {
+            guard shares.count == 2 else { throw ValidationError("name exactly two share files") }
+            let made = try ShareFiles.repair(from: shares[0], shares[1], tags: try ShareFiles.tags(tags), to: output)
+            print("made share \(made)")
+        }
+    }
+
+    struct Refresh: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Give all three shares fresh randomness, so that old and new shares do not combine.")
+        @OptionGroup var source: Source
+        @Argument(help: "Prefix of the share files and tags.") var prefix: String
+        @Option(name: .shortAndLong, help: "Prefix of the outputs.") var output: String
+
+        func run() throws {
+            let set = try ShareFiles.refresh(
+                ShareCommand.paths(prefix), to: ShareCommand.paths(output), random: try source.open())
+            print("share set \(set.set); delete the old shares and tags")
+        }
+    }
 }

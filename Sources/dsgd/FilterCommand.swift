@@ -1,0 +1,68 @@
+import ArgumentParser
+import Diagnostics
+import Filtering
+import Foundation
+import GenomicFormats
+import Storage
+
+struct FilterCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "filter",
+        abstract: "Keep the records of a VCF at regions or in a list of variants.",
+        discussion: """
+            -R takes a BED file, -T a list of variants (CHROM POS, or CHROM POS ID REF ALT). `-` and no name are standard
+            input and output. An index is written beside a named output. docs/FILTER-RULES.md has every rule.
+            """)
+
+    @Argument(help: "VCF, plain or compressed.", completion: .file()) var input = "-"
+    @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
+    @Option(name: [.customShort("T"), .long], help: "List of variants.", completion: .file()) var variants: String?
+    @Option(help: "position, record, variant or within; the first three equal bcftools' 0, 1 and 2.")
+    var overlap: OverlapRule = .position
+    @Option(help: "FORMAT keys to keep, with commas; all when left out.") var format: String?
+    @Option(help: "INFO keys to keep, with commas; all when left out.") var info: String?
+    @Option(name: .shortAndLong, help: "VCF.gz to write.") var output = "-"
+    @Flag(help: "Do not record the command in the header.") var noVersion = false
+
+    func run() throws {
+        guard regions == nil || variants == nil else { throw ValidationError("give -R or -T, not both") }
+        let selection: Selection =
+            if let regions { .regions(try BEDReader.read(regions)) }
+            else if let variants { .variants(try VariantList.read(variants)) }
+            else { .everything }
+        let fields = FieldProjection(info: Self.keys(info), format: Self.keys(format))
+        let filter = VCFFilter(
+            selection: selection, overlap: overlap, fields: fields,
+            header: .keep(commandLine: noVersion ? nil : CommandLine.arguments.dropFirst().joined(separator: " ")),
+            requiresSortedInput: output != "-")
+        let counts: FilterCounts
+        if output == "-" {
+            let stream = VCFFilterStream(filter, label: input) { try Self.writeToStandardOutput($0) }
+            let file = try FileReader(path: input)
+            while try file.next({ try stream.feed($0) }) {}
+            _ = try stream.finish()
+            counts = stream.counts
+        } else {
+            counts = try filter.filterFile(input, to: output)
+        }
+        Terminal.say("\(counts.recordsOut) of \(counts.recordsIn) records kept")
+    }
+
+    private static func keys(_ list: String?) -> Set<String>? {
+        list.map { Set($0.split(separator: ",").map(String.init)) }
+    }
+
+    private static func writeToStandardOutput(_ bytes: UnsafeRawBufferPointer) throws {
+        var sent = 0
+        while sent < bytes.count {
+            let count = write(STDOUT_FILENO, bytes.baseAddress! + sent, bytes.count - sent)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw Failure(.inputOutput, at: "standard output", errorText(), remedy: "look at the next program of the pipe")
+            }
+            sent += count
+        }
+    }
+}
+
+extension OverlapRule: @retroactive ExpressibleByArgument {}
