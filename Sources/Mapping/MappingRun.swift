@@ -1,0 +1,254 @@
+import Diagnostics
+import Foundation
+public import GenomicFormats
+import Metering
+
+/// What a mapping run counted.
+public struct MappingMetrics: Sendable, Codable, Equatable {
+    public var reads = 0
+    public var mapped = 0
+    public var properlyPaired = 0
+    public var rescued = 0
+    public var duplicates = 0
+    public var bases = 0
+    public var insertSizeMean = 0.0
+    public var insertSizeStandardDeviation = 0.0
+    /// Thread seconds spent mapping and storing, and elapsed seconds of marking duplicates and ordering bins.
+    public var mappingThreadSeconds = 0.0
+    public var storingThreadSeconds = 0.0
+    public var duplicateSeconds = 0.0
+    public var sealSeconds = 0.0
+    public init() {}
+}
+
+/// Maps a stream of batches on several threads into a ``ReadStore``.
+///
+/// One thread calls ``submit(_:)`` with batches in input order, then ``finish()``. The result does not depend on the number
+/// of threads or on how reads are cut into batches: the insert-size model comes from the first
+/// ``Options/modelPairs`` pairs, each pair is mapped by itself, and the store and the duplicates have a total order.
+public final class MappingRun: @unchecked Sendable {
+    // `state` guards the queue and the first failure; each worker has its own mapper and tallies, which `finish()` reads
+    // after the workers have ended. `pending`, `model` and `isStarted` belong to the submitting thread.
+
+    public struct Options: Sendable {
+        public var threads: Int
+        /// Pairs from whose insert sizes the model is learned.
+        public var modelPairs: Int
+        /// Batches that may wait; `submit` blocks when there are more.
+        public var queueLength: Int
+        /// Receives every mapped batch, on any thread and in any order.
+        public var observer: (@Sendable (ReadBatch, MappedBatch) -> Void)?
+
+        public init(threads: Int = 1, modelPairs: Int = 10_000, queueLength: Int = 0) {
+            precondition(threads > 0 && modelPairs > 0)
+            self.threads = threads
+            self.modelPairs = modelPairs
+            self.queueLength = queueLength > 0 ? queueLength : 2 * threads
+        }
+    }
+
+    public struct Result: Sendable {
+        public let store: ReadStore
+        public let metrics: MappingMetrics
+        public let insertSizes: InsertSizeModel
+    }
+
+    private struct Tally {
+        var metrics = MappingMetrics()
+        var signatures: [TemplateSignature] = []
+    }
+
+    private let index: ReferenceIndex
+    private let options: Options
+    private let store: ReadStore
+    private let state = NSCondition()
+    private var queue: [ReadBatch] = []
+    private var isClosed = false
+    private var runningWorkers = 0
+    private var failure: Failure?
+    private var tallies: [Tally]
+    private var pending: [ReadBatch] = []
+    private var pendingPairs = 0
+    private var model = InsertSizeModel.default
+    private var isStarted = false
+
+    public init(index: ReferenceIndex, options: Options = Options()) {
+        self.index = index
+        self.options = options
+        store = ReadStore(contigLengths: index.contigLengths)
+        tallies = Array(repeating: Tally(), count: options.threads)
+    }
+
+    /// Takes the next batch. Blocks while the workers are behind.
+    ///
+    /// - Throws: `Failure(.data)` for reads that cannot be mapped (too long, mates missing), of this or an earlier batch.
+    public func submit(_ batch: ReadBatch) throws {
+        try PairedMapper.check(batch)
+        if isStarted { return try enqueue(batch) }
+        pending.append(batch)
+        pendingPairs += batch.isPaired ? batch.readCount / 2 : batch.readCount
+        if pendingPairs >= options.modelPairs { try start() }
+    }
+
+    /// Waits for the workers, marks duplicates and seals the store.
+    ///
+    /// - Throws: the first failure of any worker.
+    public func finish() throws -> Result {
+        if !isStarted { try start() }
+        state.lock()
+        isClosed = true
+        state.broadcast()
+        while runningWorkers > 0 { state.wait() }
+        let problem = failure
+        state.unlock()
+        if let problem { throw problem }
+        var metrics = MappingMetrics()
+        for tally in tallies { metrics.add(tally.metrics) }
+        metrics.insertSizeMean = model.mean
+        metrics.insertSizeStandardDeviation = model.standardDeviation
+        let begin = monotonicSeconds()
+        let signatures = tallies.flatMap(\.signatures)
+        tallies = []
+        let duplicates = TemplateSignature.duplicates(signatures)
+        metrics.duplicates = duplicates.count
+        let marked = monotonicSeconds()
+        store.seal(threads: options.threads) { duplicates.contains($0) }
+        metrics.duplicateSeconds = marked - begin
+        metrics.sealSeconds = monotonicSeconds() - marked
+        return Result(store: store, metrics: metrics, insertSizes: model)
+    }
+
+    /// Stops the workers without a result; batches that wait are dropped.
+    public func cancel() {
+        state.lock()
+        queue = []
+        isClosed = true
+        state.broadcast()
+        while runningWorkers > 0 { state.wait() }
+        state.unlock()
+    }
+
+    private func start() throws {
+        isStarted = true
+        let observer = PairedMapper(index: index)
+        var sizes: [Int] = []
+        var left = options.modelPairs
+        for batch in pending where left > 0 {
+            sizes += try observer.observeInsertSizes(batch, pairs: left)
+            left -= batch.isPaired ? batch.readCount / 2 : batch.readCount
+        }
+        model = InsertSizeModel(insertSizes: sizes)
+        runningWorkers = options.threads
+        for worker in 0..<options.threads {
+            let thread = Thread { [self] in work(worker) }
+            thread.stackSize = 4 << 20
+            thread.start()
+        }
+        let waiting = pending
+        pending = []
+        for batch in waiting { try enqueue(batch) }
+    }
+
+    private func enqueue(_ batch: ReadBatch) throws {
+        state.lock()
+        defer { state.unlock() }
+        while queue.count >= options.queueLength && failure == nil { state.wait() }
+        if let failure { throw failure }
+        queue.append(batch)
+        state.broadcast()
+    }
+
+    private func next() -> ReadBatch? {
+        state.lock()
+        defer { state.unlock() }
+        while queue.isEmpty && !isClosed { state.wait() }
+        guard !queue.isEmpty else { return nil }
+        let batch = queue.removeFirst()
+        state.broadcast()
+        return batch
+    }
+
+    private func work(_ worker: Int) {
+        let mapper = PairedMapper(index: index, insertSizes: model)
+        var tally = Tally()
+        while let batch = next() {
+            do {
+                let begin = monotonicSeconds()
+                let mapped = try mapper.map(batch)
+                let middle = monotonicSeconds()
+                keep(batch, mapped, &tally)
+                options.observer?(batch, mapped)
+                tally.metrics.mappingThreadSeconds += middle - begin
+                tally.metrics.storingThreadSeconds += monotonicSeconds() - middle
+            } catch {
+                state.lock()
+                failure =
+                    failure ?? (error as? Failure)
+                    ?? Failure(.internalError, at: "mapping", "\(error)", remedy: "report this as a defect")
+                queue = []
+                state.unlock()
+                break
+            }
+        }
+        state.lock()
+        tallies[worker] = tally
+        runningWorkers -= 1
+        state.broadcast()
+        state.unlock()
+    }
+
+    /// Stores the batch's mapped reads and notes their signatures.
+    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ tally: inout Tally) {
+        var writer = StoreWriter(store: store)
+        tally.metrics.reads += batch.readCount
+        tally.metrics.bases += batch.bases.count
+        for read in 0..<batch.readCount {
+            let placed = mapped.reads[read]
+            guard placed.isMapped else { continue }
+            tally.metrics.mapped += 1
+            if placed.flags.contains(.properPair) { tally.metrics.properlyPaired += 1 }
+            if placed.isRescued { tally.metrics.rescued += 1 }
+            writer.append(batch, read, placed, mapped.cigars)
+        }
+        let step = batch.isPaired ? 2 : 1
+        for read in stride(from: 0, to: batch.readCount, by: step) {
+            if let signature = Self.signature(batch, mapped, read) { tally.signatures.append(signature) }
+        }
+    }
+
+    private static func signature(_ batch: ReadBatch, _ mapped: MappedBatch, _ read: Int) -> TemplateSignature? {
+        func end(_ read: Int) -> UInt64? {
+            let placed = mapped.reads[read]
+            guard placed.isMapped else { return nil }
+            let start = Int(placed.cigarStart)
+            return TemplateSignature.end(of: placed, cigar: mapped.cigars[start..<start + Int(placed.cigarCount)])
+        }
+        func quality(_ read: Int) -> UInt32 {
+            batch.qualities[batch.range(ofRead: read)].reduce(0) { $0 + ($1 >= 15 ? UInt32($1) : 0) }
+        }
+        let ordinal = batch.firstOrdinal + UInt64(read)
+        let first = end(read)
+        guard batch.isPaired else {
+            return first.map { TemplateSignature(fragment: $0, quality: quality(read), ordinal: ordinal) }
+        }
+        switch (first, end(read + 1)) {
+        case (let a?, let b?):
+            return TemplateSignature(pair: a, b, quality: quality(read) + quality(read + 1), ordinal: ordinal)
+        case (let a?, nil): return TemplateSignature(fragment: a, quality: quality(read), ordinal: ordinal)
+        case (nil, let b?): return TemplateSignature(fragment: b, quality: quality(read + 1), ordinal: ordinal + 1)
+        case (nil, nil): return nil
+        }
+    }
+}
+
+extension MappingMetrics {
+    mutating func add(_ other: MappingMetrics) {
+        reads += other.reads
+        mapped += other.mapped
+        properlyPaired += other.properlyPaired
+        rescued += other.rescued
+        bases += other.bases
+        mappingThreadSeconds += other.mappingThreadSeconds
+        storingThreadSeconds += other.storingThreadSeconds
+    }
+}
