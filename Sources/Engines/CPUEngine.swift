@@ -1,5 +1,5 @@
 internal import Calling
-public import Diagnostics
+internal import Diagnostics
 internal import Foundation
 public import GenomicFormats
 public import Hardware
@@ -26,12 +26,6 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
 
     public func prepare(_ reference: ReferenceGenome) throws {
         let index = try ReferenceIndex(genome: reference, threads: threads)
-        lock.withLock { prepared = (reference, index) }
-    }
-
-    /// As ``prepare(_:)``, with an index that was built before. Refused when it was made from another genome.
-    public func prepare(_ reference: ReferenceGenome, index path: String) throws {
-        let index = try ReferenceIndex.load(path, expecting: reference, threads: threads)
         lock.withLock { prepared = (reference, index) }
     }
 
