@@ -1,0 +1,10 @@
+// Umbrella of the C kernels: one folder, one header, one line here. Swift sees exactly what this file includes.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include "cpu/ck_cpu.h"
+#include "gf128/gf128.h"
+#include "memory/memory.h"
+#include "xor/xor.h"
+
+#endif

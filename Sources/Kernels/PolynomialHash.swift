@@ -1,0 +1,48 @@
+import CKernels
+
+/// The hash half of a Wegman-Carter tag: a polynomial over GF(2^128) in GHASH's field and bit order (NIST SP 800-38D).
+///
+/// `H_k(m) = m_1 k^(L+1) + ... + m_L k^2 + length k` over 16-byte blocks, the last one padded with zeros, `length` in bits.
+/// For two different messages of at most L blocks the sum of the hashes takes any one value with probability at most
+/// (L+1)/2^128. A tag is the hash XOR 16 fresh bytes of pad; the hash alone authenticates nothing and must not be sent.
+///
+/// The key's powers lie in secret memory and are wiped with the value. `finish` makes it ready for the next message under
+/// the same key.
+public struct PolynomialHash: ~Copyable, @unchecked Sendable {
+    /// Bytes of a key, of a hash and of a block.
+    public static let size = 16
+
+    private let state: UnsafeMutablePointer<ck_gf128>
+
+    /// - Parameter key: 16 uniform secret bytes; all zeros would hash everything to zero and are a programmer's error.
+    public init(key: UnsafeRawBufferPointer) {
+        precondition(key.count == Self.size, "a polynomial hash key has 16 bytes")
+        precondition(!key.allSatisfy { $0 == 0 }, "a polynomial hash key is not zero")
+        guard let memory = ck_secret_alloc(MemoryLayout<ck_gf128>.size), let base = key.baseAddress else {
+            fatalError("no memory for a hash key")
+        }
+        state = memory.bindMemory(to: ck_gf128.self, capacity: 1)
+        ck_gf128_init(state, base)
+    }
+
+    deinit { ck_secret_free(state, MemoryLayout<ck_gf128>.size) }
+
+    /// Adds bytes; how a message is cut into calls does not matter.
+    public mutating func update(_ message: UnsafeRawBufferPointer) {
+        guard let base = message.baseAddress else { return }
+        ck_gf128_update(state, base, message.count)
+    }
+
+    /// Writes the 16 bytes of the hash and begins the next message.
+    public mutating func finish(into hash: UnsafeMutableRawBufferPointer) {
+        precondition(hash.count == Self.size, "a polynomial hash has 16 bytes")
+        guard let base = hash.baseAddress else { return }
+        ck_gf128_finish(state, base)
+    }
+
+    /// The bits of security against one forgery attempt on a message of that many bytes: 128 - log2(L + 1), rounded down.
+    public static func forgeryBits(messageBytes: Int) -> Int {
+        let blocks = (messageBytes + 15) / 16
+        return 128 - (Int.bitWidth - blocks.leadingZeroBitCount)
+    }
+}
