@@ -1,0 +1,331 @@
+import Diagnostics
+import Foundation
+public import Kernels
+import OneTimePad
+import Synchronization
+
+/// Limits of a channel.
+public struct ChannelOptions: Sendable {
+    /// Seconds in which both proofs of identity must be there.
+    public var handshakeTimeout = 10.0
+    /// Seconds in which a peer must take or finish a record that was begun, and in which key must come.
+    public var stallTimeout = 30.0
+    /// Seconds that a remote waits after its first failed proof; each further failure doubles them.
+    public var firstPenalty = 0.5
+    public var longestPenalty = 30.0
+    /// Connections served at the same time.
+    public var maximumConnections = 256
+
+    public init() {}
+}
+
+/// What a channel carried, in bytes and records.
+public struct ChannelCounters: Sendable, Codable, Equatable {
+    public var recordsSent: UInt64 = 0
+    public var recordsReceived: UInt64 = 0
+    /// Payload without kind byte, header and tag.
+    public var payloadSent: UInt64 = 0
+    public var payloadReceived: UInt64 = 0
+    /// Bytes on the wire after the handshake.
+    public var wireSent: UInt64 = 0
+    public var wireReceived: UInt64 = 0
+    /// Pad spent on ciphertext and tags after the handshake.
+    public var padSent: UInt64 = 0
+    public var padReceived: UInt64 = 0
+    /// The longest record, in bytes that its tag covers.
+    public var longestRecord: Int = 0
+}
+
+/// A record that the holder keeps.
+public struct Record: Sendable {
+    public let kind: UInt8
+    public let payload: SecureBytes
+}
+
+/// A connection between two roles under one-time pad, every record with a Wegman-Carter tag.
+///
+/// A record is header (length, flags, sequence, pad offset), ciphertext, tag. The first byte of the plaintext is its kind.
+/// The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered, cut, or
+/// taken from another session or direction is refused, before anything of it is decrypted. The first wrong record ends the
+/// channel. `close` sends an authenticated last record: an end of stream without it is reported as truncation.
+///
+/// Sending and receiving may run on two threads. `@unchecked Sendable`: `sendLock` guards the sending half, `receiveLock`
+/// the receiving half, `counts` is a mutex.
+public final class SecureChannel: @unchecked Sendable {
+    /// Bytes of payload that one record may carry.
+    public static let maximumPayload = 262_144
+
+    public let identity: String
+    public let peer: String
+    /// The session's two nonces in hexadecimal, for logs.
+    public let session: String
+
+    private let socket: Socket
+    private let pads: PadPair
+    private let options: ChannelOptions
+
+    private let sendLock = NSLock()
+    private let sendTagger: Tagger
+    private var sendSequence: UInt64 = 0
+    private var sendBuffer: UnsafeMutableRawBufferPointer
+    private let sendContext: UnsafeMutableRawBufferPointer
+    private let tagPad = SecureBytes(count: Tagger.size)
+    private var sendClosed = false
+
+    private let receiveLock = NSLock()
+    private let receiveTagger: Tagger
+    private var receiveSequence: UInt64 = 0
+    private let receiveBuffer: SecureBytes
+    private let receivePad: SecureBytes
+    private let receiveContext: UnsafeMutableRawBufferPointer
+    private var receiveClosed = false
+
+    private let counts = Mutex(ChannelCounters())
+    private let broken = Mutex<Failure?>(nil)
+
+    static let headerSize = 24
+    private static let prefixSize = 40
+    private static let contextSize = prefixSize + headerSize
+    private static let maximumText = maximumPayload + 1
+    private static let lastRecord: UInt8 = 1
+
+    init(socket: Socket, identity: String, session: Handshake.Session, options: ChannelOptions) {
+        self.socket = socket
+        self.identity = identity
+        peer = session.peer
+        pads = session.pads
+        self.options = options
+        sendTagger = session.sendTagger
+        receiveTagger = session.receiveTagger
+        self.session = session.identifier.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        let room = Self.headerSize + Self.maximumText + Tagger.size
+        sendBuffer = .allocate(byteCount: room, alignment: 64)
+        receiveBuffer = SecureBytes(count: room)
+        receivePad = SecureBytes(count: Self.maximumText + Tagger.size)
+        sendContext = .allocate(byteCount: Self.contextSize, alignment: 16)
+        receiveContext = .allocate(byteCount: Self.contextSize, alignment: 16)
+        for (context, fromClient) in [(sendContext, session.clientSide), (receiveContext, !session.clientSide)] {
+            wipe(context)
+            context[0] = fromClient ? 1 : 2
+            context.slice(8..<Self.prefixSize).copyBytes(from: session.identifier)
+        }
+    }
+
+    deinit {
+        sendBuffer.deallocate()
+        sendContext.deallocate()
+        receiveContext.deallocate()
+    }
+
+    /// Connects to a peer's listener; both ends prove who they are.
+    ///
+    /// - Throws: `.peerUnavailable`, `.notAuthorised` (unknown here or proof refused), `.data` (rolled-back pad),
+    ///   `.transient` (no key or no answer in time, or made to wait after failures).
+    public static func connect(
+        host: String, port: UInt16, identity: String, peer: String, pads: any PadProvider, timeout: Double = 30,
+        options: ChannelOptions = ChannelOptions()
+    ) throws -> SecureChannel {
+        let deadline = Deadline(in: timeout)
+        let socket = try Sockets.connect(host: host, port: port, deadline)
+        do {
+            let session = try Handshake.client(
+                socket, identity: identity, peer: peer, provider: pads, deadline: deadline)
+            return SecureChannel(socket: socket, identity: identity, session: session, options: options)
+        } catch {
+            socket.stop()
+            throw error
+        }
+    }
+
+    public var counters: ChannelCounters { counts.withLock { $0 } }
+
+    /// The probability that one forged record of the longest length seen is taken for true: (L+1)/2^128, L in blocks of
+    /// 16 bytes. A session ends at its first wrong record, so this bounds the whole session.
+    public var forgeryBound: Double {
+        let blocks = (counts.withLock { $0.longestRecord } + 15) / 16
+        return Double(blocks + 1) * 0x1p-128
+    }
+
+    // MARK: - Sending
+
+    /// Sends one record of at most `maximumPayload` bytes.
+    ///
+    /// - Parameter timeout: seconds to wait for key and for the peer to take the record; nil for `stallTimeout`.
+    /// - Throws: `.transient` "insufficient key" leaves the channel usable; any other failure ends it.
+    public func send(kind: UInt8, _ payload: UnsafeRawBufferPointer, timeout: Double? = nil) throws {
+        precondition(payload.count <= Self.maximumPayload, "a record carries at most \(Self.maximumPayload) bytes")
+        try sendLock.withLock {
+            try checkUsable(sendClosed)
+            try sendRecord(kind: kind, payload, flags: 0, timeout: timeout ?? options.stallTimeout)
+        }
+    }
+
+    private func sendRecord(kind: UInt8, _ payload: UnsafeRawBufferPointer, flags: UInt8, timeout: Double) throws {
+        let count = payload.count + 1
+        let deadline = Deadline(in: timeout)
+        let textEnd = Self.headerSize + count
+        let text = sendBuffer.slice(Self.headerSize..<textEnd)
+        let header = sendBuffer.slice(0..<Self.headerSize)
+        try tagPad.withUnsafeMutableBytes { tagPad in
+            try pads.sending.spend(.data, data: count, tag: Tagger.size, timeout: timeout) { offset, pad in
+                header.store(bigEndian: UInt32(count), at: 0)
+                header.store(bigEndian: UInt32(flags) << 24, at: 4)
+                header.store(bigEndian: sendSequence, at: 8)
+                header.store(bigEndian: offset, at: 16)
+                text[0] = kind ^ pad[0]
+                if !payload.isEmpty { XOR.apply(text.slice(1..<count), payload, pad.slice(1..<count)) }
+                tagPad.copyMemory(from: pad.slice(count..<count + Tagger.size))
+            }
+            sendSequence += 1
+            sendContext.slice(Self.prefixSize..<Self.contextSize).copyMemory(from: UnsafeRawBufferPointer(header))
+            sendTagger.tag(
+                UnsafeRawBufferPointer(sendContext), UnsafeRawBufferPointer(text), pad: UnsafeRawBufferPointer(tagPad),
+                into: sendBuffer.slice(textEnd..<textEnd + Tagger.size))
+            wipe(tagPad)
+        }
+        let whole = UnsafeRawBufferPointer(sendBuffer).slice(0..<textEnd + Tagger.size)
+        do {
+            try socket.write(whole, deadline)
+        } catch {
+            throw ended(error)
+        }
+        counts.withLock {
+            $0.recordsSent += 1
+            $0.payloadSent += UInt64(payload.count)
+            $0.wireSent += UInt64(whole.count)
+            $0.padSent += UInt64(count + Tagger.size)
+            $0.longestRecord = max($0.longestRecord, Self.contextSize + count)
+        }
+    }
+
+    // MARK: - Receiving
+
+    /// Waits for the next record and hands it to `body`; the payload is valid only there and is wiped afterwards.
+    ///
+    /// - Returns: nil when the peer closed the channel in good order.
+    /// - Throws: `.transient` when no record was begun in time, which leaves the channel usable; any other failure of the
+    ///   channel ends it. What `body` throws is passed on and does not.
+    public func receive<R>(
+        timeout: Double, _ body: (_ kind: UInt8, _ payload: UnsafeRawBufferPointer) throws -> R
+    ) throws -> R? {
+        try receiveLock.withLock {
+            if receiveClosed { return nil }
+            try checkUsable(false)
+            guard try socket.readable(Deadline(in: timeout)) else {
+                throw Failure(
+                    .transient, at: "\(peer) at \(socket.remote)", "no record in time", remedy: "wait longer, or look at the peer")
+            }
+            return try receiveBuffer.withUnsafeMutableBytes { buffer -> R? in
+                let count: Int
+                do {
+                    count = try readRecord(buffer)
+                } catch {
+                    throw ended(error)
+                }
+                let text = buffer.slice(Self.headerSize..<Self.headerSize + count)
+                defer { wipe(text) }
+                if buffer[4] & Self.lastRecord != 0 {
+                    receiveClosed = true
+                    return nil
+                }
+                return try body(text[0], UnsafeRawBufferPointer(text).slice(1..<count))
+            }
+        }
+    }
+
+    /// The next record as a copy that the caller keeps.
+    public func receive(timeout: Double) throws -> Record? {
+        try receive(timeout: timeout) { Record(kind: $0, payload: SecureBytes(copying: $1)) }
+    }
+
+    /// Reads, checks and decrypts one record in place; returns the length of its text.
+    private func readRecord(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+        let place = "\(peer) at \(socket.remote), record \(receiveSequence)"
+        func refuse(_ problem: String) -> Failure {
+            Failure(
+                .data, at: place, problem,
+                remedy: "connect again; if it happens again somebody may be tampering with the line")
+        }
+        let deadline = Deadline(in: options.stallTimeout)
+        guard try socket.read(buffer.slice(0..<Self.headerSize), deadline) else {
+            throw refuse("the stream is truncated: it ended without the peer's last record")
+        }
+        let header = UnsafeRawBufferPointer(buffer).slice(0..<Self.headerSize)
+        let length = header.load(bigEndian: UInt32.self, at: 0)
+        let sequence = header.load(bigEndian: UInt64.self, at: 8)
+        guard length >= 1, length <= UInt32(Self.maximumText) else {
+            throw refuse("the length \(length) is impossible: the header was altered")
+        }
+        guard header.load(bigEndian: UInt32.self, at: 4) & ~(UInt32(Self.lastRecord) << 24) == 0 else {
+            throw refuse("unknown flags: the header was altered")
+        }
+        guard sequence == receiveSequence else {
+            throw refuse(
+                sequence < receiveSequence
+                    ? "sequence \(sequence) was received before: a replayed or reordered record"
+                    : "sequence \(sequence) came too early: records are missing or reordered")
+        }
+        let count = Int(length)
+        let total = Self.headerSize + count + Tagger.size
+        try socket.readWhole(buffer.slice(Self.headerSize..<total), deadline)
+        receiveContext.slice(Self.prefixSize..<Self.contextSize).copyMemory(from: header)
+        try receivePad.withUnsafeMutableBytes { scratch in
+            try pads.receiving.accept(
+                .data, offset: header.load(bigEndian: UInt64.self, at: 16), data: count, tag: Tagger.size,
+                timeout: options.stallTimeout, scratch: scratch
+            ) { pad in
+                let text = buffer.slice(Self.headerSize..<Self.headerSize + count)
+                guard receiveTagger.matches(
+                    UnsafeRawBufferPointer(buffer).slice(Self.headerSize + count..<total),
+                    UnsafeRawBufferPointer(receiveContext), UnsafeRawBufferPointer(text),
+                    pad: pad.slice(count..<count + Tagger.size))
+                else { throw refuse("the tag is wrong: the record was altered, forged, or belongs to another session") }
+                XOR.into(text, pad.slice(0..<count))
+            }
+        }
+        receiveSequence += 1
+        counts.withLock {
+            $0.recordsReceived += 1
+            $0.payloadReceived += UInt64(count - 1)
+            $0.wireReceived += UInt64(total)
+            $0.padReceived += UInt64(count + Tagger.size)
+            $0.longestRecord = max($0.longestRecord, Self.contextSize + count)
+        }
+        return count
+    }
+
+    // MARK: - The end
+
+    /// Tells the peer that nothing more comes, and ends the connection. Does not wait for the peer; safe to call twice.
+    public func close() {
+        sendLock.withLock {
+            guard !sendClosed else { return }
+            sendClosed = true
+            if broken.withLock({ $0 == nil }) {
+                // Without key for it the peer sees a truncated stream, which is the truth.
+                try? sendRecord(kind: 0, UnsafeRawBufferPointer(start: nil, count: 0), flags: Self.lastRecord, timeout: 2)
+            }
+        }
+        socket.finishSending()
+    }
+
+    /// Breaks the connection off; a thread that waits in `receive` returns with a failure.
+    public func abort() {
+        _ = ended(Failure(.transient, at: peer, "this side broke the channel off", remedy: "connect again"))
+    }
+
+    private func checkUsable(_ closed: Bool) throws {
+        if let failure = broken.withLock({ $0 }) { throw failure }
+        guard !closed else {
+            throw Failure(.transient, at: peer, "the channel is closed", remedy: "connect again")
+        }
+    }
+
+    /// Marks the channel as broken by its first failure.
+    private func ended(_ error: any Error) -> any Error {
+        let failure = error as? Failure ?? Failure(.inputOutput, at: peer, "\(error)", remedy: "connect again")
+        broken.withLock { if $0 == nil { $0 = failure } }
+        socket.stop()
+        return failure
+    }
+}

@@ -1,0 +1,322 @@
+import Diagnostics
+import Foundation
+import Glibc
+
+/// A point in time by the monotonic clock.
+package struct Deadline: Sendable {
+    let at: Double
+
+    package init(in seconds: Double) { at = Deadline.clock() + max(0, min(seconds, 1e9)) }
+
+    package var left: Double { max(0, at - Deadline.clock()) }
+
+    package static func clock() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    }
+}
+
+/// A connected stream socket, TCP or Unix, with deadlines and without SIGPIPE.
+///
+/// Plain POSIX calls into buffers that the caller owns, because what passes through here is wiped afterwards, and that
+/// cannot be promised of the buffers of a networking framework.
+/// `@unchecked Sendable`: the descriptor never changes and is closed in `deinit`, so no thread can meet a reused number;
+/// one thread at a time reads and one writes.
+package final class Socket: @unchecked Sendable {
+    package let descriptor: Int32
+    /// For messages: the address of the other side.
+    package let remote: String
+
+    package init(descriptor: Int32, remote: String) {
+        self.descriptor = descriptor
+        self.remote = remote
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Ends both directions; threads that wait on the socket return.
+    package func stop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    /// Tells the peer that nothing more comes.
+    package func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    package func write(_ bytes: UnsafeRawBufferPointer, _ deadline: Deadline) throws {
+        var done = 0
+        while done < bytes.count {
+            let count = Glibc.send(descriptor, bytes.baseAddress! + done, bytes.count - done, Int32(MSG_NOSIGNAL))
+            if count > 0 {
+                done += count
+            } else if count < 0 && errno == EAGAIN {
+                guard try wait(Int16(POLLOUT), deadline) else {
+                    throw Failure(
+                        .transient, at: remote, "the peer took no data in time",
+                        remedy: "try again; look whether the peer hangs")
+                }
+            } else if count < 0 && errno != EINTR {
+                throw Failure(
+                    .peerUnavailable, at: remote, "the connection broke: \(reason())", remedy: "connect again")
+            }
+        }
+    }
+
+    /// Fills the buffer. False when the peer had closed before the first byte.
+    package func read(_ bytes: UnsafeMutableRawBufferPointer, _ deadline: Deadline) throws -> Bool {
+        var done = 0
+        while done < bytes.count {
+            let count = Glibc.recv(descriptor, bytes.baseAddress! + done, bytes.count - done, 0)
+            if count > 0 {
+                done += count
+            } else if count == 0 {
+                if done == 0 { return false }
+                throw Failure(
+                    .data, at: remote, "the stream is truncated: it ended after \(done) of \(bytes.count) bytes",
+                    remedy: "connect again; what was not acknowledged is sent again under new pad")
+            } else if errno == EAGAIN {
+                guard try wait(Int16(POLLIN), deadline) else {
+                    throw Failure(
+                        .transient, at: remote,
+                        done == 0 ? "the peer sent nothing in time" : "the peer stalled after \(done) of \(bytes.count) bytes",
+                        remedy: "try again; look whether the peer hangs")
+                }
+            } else if errno != EINTR {
+                throw Failure(
+                    .peerUnavailable, at: remote, "the connection broke: \(reason())", remedy: "connect again")
+            }
+        }
+        return true
+    }
+
+    /// Like `read`, where the end of the stream is an error too.
+    package func readWhole(_ bytes: UnsafeMutableRawBufferPointer, _ deadline: Deadline) throws {
+        guard try bytes.isEmpty || read(bytes, deadline) else {
+            throw Failure(
+                .peerUnavailable, at: remote, "the peer closed the connection", remedy: "connect again, or look at its log")
+        }
+    }
+
+    /// Whether something can be read before the deadline.
+    package func readable(_ deadline: Deadline) throws -> Bool { try wait(Int16(POLLIN), deadline) }
+
+    private func wait(_ events: Int16, _ deadline: Deadline) throws -> Bool {
+        while true {
+            var poller = pollfd(fd: descriptor, events: events, revents: 0)
+            let milliseconds = Int32(min(deadline.left * 1000 + 0.999, 1e9))
+            let ready = poll(&poller, 1, milliseconds)
+            if ready > 0 { return true }
+            if ready == 0 {
+                if deadline.left <= 0 { return false }
+            } else if errno != EINTR {
+                throw Failure(.inputOutput, at: remote, "poll failed: \(reason())", remedy: "report the fault")
+            }
+        }
+    }
+
+    private func reason() -> String { String(cString: strerror(errno)) }
+}
+
+/// TCP and Unix sockets as far as the secrecy wing needs them.
+package enum Sockets {
+    private static func refuse(_ kind: FailureKind, _ place: String, _ what: String, _ remedy: String) -> Failure {
+        Failure(kind, at: place, "\(what): \(String(cString: strerror(errno)))", remedy: remedy)
+    }
+
+    /// Calls `body` with each address of the host until one succeeds.
+    private static func resolve<R>(
+        _ host: String, _ port: UInt16, passive: Bool, _ body: (UnsafePointer<addrinfo>) throws -> R
+    ) throws -> R {
+        var hints = addrinfo()
+        hints.ai_family = AF_UNSPEC
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        hints.ai_flags = passive ? Int32(AI_PASSIVE) : 0
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(host, String(port), &hints, &list)
+        guard code == 0, let list else {
+            throw Failure(
+                .configuration, at: host, "the host name does not resolve: \(String(cString: gai_strerror(code)))",
+                remedy: "correct the host in the configuration")
+        }
+        defer { freeaddrinfo(list) }
+        var last: any Error = Failure(.configuration, at: host, "the host has no address", remedy: "correct the host")
+        var entry: UnsafeMutablePointer<addrinfo>? = list
+        while let address = entry {
+            do { return try body(address) } catch { last = error }
+            entry = address.pointee.ai_next
+        }
+        throw last
+    }
+
+    package static func connect(host: String, port: UInt16, _ deadline: Deadline) throws -> Socket {
+        let place = "\(host):\(port)"
+        return try resolve(host, port, passive: false) { address in
+            let descriptor = socket(address.pointee.ai_family, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else {
+                throw refuse(.inputOutput, place, "no socket", "raise the limit of open files")
+            }
+            let connection = Socket(descriptor: descriptor, remote: place)
+            try finish(connection, Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen), deadline)
+            var on: Int32 = 1
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
+            return connection
+        }
+    }
+
+    private static func finish(_ connection: Socket, _ result: Int32, _ deadline: Deadline) throws {
+        let remedy = "start the peer, or correct its address"
+        if result == 0 { return }
+        guard errno == EINPROGRESS || errno == EAGAIN else {
+            throw refuse(.peerUnavailable, connection.remote, "cannot connect", remedy)
+        }
+        var poller = pollfd(fd: connection.descriptor, events: Int16(POLLOUT), revents: 0)
+        guard poll(&poller, 1, Int32(min(deadline.left * 1000 + 1, 1e9))) > 0 else {
+            throw Failure(.peerUnavailable, at: connection.remote, "no connection in time", remedy: remedy)
+        }
+        var problem: Int32 = 0
+        var size = socklen_t(4)
+        getsockopt(connection.descriptor, SOL_SOCKET, SO_ERROR, &problem, &size)
+        errno = problem
+        if problem != 0 { throw refuse(.peerUnavailable, connection.remote, "cannot connect", remedy) }
+    }
+
+    /// A listening TCP socket and its actual port.
+    package static func listen(host: String, port: UInt16) throws -> (descriptor: Int32, port: UInt16) {
+        let place = "\(host):\(port)"
+        return try resolve(host, port, passive: true) { address in
+            let descriptor = socket(address.pointee.ai_family, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else {
+                throw refuse(.inputOutput, place, "no socket", "raise the limit of open files")
+            }
+            var on: Int32 = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+            guard bind(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0,
+                Glibc.listen(descriptor, 128) == 0
+            else {
+                let failure = refuse(.configuration, place, "cannot listen", "use a free port of this machine")
+                close(descriptor)
+                throw failure
+            }
+            return (descriptor, localPort(descriptor))
+        }
+    }
+
+    private static func localPort(_ descriptor: Int32) -> UInt16 {
+        var storage = sockaddr_storage()
+        var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = getsockname(descriptor, $0, &size) }
+            // The port has the same place in sockaddr_in and sockaddr_in6.
+            return pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
+        }
+    }
+
+    /// The next connection, or nil when the listener was shut down.
+    package static func accept(_ descriptor: Int32) -> Socket? {
+        while true {
+            var storage = sockaddr_storage()
+            var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let (connection, remote) = withUnsafeMutablePointer(to: &storage) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address -> (Int32, String) in
+                    let connection = Glibc.accept(descriptor, address, &size)
+                    guard connection >= 0, address.pointee.sa_family != sa_family_t(AF_UNIX) else {
+                        return (connection, "local process")
+                    }
+                    var name = [CChar](repeating: 0, count: 1025)
+                    getnameinfo(address, size, &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST)
+                    return (
+                        connection,
+                        String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                    )
+                }
+            }
+            if connection >= 0 {
+                var on: Int32 = 1
+                setsockopt(connection, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
+                return Socket(descriptor: connection, remote: remote)
+            }
+            switch errno {
+            case EINTR, ECONNABORTED: continue
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: usleep(50_000)
+            default: return nil
+            }
+        }
+    }
+
+    // MARK: - Unix sockets
+
+    /// The longest path that the kernel's address structure holds.
+    package static let longestPath = 107
+
+    private static func withAddress<R>(
+        _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> R
+    ) throws -> R {
+        let bytes = Array(path.utf8)
+        guard bytes.count <= longestPath, !bytes.contains(0) else {
+            throw Failure(
+                .configuration, at: path,
+                "the path of a Unix socket may have \(longestPath) bytes, this one has \(bytes.count)",
+                remedy: "use a state directory with a shorter path")
+        }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        return try withUnsafePointer(to: &address) { pointer in
+            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+
+    package static func connect(path: String, _ deadline: Deadline) throws -> Socket {
+        try withAddress(path) { address, size in
+            let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else {
+                throw refuse(.inputOutput, path, "no socket", "raise the limit of open files")
+            }
+            let connection = Socket(descriptor: descriptor, remote: path)
+            guard Glibc.connect(descriptor, address, size) == 0 else {
+                throw refuse(.peerUnavailable, path, "cannot connect", "start the process that serves this socket")
+            }
+            return connection
+        }
+    }
+
+    /// A listening Unix socket that only this user can open. A socket file that nobody serves is replaced.
+    package static func listen(path: String) throws -> Int32 {
+        try withAddress(path) { address, size in
+            if let live = try? connect(path: path, Deadline(in: 1)) {
+                live.stop()
+                throw Failure(
+                    .configuration, at: path, "another process serves this socket", remedy: "stop it first")
+            }
+            unlink(path)
+            let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            guard descriptor >= 0 else {
+                throw refuse(.inputOutput, path, "no socket", "raise the limit of open files")
+            }
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+            // On Linux the mode of the descriptor before bind is the mode of the file, so it is never wider.
+            fchmod(descriptor, 0o600)
+            guard bind(descriptor, address, size) == 0, chmod(path, 0o600) == 0, Glibc.listen(descriptor, 128) == 0 else {
+                let failure = refuse(
+                    .cannotCreate, path, "cannot listen", "create the directory and let this user write there")
+                close(descriptor)
+                throw failure
+            }
+            return descriptor
+        }
+    }
+
+    /// The user of the process at the other end of a Unix socket.
+    package static func peerUser(_ connection: Socket) -> UInt32? {
+        // The kernel's struct ucred: process, user, group.
+        var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, 0, 0)
+        var size = socklen_t(12)
+        guard getsockopt(connection.descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0, size == 12 else {
+            return nil
+        }
+        return credentials.uid
+    }
+}

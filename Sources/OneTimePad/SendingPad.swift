@@ -1,0 +1,223 @@
+import Diagnostics
+import Foundation
+import Glibc
+import Kernels
+
+/// The sender's end of a stream: hands out each byte of pad once, in order, and erases it after use.
+///
+/// Burn before use: a durable mark in the ledger covers a reservation before the first byte of it is asked of the source.
+/// After a crash the next process begins at the mark; the rest of the reservation is lost, by design. Reservations grow
+/// while the stream is busy, so that the cost of a durable mark stays small, up to `PadOptions.maximumReservation`.
+///
+/// `@unchecked Sendable`: `lock` guards every stored variable. It is held while the pad waits for its source, because
+/// later users of the stream need later key.
+public final class SendingPad: @unchecked Sendable {
+    /// Bytes that one call may spend, tag included.
+    public static let maximumSpend = 320 << 10
+
+    public let stream: PadStream
+    private let source: any PadSource
+    private let account: PadAccount
+    private let options: PadOptions
+
+    private let lock = NSLock()
+    private let buffer: SecureBytes
+    /// The unspent bytes are buffer[head..<tail]; the first has the offset `filled - (tail - head)`.
+    private var head = 0
+    private var tail = 0
+    /// The first offset that was not taken from the source.
+    private var filled: UInt64
+    private var reservation: Int
+    private var reservedAt = 0.0
+    private var synchronised = false
+    private var closed = false
+
+    /// - Throws: `Failure(.configuration)` when the ledger's process has this sender open already.
+    public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws {
+        self.stream = stream
+        self.source = source
+        self.options = try options.validated()
+        account = try ledger.account(stream, side: .sender)
+        filled = account.snapshot.mark
+        reservation = options.chunk
+        buffer = SecureBytes(count: options.chunk + Self.maximumSpend + options.authenticationReserve)
+    }
+
+    deinit { account.release() }
+
+    /// The offset that the next byte has unless the source lost key.
+    public var position: UInt64 { lock.withLock { filled - UInt64(tail - head) } }
+
+    /// Calls `body` with the offset and the pad for `data` plus `tag` bytes, then erases that pad, also when `body` throws.
+    ///
+    /// - Parameter timeout: seconds to wait for key.
+    /// - Throws: `Failure(.transient)` "insufficient key"; whatever `body` throws.
+    public func spend<R>(
+        _ purpose: PadPurpose, data: Int, tag: Int, timeout: Double,
+        _ body: (_ offset: UInt64, _ pad: UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        precondition(data >= 0 && tag >= 0 && data + tag <= Self.maximumSpend, "too much pad for one call")
+        return try lock.withLock {
+            try checkOpen()
+            let need = data + tag
+            // Data must leave the authentication reserve behind; a proof of identity may take the last byte.
+            let wanted = purpose == .data ? need + options.authenticationReserve : need
+            if tail - head < wanted { try fill(wanted, timeout: timeout) }
+            let offset = filled - UInt64(tail - head)
+            let start = head
+            head += need
+            account.update { $0.spend(purpose, data: data, tag: tag) }
+            return try buffer.withUnsafeMutableBytes { bytes in
+                let pad = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + need])
+                defer { wipe(pad) }
+                return try body(offset, UnsafeRawBufferPointer(pad))
+            }
+        }
+    }
+
+    /// Gives up the pad below `offset`, which the peer can no longer use.
+    ///
+    /// - Throws: `Failure(.data)` when that would be more than `PadOptions.maximumSkip`.
+    public func skip(to offset: UInt64) throws {
+        try lock.withLock {
+            try checkOpen()
+            let position = filled - UInt64(tail - head)
+            guard offset > position else { return }
+            guard offset - position <= UInt64(options.maximumSkip) else {
+                throw Failure(
+                    .data, at: "\(stream)",
+                    "the peer asks to give up \(offset - position) bytes of pad, more than \(options.maximumSkip)",
+                    remedy: "find out why the peer lost its key, or whether somebody plays its part")
+            }
+            if offset < filled {
+                let count = Int(offset - position)
+                erase(count)
+                account.update { $0.lost += UInt64(count) }
+            } else {
+                let inHand = UInt64(tail - head)
+                try moveMark(from: filled, to: offset)
+                erase(tail - head)
+                account.update { $0.lost += inHand }
+            }
+        }
+    }
+
+    /// Erases what is left, books it as expired and makes the account durable.
+    public func close() throws {
+        try lock.withLock {
+            if closed { return }
+            closed = true
+            let rest = UInt64(tail - head)
+            erase(tail - head)
+            // What was reserved but never asked of the source does not exist: the mark goes back over it.
+            try account.commit {
+                $0.mark = filled
+                $0.expired += rest
+            }
+            account.release()
+        }
+    }
+
+    // MARK: - Under the lock
+
+    private func checkOpen() throws {
+        guard !closed else {
+            throw Failure(
+                .transient, at: "\(stream)", "the pad is closed", remedy: "open it again, this process was stopping")
+        }
+    }
+
+    private func erase(_ count: Int) {
+        buffer.withUnsafeMutableBytes { wipe(UnsafeMutableRawBufferPointer(rebasing: $0[head..<head + count])) }
+        head += count
+    }
+
+    /// Brings at least `wanted` bytes in hand.
+    private func fill(_ wanted: Int, timeout: Double) throws {
+        moveToFront()
+        if !synchronised { try synchronise() }
+        let missing = wanted - (tail - head)
+        do {
+            try take(max(options.chunk, missing), timeout: 0)
+        } catch let failure as Failure where failure.kind == .transient {
+            // A whole chunk is not there; what this call needs may be, or may come in time.
+            try synchronise()
+            do {
+                try take(missing, timeout: timeout)
+            } catch {
+                synchronised = false
+                throw error
+            }
+        } catch {
+            synchronised = false
+            throw error
+        }
+    }
+
+    private func moveToFront() {
+        guard head > 0 else { return }
+        buffer.withUnsafeMutableBytes { bytes in
+            let rest = tail - head
+            if rest > 0, let base = bytes.baseAddress { memmove(base, base + head, rest) }
+            wipe(UnsafeMutableRawBufferPointer(rebasing: bytes[max(rest, 0)..<tail]))
+            head = 0
+            tail = rest
+        }
+    }
+
+    /// Leaves out what the source lost. Pad in hand is contiguous, so it goes too.
+    private func synchronise() throws {
+        let next = try source.resume(stream, from: filled)
+        if next > filled {
+            let inHand = UInt64(tail - head)
+            try moveMark(from: filled, to: next)
+            erase(tail - head)
+            account.update { $0.lost += inHand }
+            moveToFront()
+        }
+        synchronised = true
+    }
+
+    /// Books the offsets from `filled` up to `offset` as lost, durably.
+    private func moveMark(from: UInt64, to offset: UInt64) throws {
+        guard offset <= UInt64(Int64.max) else {
+            throw Failure(
+                .transient, at: "\(stream)", "insufficient key: the source has none for this stream",
+                remedy: "wait until the key network delivers, or look at its status")
+        }
+        try account.commit {
+            $0.mark = max($0.mark, offset)
+            $0.lost += offset - from
+        }
+        filled = offset
+    }
+
+    private func take(_ count: Int, timeout: Double) throws {
+        try reserve(count)
+        try buffer.withUnsafeMutableBytes { bytes in
+            let room = UnsafeMutableRawBufferPointer(rebasing: bytes[tail..<tail + count])
+            try source.take(stream, offset: filled, into: room, timeout: timeout)
+        }
+        filled += UInt64(count)
+        tail += count
+    }
+
+    /// A durable mark over the next `count` bytes, before any of them exists here.
+    private func reserve(_ count: Int) throws {
+        let end = filled + UInt64(count)
+        guard end > account.durableMark else { return }
+        let time = monotonicSeconds()
+        // Doubling while a reservation lasts less than a quarter of a second keeps marks to a few per second.
+        reservation = time - reservedAt < 0.25
+            ? min(reservation * 2, options.maximumReservation) : max(reservation / 2, options.chunk)
+        reservedAt = time
+        let mark = max(end, filled + UInt64(reservation))
+        try account.commit { $0.mark = max($0.mark, mark) }
+    }
+}
+
+func monotonicSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}
