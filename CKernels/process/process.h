@@ -5,6 +5,9 @@
 // Asks for SIGTERM when the parent ends (prctl(2), which Swift cannot call). Returns 0 or errno.
 int ck_process_end_with_parent(void);
 
+// The account at the other end of a connected Unix socket (SO_PEERCRED, whose structure Swift does not see), or -1.
+long ck_process_peer_uid(int socket);
+
 // Overwrites every block that free(3) takes back from now on (mallopt(3) M_PERTURB), so that plaintext does not stay in
 // unused memory. Best effort: it does not reach copies in registers and stacks.
 void ck_process_wipe_freed_memory(void);

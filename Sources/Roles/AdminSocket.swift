@@ -1,6 +1,7 @@
 public import Diagnostics
 internal import Foundation
 internal import Glibc
+internal import Kernels
 internal import Storage
 
 /// A command to the process that plays the data owner, from the same account on the same machine.
@@ -90,7 +91,7 @@ final class AdminSocket: @unchecked Sendable {
                 }
                 Thread.detachNewThread {
                     defer { close(connection) }
-                    guard peerIsSameUser(connection), let line = readLine(from: connection),
+                    guard peerAccount(ofSocket: connection) == geteuid(), let line = readLine(from: connection),
                         let command = try? JSONDecoder().decode(AdminCommand.self, from: Data(line))
                     else { return }
                     let answer = { (reply: AdminReply) in
@@ -168,19 +169,12 @@ func withUnixAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t
     }
 }
 
-func peerIsSameUser(_ connection: Int32) -> Bool {
-    var credentials = ucred()
-    var length = socklen_t(MemoryLayout<ucred>.size)
-    guard getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 else { return false }
-    return credentials.uid == geteuid()
-}
-
 func readLine(from descriptor: Int32, limit: Int = 256 << 20) -> [UInt8]? {
     var line: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while line.count < limit {
         // MSG_PEEK keeps what comes after the newline for the next line.
-        let peeked = recv(descriptor, &buffer, buffer.count, Int32(MSG_PEEK.rawValue))
+        let peeked = recv(descriptor, &buffer, buffer.count, Int32(MSG_PEEK))
         if peeked < 0, errno == EINTR { continue }
         guard peeked > 0 else { return nil }
         let newline = buffer[..<peeked].firstIndex(of: UInt8(ascii: "\n"))
@@ -199,7 +193,7 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     var sent = 0
     while sent < bytes.count {
         let count = bytes[sent...].withUnsafeBytes {
-            send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+            send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
         }
         if count < 0, errno == EINTR { continue }
         guard count > 0 else { return }

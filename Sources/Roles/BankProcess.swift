@@ -1,4 +1,5 @@
 internal import Bank
+internal import Channel
 internal import Diagnostics
 internal import Engines
 internal import Foundation

@@ -1,4 +1,4 @@
-public import Diagnostics
+internal import Diagnostics
 internal import Foundation
 public import KeyNetwork
 internal import TOMLKit
@@ -34,6 +34,8 @@ public struct RoleAddress: Codable, Sendable, Equatable {
 
 /// The file that every process of a bank has in common: key network and addresses.
 public struct NetworkConfiguration: Codable, Sendable {
+    /// Name of the bank's pads, so that two banks on one key network never share a stream.
+    public var pool: String
     /// Name of the trusted node whose agent hosts the key management server.
     public var kms: String
     public var nodes: [NetworkTopology.Node]
@@ -41,6 +43,7 @@ public struct NetworkConfiguration: Codable, Sendable {
     public var roles: [RoleAddress]
 
     public init(key network: NetworkTopology, roles: [RoleAddress]) {
+        pool = network.pool
         kms = network.kms
         nodes = network.nodes
         links = network.links
@@ -50,7 +53,8 @@ public struct NetworkConfiguration: Codable, Sendable {
     /// The key network's own view: it knows a role's name and node, not what the role does.
     public var topology: NetworkTopology {
         NetworkTopology(
-            kms: kms, nodes: nodes, links: links, roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) })
+            pool: pool, kms: kms, nodes: nodes, links: links,
+            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) })
     }
 
     /// Path of the Unix socket at which a role's node supplies key.
@@ -60,7 +64,7 @@ public struct NetworkConfiguration: Codable, Sendable {
                 .configuration, at: "role \(role.name)", "its node \(role.node) is not in the network file",
                 remedy: "use one of \(nodes.map(\.name).joined(separator: ", "))")
         }
-        return node.directory + "/ksa.sock"
+        return node.supplySocket
     }
 
     public func role(_ name: String) throws -> RoleAddress {

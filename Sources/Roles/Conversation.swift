@@ -135,7 +135,7 @@ final class Telephone: @unchecked Sendable {
         ledger = try PadLedger(path: stateDirectory + "/\(role.name)-pads.sqlite", owner: role.name)
         let supply = try KeySupplyClient(socketPath: network.keySupplySocket(ofRole: role), role: role.name)
         cabinet = PadCabinet(
-            identity: role.name, pool: "bank", peers: network.roles.map(\.name).filter { $0 != role.name },
+            identity: role.name, pool: network.pool, peers: network.roles.map(\.name).filter { $0 != role.name },
             source: supply, ledger: ledger)
     }
 
@@ -172,7 +172,7 @@ final class Telephone: @unchecked Sendable {
     }
 
     func close() {
-        cabinet.close()
+        try? cabinet.close()
         try? ledger.close()
     }
 }

@@ -4,6 +4,7 @@ internal import Diagnostics
 internal import Foundation
 internal import Kernels
 internal import Metering
+internal import OneTimePad
 internal import Randomness
 
 /// The data owner: deposits data as shares, decides who may see what, and puts the trusted server to work.

@@ -1,7 +1,7 @@
-public import Diagnostics
+internal import Diagnostics
 internal import Foundation
 internal import Glibc
-public import KeyNetwork
+internal import KeyNetwork
 internal import Storage
 
 /// A whole bank on this machine: every role a process of its own on loopback, for demonstrations and tests.
@@ -42,7 +42,6 @@ public final class LocalBank {
     /// Names of the processes in the order in which they start.
     public private(set) var processNames: [String] = []
     private var processes: [String: Process] = [:]
-    private let socketDirectory: String
 
     /// Writes all configuration files.
     public init(_ options: Options) throws {
@@ -53,26 +52,21 @@ public final class LocalBank {
         }
         self.options = options
         try createPrivateDirectory(options.directory)
-        // Paths of Unix sockets are limited to 107 bytes, so they do not lie below a directory of unknown depth.
-        var template = Array("/tmp/dsgd-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else {
-            throw Failure(.cannotCreate, at: "/tmp", "no directory can be made: \(errorText())", remedy: "free some space")
-        }
-        socketDirectory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        network = try Self.makeNetwork(options, socketDirectory: socketDirectory)
+        network = try Self.makeNetwork(options)
         try writeTOML(network, to: options.directory + "/network.toml")
         try writeProcessFiles()
     }
 
     /// The paper's network: five trusted nodes; holders, owner, trusted server and users at them.
-    private static func makeNetwork(_ options: Options, socketDirectory: String) throws -> NetworkConfiguration {
+    private static func makeNetwork(_ options: Options) throws -> NetworkConfiguration {
         var ports = try freePorts(count: 5 + 5 + 1).makeIterator()
         let basePorts = (0..<5).map { _ in ports.next()! }
         var key = NetworkTopology.tokyo(
-            directory: socketDirectory, roles: [], rateMbitPerS: options.linkRate, stockMib: options.linkStock,
+            directory: options.directory + "/state", roles: [], rateMbitPerS: options.linkRate, stockMib: options.linkStock,
             basePort: 1)
         for index in key.nodes.indices { key.nodes[index].kmaPort = UInt16(basePorts[index]) }
         let node = key.nodes.map(\.name)
+        // Node names are the network's own; each node's directory is the state of the process that plays it.
         func role(_ name: String, _ kind: RoleKind, at place: Int, share: String? = nil) -> RoleAddress {
             RoleAddress(
                 name: name, kind: kind, node: node[place], host: "127.0.0.1", port: kind == .user ? 0 : ports.next()!,
@@ -131,7 +125,7 @@ public final class LocalBank {
         process.environment = environment
         let logPath = options.directory + "/\(name).log"
         if !FileManager.default.fileExists(atPath: logPath) {
-            FileManager.default.createFile(atPath: logPath, contents: nil, attributes: [.posixPermissions: 0o600])
+            _ = FileManager.default.createFile(atPath: logPath, contents: nil, attributes: [.posixPermissions: 0o600])
         }
         let log = FileHandle(forWritingAtPath: logPath)
         _ = try log?.seekToEnd()
@@ -159,8 +153,8 @@ public final class LocalBank {
         return read(descriptor, &byte, 1) == 1
     }
 
-    /// Stops one process; `signal` SIGKILL stands for a crash.
-    public func stop(_ name: String, signal: Int32 = SIGTERM) {
+    /// Stops one process; `signal` is SIGTERM, or SIGKILL (9) for a crash.
+    public func stop(_ name: String, signal: Int32 = 15) {
         guard let process = processes.removeValue(forKey: name) else { return }
         kill(process.processIdentifier, signal)
         process.waitUntilExit()
@@ -171,7 +165,6 @@ public final class LocalBank {
     /// Stops all processes, roles before the key nodes that feed them.
     public func stop() {
         for name in processNames.reversed() { stop(name) }
-        try? FileManager.default.removeItem(atPath: socketDirectory)
     }
 
     deinit { stop() }

@@ -1,3 +1,4 @@
+internal import Channel
 internal import Diagnostics
 internal import Foundation
 internal import Metering
