@@ -4,6 +4,7 @@
 
 #include "cpu/ck_cpu.h"
 #include "gf128/gf128.h"
+#include "memory/health.h"
 #include "memory/memory.h"
 #include "xor/shares.h"
 #include "xor/xor.h"

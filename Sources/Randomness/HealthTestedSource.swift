@@ -11,7 +11,6 @@ import Synchronization
 public final class HealthTestedSource: RandomSource {
     public static let repetitionCutoff = 9
     public static let proportionCutoff = 25
-    public static let proportionWindow = 512
     public static let startUpSamples = 1024
 
     public let name: String
@@ -53,34 +52,15 @@ public final class HealthTestedSource: RandomSource {
 
     private struct Tests {
         var failure: String?
-        private var last: UInt8?
-        private var run = 0
-        private var first: UInt8 = 0
-        private var matches = 0
-        private var position = 0
+        private var tests = HealthTests(
+            repetitionCutoff: HealthTestedSource.repetitionCutoff, proportionCutoff: HealthTestedSource.proportionCutoff)
 
         mutating func add(_ samples: UnsafeRawBufferPointer) {
-            for sample in samples {
-                if sample == last {
-                    run += 1
-                    if run >= HealthTestedSource.repetitionCutoff { return fail("one value \(run) times in a row") }
-                } else {
-                    last = sample
-                    run = 1
-                }
-                if position == 0 {
-                    first = sample
-                    matches = 1
-                } else if sample == first {
-                    matches += 1
-                    if matches >= HealthTestedSource.proportionCutoff {
-                        return fail("one value \(matches) times in \(HealthTestedSource.proportionWindow)")
-                    }
-                }
-                position = (position + 1) % HealthTestedSource.proportionWindow
+            switch tests.add(samples) {
+            case .good: break
+            case .repetition(let count): failure = "one value \(count) times in a row"
+            case .proportion(let count): failure = "one value \(count) times in \(HealthTests.window)"
             }
         }
-
-        private mutating func fail(_ what: String) { failure = what }
     }
 }

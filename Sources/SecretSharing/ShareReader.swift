@@ -19,6 +19,8 @@ public final class ShareReader {
     private let head = SecureBytes(count: ShareHeader.size)
     private var buffer: SecureBytes?
     private var filled = 0
+    /// The hash of the block that is being read, as far as it has come.
+    private var check: PolynomialHash?
 
     public init(place: String, tags: ShareTags?) {
         self.place = place
@@ -41,11 +43,24 @@ public final class ShareReader {
         }
         guard let header, let buffer, !blockIsReady, !isAtEnd else { return taken }
         let whole = header.description.payloadBytes(block: block) + ShareTags.tagSize
+        let start = filled
         taken += fill(buffer, upTo: whole, UnsafeRawBufferPointer(rebasing: bytes[taken...]))
-        guard filled == whole else { return taken }
-        let accepted = buffer.withUnsafeBytes {
-            tags?.accepts(block: block, UnsafeRawBufferPointer(rebasing: $0[..<whole]), of: header.index) ?? true
+        // Hashed as they come, while they are in the cache.
+        let end = min(filled, whole - ShareTags.tagSize)
+        if start < end, var check = check ?? tags?.beginBlock(header.index, block) {
+            self.check = nil
+            buffer.withUnsafeBytes { check.update(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+            self.check = check
         }
+        guard filled == whole else { return taken }
+        let accepted = buffer.withUnsafeBytes { bytes in
+            guard let tags else { return true }
+            guard var check else { preconditionFailure("a block has at least two bytes") }
+            return tags.accepts(
+                block: block, tag: UnsafeRawBufferPointer(rebasing: bytes[(whole - ShareTags.tagSize)..<whole]),
+                of: header.index, &check)
+        }
+        check = nil
         guard accepted else {
             throw Failure(
                 .data, at: "\(place):share \(header.index), block \(block)",

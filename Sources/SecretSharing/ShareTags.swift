@@ -120,6 +120,13 @@ public final class ShareTags: @unchecked Sendable {
     /// Writes the tag of a block's payload.
     func tagBlock(_ index: ShareIndex, _ block: Int, _ payload: UnsafeRawBufferPointer, into tag: UnsafeMutableRawBufferPointer) {
         precondition(payload.count == description.payloadBytes(block: block))
+        var hash = beginBlock(index, block)
+        hash.update(payload)
+        seal(&hash, index, pad: 1 + block, into: tag)
+    }
+
+    /// The hash of a block up to its payload.
+    func beginBlock(_ index: ShareIndex, _ block: Int) -> PolynomialHash {
         var hash = hashKey(index)
         withUnsafeTemporaryAllocation(byteCount: Self.prefixSize, alignment: 16) { prefix in
             _ = prefix.initializeMemory(as: UInt8.self, repeating: 0)
@@ -127,14 +134,13 @@ public final class ShareTags: @unchecked Sendable {
             prefix.storeBig(description.set.low, at: 8)
             prefix[16] = ShareHeader.scheme
             prefix[17] = index.rawValue
-            prefix.storeLittle(UInt32(payload.count), at: 20)
+            prefix.storeLittle(UInt32(description.payloadBytes(block: block)), at: 20)
             prefix.storeLittle(UInt64(block), at: 24)
             prefix.storeLittle(UInt64(description.length), at: 32)
             prefix.storeLittle(UInt32(description.blockSize), at: 40)
             hash.update(UnsafeRawBufferPointer(prefix))
         }
-        hash.update(payload)
-        seal(&hash, index, pad: 1 + block, into: tag)
+        return hash
     }
 
     private func seal(_ hash: inout PolynomialHash, _ index: ShareIndex, pad: Int, into tag: UnsafeMutableRawBufferPointer) {
@@ -158,6 +164,11 @@ public final class ShareTags: @unchecked Sendable {
         return accepts(UnsafeRawBufferPointer(rebasing: bytes[end...])) {
             tagBlock(index, block, UnsafeRawBufferPointer(rebasing: bytes[..<end]), into: $0)
         }
+    }
+
+    /// Whether the tag is right for a block whose payload has gone into `hash`.
+    func accepts(block: Int, tag: UnsafeRawBufferPointer, of index: ShareIndex, _ hash: inout PolynomialHash) -> Bool {
+        accepts(tag) { seal(&hash, index, pad: 1 + block, into: $0) }
     }
 
     private func accepts(_ tag: UnsafeRawBufferPointer, expected make: (UnsafeMutableRawBufferPointer) -> Void) -> Bool {
