@@ -86,8 +86,9 @@ public final class ShareReader {
         }
     }
 
-    /// Hands out the payload of the held block, which may be changed in place, and goes on to the next.
-    func takeBlock<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) rethrows -> Result {
+    /// Hands out the payload of the held block, which may be changed in place, and goes on to the next. A scrub of a live
+    /// holder feeds its share here with the owner's tags and takes each block unseen.
+    public func takeBlock<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) rethrows -> Result {
         guard blockIsReady, let buffer, let header else { preconditionFailure("no block is ready") }
         let count = header.description.payloadBytes(block: block)
         defer {
