@@ -22,6 +22,7 @@ enum { CK_GF128_POWERS = 32 };
 // Secret: keep it in secret memory and wipe it with ck_wipe.
 typedef struct {
     uint64_t powers[CK_GF128_POWERS][2]; // k^32 ... k^1 in POLYVAL form, low word first (the portable form holds k^1 only)
+    uint64_t folded[CK_GF128_POWERS][2]; // of each power the sum of its words, twice (not in the portable form)
     uint64_t sum[2];                     // the running value, same form
     uint64_t bytes;                      // message bytes so far
     uint8_t tail[16];                    // the block that is not yet whole
