@@ -4,7 +4,8 @@
 #include <immintrin.h>
 
 #define PCLMUL __attribute__((target("pclmul,ssse3"), always_inline)) static inline
-#define VPCLMUL __attribute__((target("vpclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,pclmul"), always_inline)) static inline
+#define WIDE "vpclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,pclmul"
+#define VPCLMUL __attribute__((target(WIDE), always_inline)) static inline
 
 // --- 128 bits --------------------------------------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ VPCLMUL __m128i reduce512(product512 sum) {
     return _mm_xor_si128(high, low);
 }
 
-__attribute__((target("vpclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,pclmul"))) void
+__attribute__((target(WIDE))) void
 ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks) {
     const __m128i *powers = (const __m128i *)state->powers, *folded = (const __m128i *)state->folded;
     __m128i running = _mm_loadu_si128((const __m128i *)state->sum);
@@ -121,7 +122,8 @@ ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks) 
             accumulate512(&sum, reversed512(_mm512_loadu_si512(message + 64 * i)), _mm512_loadu_si512(powers + 4 * i),
                           _mm512_loadu_si512(folded + 4 * i));
         }
-        const __m512i first = _mm512_xor_si512(reversed512(_mm512_loadu_si512(message)), _mm512_zextsi128_si512(running));
+        const __m512i carried = _mm512_zextsi128_si512(running);
+        const __m512i first = _mm512_xor_si512(reversed512(_mm512_loadu_si512(message)), carried);
         accumulate512(&sum, first, _mm512_loadu_si512(powers), _mm512_loadu_si512(folded));
         running = reduce512(sum);
     }

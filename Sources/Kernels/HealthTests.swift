@@ -1,7 +1,7 @@
 import CKernels
 
-/// The continuous health tests of NIST SP 800-90B, section 4.4, on 8-bit samples: repetition count and adaptive proportion
-/// in windows of 512. `Randomness.HealthTestedSource` is the door for callers.
+/// The continuous health tests of NIST SP 800-90B, section 4.4, on 8-bit samples: repetition count and adaptive
+/// proportion in windows of 512. `Randomness.HealthTestedSource` is the door for callers.
 public struct HealthTests: Sendable {
     public static let window = Int(CK_HEALTH_WINDOW)
 
@@ -22,8 +22,8 @@ public struct HealthTests: Sendable {
         self.proportionCutoff = UInt32(proportionCutoff)
     }
 
-    /// Adds samples in the order in which the source made them. After a verdict other than `good` the value is of no further
-    /// use.
+    /// Adds samples in the order in which the source made them. After a verdict other than `good` the value is of no
+    /// further use.
     public mutating func add(_ samples: UnsafeRawBufferPointer) -> Verdict {
         guard let base = samples.baseAddress else { return .good }
         let result = ck_health_add(&state, base, samples.count, repetitionCutoff, proportionCutoff)

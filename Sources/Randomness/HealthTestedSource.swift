@@ -4,10 +4,10 @@ import Synchronization
 
 /// A source under the continuous health tests of NIST SP 800-90B, section 4.4, on 8-bit samples.
 ///
-/// Cutoffs for a claimed 8 bits of entropy per sample: repetition count 9 equal samples in a row (alpha 2^-64), adaptive
-/// proportion 25 equal to the first in a window of 512 (alpha below 2^-60). A good source is refused once in 10^18 samples
-/// or so; a stuck, cycling or strongly biased one at once. The start-up test runs the same tests over 1,024 samples that
-/// are discarded. A failure latches: the object never gives another byte.
+/// Cutoffs for a claimed 8 bits of entropy per sample: repetition count 9 equal samples in a row (alpha 2^-64),
+/// adaptive proportion 25 equal to the first in a window of 512 (alpha below 2^-60). A good source is refused once in
+/// 10^18 samples or so; a stuck, cycling or strongly biased one at once. The start-up test runs the same tests over
+/// 1,024 samples that are discarded. A failure latches: the object never gives another byte.
 public final class HealthTestedSource: RandomSource {
     public static let repetitionCutoff = 9
     public static let proportionCutoff = 25
@@ -53,7 +53,8 @@ public final class HealthTestedSource: RandomSource {
     private struct Tests {
         var failure: String?
         private var tests = HealthTests(
-            repetitionCutoff: HealthTestedSource.repetitionCutoff, proportionCutoff: HealthTestedSource.proportionCutoff)
+            repetitionCutoff: HealthTestedSource.repetitionCutoff, proportionCutoff: HealthTestedSource.proportionCutoff
+        )
 
         mutating func add(_ samples: UnsafeRawBufferPointer) {
             switch tests.add(samples) {

@@ -5,15 +5,16 @@ import Glibc
 import Kernels
 import Synchronization
 
-/// The kernel's generator, getrandom(2). Cryptographically strong but a deterministic expansion of its seed: it is not the
-/// source without period that condition 10 of the trusted server asks for, so configurations have to allow it by name.
+/// The kernel's generator, getrandom(2). Cryptographically strong but a deterministic expansion of its seed: it is not
+/// the source without period that condition 10 of the trusted server asks for, so configurations have to allow it by
+/// name.
 public struct KernelRandomSource: RandomSource {
     public let name = "kernel"
 
     public init() {}
 
-    /// Large buffers are filled by several threads: the kernel's generator is per processor and slower than the XOR that
-    /// uses its bytes.
+    /// Large buffers are filled by several threads: the kernel's generator is per processor and slower than the XOR
+    /// that uses its bytes.
     public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
         let threads = min(Self.mostThreads, ProcessInfo.processInfo.activeProcessorCount, buffer.count / Self.pieceSize)
         guard threads > 1 else { return try fillFromKernel(buffer) }
@@ -35,8 +36,8 @@ public struct KernelRandomSource: RandomSource {
     private static let pieceSize = 512 << 10
 }
 
-/// A character device or file that delivers random bytes: a hardware or quantum generator. A file is read once from start
-/// to end and never again from the start.
+/// A character device or file that delivers random bytes: a hardware or quantum generator. A file is read once from
+/// start to end and never again from the start.
 ///
 /// `@unchecked Sendable`: the descriptor never changes and read(2) hands every byte to one caller only.
 public final class DeviceRandomSource: RandomSource, @unchecked Sendable {

@@ -1,8 +1,8 @@
 public import Diagnostics
 import Kernels
 
-/// Reads one share as its bytes arrive and holds at most one block of it. With the owner's tags, a block that the holder
-/// changed is refused before anybody sees it.
+/// Reads one share as its bytes arrive and holds at most one block of it. With the owner's tags, a block that the
+/// holder changed is refused before anybody sees it.
 ///
 /// One thread at a time.
 public final class ShareReader {
@@ -30,8 +30,8 @@ public final class ShareReader {
     /// Whether every block has been taken.
     public var isAtEnd: Bool { header.map { block == $0.description.blockCount } ?? false }
 
-    /// Takes bytes of the share until a block is whole, and says how many it took: fewer than given means that the block
-    /// has to be used first. At the end of the share it takes none.
+    /// Takes bytes of the share until a block is whole, and says how many it took: fewer than given means that the
+    /// block has to be used first. At the end of the share it takes none.
     ///
     /// - Throws: `.data`, naming place and block, when header or tag is not right.
     public func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> Int {
@@ -86,8 +86,8 @@ public final class ShareReader {
         }
     }
 
-    /// Hands out the payload of the held block, which may be changed in place, and goes on to the next. A scrub of a live
-    /// holder feeds its share here with the owner's tags and takes each block unseen.
+    /// Hands out the payload of the held block, which may be changed in place, and goes on to the next. A scrub of a
+    /// live holder feeds its share here with the owner's tags and takes each block unseen.
     public func takeBlock<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) rethrows -> Result {
         guard blockIsReady, let buffer, let header else { preconditionFailure("no block is ready") }
         let count = header.description.payloadBytes(block: block)
@@ -103,7 +103,8 @@ public final class ShareReader {
         let header = try head.withUnsafeBytes { bytes throws(Failure) in
             let header = try ShareHeader(reading: bytes, place: place)
             guard let tags else { return header }
-            guard tags.description.set == header.description.set, tags.description.object == header.description.object else {
+            guard tags.description.set == header.description.set, tags.description.object == header.description.object
+            else {
                 throw Failure(
                     .data, at: "\(place):header", "the share is not of the share set that the tags are for",
                     remedy: "take the share and the tag file of one split or refresh")

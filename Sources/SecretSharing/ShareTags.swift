@@ -30,7 +30,8 @@ public final class ShareTags: @unchecked Sendable {
     public init(for description: ShareSetDescription, from random: some RandomSource) throws {
         guard Self.blobSize(description) <= Self.largestBlob else {
             throw Failure(
-                .usage, at: "block size \(description.blockSize)", "the object would have \(description.blockCount) blocks",
+                .usage, at: "block size \(description.blockSize)",
+                "the object would have \(description.blockCount) blocks",
                 remedy: "take a larger block size")
         }
         self.description = description
@@ -67,7 +68,9 @@ public final class ShareTags: @unchecked Sendable {
             throw wrong("this is not a tag file")
         }
         let version: UInt16 = source.little(at: 8)
-        guard version == ShareHeader.version, source[10] == 3 else { throw wrong("tag format \(version) is not known here") }
+        guard version == ShareHeader.version, source[10] == 3 else {
+            throw wrong("tag format \(version) is not known here")
+        }
         let length: UInt64 = source.little(at: 48), blockSize: UInt32 = source.little(at: 56)
         guard
             let length = Int(exactly: length),
@@ -82,7 +85,9 @@ public final class ShareTags: @unchecked Sendable {
         }
         for index in ShareIndex.allCases {
             let key = Self.offset(description, index)
-            guard !source[key..<key + Self.tagSize].allSatisfy({ $0 == 0 }) else { throw wrong("the tag file is damaged") }
+            guard !source[key..<key + Self.tagSize].allSatisfy({ $0 == 0 }) else {
+                throw wrong("the tag file is damaged")
+            }
         }
         self.description = description
         blob = SecureBytes(copying: source)
@@ -118,7 +123,9 @@ public final class ShareTags: @unchecked Sendable {
     }
 
     /// Writes the tag of a block's payload.
-    func tagBlock(_ index: ShareIndex, _ block: Int, _ payload: UnsafeRawBufferPointer, into tag: UnsafeMutableRawBufferPointer) {
+    func tagBlock(
+        _ index: ShareIndex, _ block: Int, _ payload: UnsafeRawBufferPointer, into tag: UnsafeMutableRawBufferPointer
+    ) {
         precondition(payload.count == description.payloadBytes(block: block))
         var hash = beginBlock(index, block)
         hash.update(payload)
@@ -143,7 +150,9 @@ public final class ShareTags: @unchecked Sendable {
         return hash
     }
 
-    private func seal(_ hash: inout PolynomialHash, _ index: ShareIndex, pad: Int, into tag: UnsafeMutableRawBufferPointer) {
+    private func seal(
+        _ hash: inout PolynomialHash, _ index: ShareIndex, pad: Int, into tag: UnsafeMutableRawBufferPointer
+    ) {
         hash.finish(into: tag)
         blob.withUnsafeBytes { bytes in
             let start = Self.offset(description, index) + (1 + pad) * Self.tagSize
@@ -171,7 +180,7 @@ public final class ShareTags: @unchecked Sendable {
         accepts(tag) { seal(&hash, index, pad: 1 + block, into: $0) }
     }
 
-    private func accepts(_ tag: UnsafeRawBufferPointer, expected make: (UnsafeMutableRawBufferPointer) -> Void) -> Bool {
+    private func accepts(_ tag: UnsafeRawBufferPointer, by make: (UnsafeMutableRawBufferPointer) -> Void) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: Self.tagSize, alignment: 16) { expected in
             make(expected)
             let equal = constantTimeEqual(tag, UnsafeRawBufferPointer(expected))

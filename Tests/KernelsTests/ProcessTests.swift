@@ -35,7 +35,9 @@ import Testing
             getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
             var action = sigaction()
             sigaction(SIGSEGV, nil, &action)
-            guard limit.rlim_cur == 0, limit.rlim_max == 0, action.__sigaction_handler.sa_handler == nil else { exit(1) }
+            guard limit.rlim_cur == 0, limit.rlim_max == 0, action.__sigaction_handler.sa_handler == nil else {
+                exit(1)
+            }
         }
     }
 }

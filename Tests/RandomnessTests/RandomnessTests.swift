@@ -70,7 +70,9 @@ final class PatternSource: RandomSource {
             }
             if Bool.random(using: &random) {
                 let start = Int.random(in: 0..<stream.count, using: &random)
-                for place in start..<min(stream.count, start + Int.random(in: 5...10, using: &random)) { stream[place] = 77 }
+                for place in start..<min(stream.count, start + Int.random(in: 5...10, using: &random)) {
+                    stream[place] = 77
+                }
             }
             var tests = HealthTests(repetitionCutoff: 9, proportionCutoff: 25)
             var verdict = HealthTests.Verdict.good
