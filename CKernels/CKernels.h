@@ -6,6 +6,7 @@
 
 #include "align/align.h"
 #include "gf128/gf128.h"
+#include "memory/health.h"
 #include "memory/memory.h"
 #include "pack/pack.h"
 #include "pairhmm/pairhmm.h"

@@ -22,8 +22,9 @@
 // VPCLMULQDQ and GFNI (so that it names one thing: the instruction set of a 2013 server); `avx512` is no limit.
 typedef enum { CK_CPU_CAP_PORTABLE = 0, CK_CPU_CAP_AVX2 = 1, CK_CPU_CAP_AVX512 = 2 } ck_cpu_cap;
 
-// Features of the processor under the cap. The first call reads DSGD_CPU_CAP (portable | avx2 | avx512); an unknown name
-// prints one line on standard error and ends the process with exit code 78. Thread-safe; afterwards one relaxed load.
+// Features of the processor under the cap. The first call reads DSGD_CPU_CAP (portable | avx2 | avx512); an unknown
+// name prints one line on standard error and ends the process with exit code 78. Thread-safe; afterwards one relaxed
+// load.
 uint32_t ck_cpu_features(void);
 
 // Features of the processor whatever the cap.

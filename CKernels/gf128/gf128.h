@@ -5,10 +5,10 @@
 //
 //     H_k(m) = m_1 k^(L+1) + m_2 k^L + ... + m_L k^2 + length k
 //
-// m_1 ... m_L are the message's 16-byte blocks, the last one padded with zeros; `length` is the block whose first 64 bits
-// are zero and whose last 64 bits are the message's length in bits, big-endian. So H_k(m) = GHASH(k, {}, m). For two
-// different messages of at most L blocks, H_k(m) + H_k(m') takes any one value with probability at most (L+1)/2^128 over
-// a uniform k. The hash alone authenticates nothing: a tag is H_k(m) + pad with 128 fresh bits of pad.
+// m_1 ... m_L are the message's 16-byte blocks, the last one padded with zeros; `length` is the block whose first 64
+// bits are zero and whose last 64 bits are the message's length in bits, big-endian. So H_k(m) = GHASH(k, {}, m). For
+// two different messages of at most L blocks, H_k(m) + H_k(m') takes any one value with probability at most (L+1)/2^128
+// over a uniform k. The hash alone authenticates nothing: a tag is H_k(m) + pad with 128 fresh bits of pad.
 //
 // All variants run in time that depends on the message's length only.
 #ifndef CK_GF128_H
@@ -21,7 +21,10 @@ enum { CK_GF128_POWERS = 32 };
 
 // Secret: keep it in secret memory and wipe it with ck_wipe.
 typedef struct {
-    uint64_t powers[CK_GF128_POWERS][2]; // k^32 ... k^1 in POLYVAL form, low word first (the portable form holds k^1 only)
+    // k^32 ... k^1 in POLYVAL form, low word first; the portable form holds k^1 only.
+    uint64_t powers[CK_GF128_POWERS][2];
+    // The sum of each power's two words, twice over; not in the portable form.
+    uint64_t folded[CK_GF128_POWERS][2];
     uint64_t sum[2];                     // the running value, same form
     uint64_t bytes;                      // message bytes so far
     uint8_t tail[16];                    // the block that is not yet whole

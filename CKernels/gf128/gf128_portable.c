@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-// Carry-less 64 x 64 -> 128 multiplication by integer multiplication. Each operand is cut into five parts that hold every
-// fifth bit. In the product of two parts at most 13 ones meet in one position, and 13 < 2^5, so carries never reach the
-// next position that counts; masking them off leaves the sum modulo 2. No table, no branch: constant time wherever the
-// processor's 64-bit multiplication is.
+// Carry-less 64 x 64 -> 128 multiplication by integer multiplication. Each operand is cut into five parts that hold
+// every fifth bit. In the product of two parts at most 13 ones meet in one position, and 13 < 2^5, so carries never
+// reach the next position that counts; masking them off leaves the sum modulo 2. No table, no branch: constant time
+// wherever the processor's 64-bit multiplication is.
 static void carryless_multiply(uint64_t a, uint64_t b, uint64_t *low, uint64_t *high) {
     static const uint64_t every_fifth[5] = {0x1084210842108421u, 0x2108421084210842u, 0x4210842108421084u,
                                             0x8421084210842108u, 0x0842108421084210u};

@@ -4,11 +4,12 @@
 #include <immintrin.h>
 
 #define PCLMUL __attribute__((target("pclmul,ssse3"), always_inline)) static inline
-#define VPCLMUL __attribute__((target("vpclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,pclmul"), always_inline)) static inline
+#define WIDE "vpclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,pclmul"
+#define VPCLMUL __attribute__((target(WIDE), always_inline)) static inline
 
 // --- 128 bits --------------------------------------------------------------------------------------------------------
 
-// A 256-bit product that is not yet reduced: low + middle x^64 + high x^128.
+// A 256-bit product that is not yet reduced, by Karatsuba: low + (middle - low - high) x^64 + high x^128.
 typedef struct {
     __m128i low, middle, high;
 } product128;
@@ -18,51 +19,60 @@ PCLMUL __m128i reversed128(const uint8_t *p) {
     return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p), order);
 }
 
-PCLMUL void accumulate128(product128 *sum, __m128i a, __m128i b) {
+PCLMUL __m128i folded128(__m128i x) { return _mm_xor_si128(x, _mm_shuffle_epi32(x, 0x4e)); }
+
+PCLMUL void accumulate128(product128 *sum, __m128i a, __m128i b, __m128i folded_b) {
     sum->low = _mm_xor_si128(sum->low, _mm_clmulepi64_si128(a, b, 0x00));
     sum->high = _mm_xor_si128(sum->high, _mm_clmulepi64_si128(a, b, 0x11));
-    sum->middle = _mm_xor_si128(sum->middle, _mm_xor_si128(_mm_clmulepi64_si128(a, b, 0x01),
-                                                           _mm_clmulepi64_si128(a, b, 0x10)));
+    sum->middle = _mm_xor_si128(sum->middle, _mm_clmulepi64_si128(folded128(a), folded_b, 0x00));
 }
 
 // Montgomery reduction: two folds of the low half, each one multiplication by x^63 + x^62 + x^57.
 PCLMUL __m128i reduce128(product128 sum) {
     const __m128i modulus = _mm_set1_epi64x((long long)0xc200000000000000u);
-    __m128i low = _mm_xor_si128(sum.low, _mm_slli_si128(sum.middle, 8));
-    const __m128i high = _mm_xor_si128(sum.high, _mm_srli_si128(sum.middle, 8));
+    const __m128i middle = _mm_xor_si128(sum.middle, _mm_xor_si128(sum.low, sum.high));
+    __m128i low = _mm_xor_si128(sum.low, _mm_slli_si128(middle, 8));
+    const __m128i high = _mm_xor_si128(sum.high, _mm_srli_si128(middle, 8));
     low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4e), _mm_clmulepi64_si128(low, modulus, 0x00));
     low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4e), _mm_clmulepi64_si128(low, modulus, 0x00));
     return _mm_xor_si128(high, low);
 }
 
 __attribute__((target("pclmul,ssse3"))) void ck_gf128_powers_pclmul(ck_gf128 *state) {
-    __m128i *powers = (__m128i *)state->powers;
-    const __m128i key = _mm_loadu_si128(powers + CK_GF128_POWERS - 1);
+    __m128i *powers = (__m128i *)state->powers, *folded = (__m128i *)state->folded;
+    const __m128i key = _mm_loadu_si128(powers + CK_GF128_POWERS - 1), folded_key = folded128(key);
     __m128i power = key;
+    _mm_storeu_si128(folded + CK_GF128_POWERS - 1, folded_key);
     for (int i = CK_GF128_POWERS - 2; i >= 0; i--) {
         product128 sum = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
-        accumulate128(&sum, power, key);
+        accumulate128(&sum, power, key, folded_key);
         power = reduce128(sum);
         _mm_storeu_si128(powers + i, power);
+        _mm_storeu_si128(folded + i, folded128(power));
     }
+}
+
+// Up to 16 blocks for one reduction; the running value joins the first.
+PCLMUL __m128i group128(__m128i running, const uint8_t *message, const __m128i *powers, const __m128i *folded,
+                        size_t blocks) {
+    product128 sum = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    for (size_t i = 1; i < blocks; i++) {
+        accumulate128(&sum, reversed128(message + 16 * i), _mm_loadu_si128(powers + i), _mm_loadu_si128(folded + i));
+    }
+    accumulate128(&sum, _mm_xor_si128(running, reversed128(message)), _mm_loadu_si128(powers), _mm_loadu_si128(folded));
+    return reduce128(sum);
 }
 
 __attribute__((target("pclmul,ssse3"))) void ck_gf128_blocks_pclmul(ck_gf128 *state, const uint8_t *message,
                                                                      size_t blocks) {
-    const __m128i *powers = (const __m128i *)state->powers;
+    enum { GROUP = 16 };
+    const __m128i *powers = (const __m128i *)state->powers + CK_GF128_POWERS;
+    const __m128i *folded = (const __m128i *)state->folded + CK_GF128_POWERS;
     __m128i running = _mm_loadu_si128((const __m128i *)state->sum);
-    while (blocks > 0) {
-        const size_t group = blocks < 16 ? blocks : 16;
-        product128 sum = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
-        accumulate128(&sum, _mm_xor_si128(running, reversed128(message)),
-                      _mm_loadu_si128(powers + CK_GF128_POWERS - group));
-        for (size_t i = 1; i < group; i++) {
-            accumulate128(&sum, reversed128(message + 16 * i), _mm_loadu_si128(powers + CK_GF128_POWERS - group + i));
-        }
-        running = reduce128(sum);
-        message += 16 * group;
-        blocks -= group;
+    for (; blocks >= GROUP; blocks -= GROUP, message += 16 * GROUP) {
+        running = group128(running, message, powers - GROUP, folded - GROUP, GROUP);
     }
+    if (blocks > 0) running = group128(running, message, powers - blocks, folded - blocks, blocks);
     _mm_storeu_si128((__m128i *)state->sum, running);
 }
 
@@ -78,11 +88,11 @@ VPCLMUL __m512i reversed512(__m512i blocks) {
     return _mm512_shuffle_epi8(blocks, order);
 }
 
-VPCLMUL void accumulate512(product512 *sum, __m512i a, __m512i b) {
+VPCLMUL void accumulate512(product512 *sum, __m512i a, __m512i b, __m512i folded_b) {
+    const __m512i folded_a = _mm512_xor_si512(a, _mm512_shuffle_epi32(a, 0x4e));
     sum->low = _mm512_xor_si512(sum->low, _mm512_clmulepi64_epi128(a, b, 0x00));
     sum->high = _mm512_xor_si512(sum->high, _mm512_clmulepi64_epi128(a, b, 0x11));
-    sum->middle = _mm512_ternarylogic_epi64(sum->middle, _mm512_clmulepi64_epi128(a, b, 0x01),
-                                            _mm512_clmulepi64_epi128(a, b, 0x10), 0x96);
+    sum->middle = _mm512_xor_si512(sum->middle, _mm512_clmulepi64_epi128(folded_a, folded_b, 0x00));
 }
 
 VPCLMUL __m128i sum_of_lanes(__m512i x) {
@@ -92,7 +102,7 @@ VPCLMUL __m128i sum_of_lanes(__m512i x) {
 
 VPCLMUL __m128i reduce512(product512 sum) {
     const __m128i modulus = _mm_set1_epi64x((long long)0xc200000000000000u);
-    const __m128i middle = sum_of_lanes(sum.middle);
+    const __m128i middle = sum_of_lanes(_mm512_ternarylogic_epi64(sum.middle, sum.low, sum.high, 0x96));
     __m128i low = _mm_xor_si128(sum_of_lanes(sum.low), _mm_slli_si128(middle, 8));
     const __m128i high = _mm_xor_si128(sum_of_lanes(sum.high), _mm_srli_si128(middle, 8));
     low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4e), _mm_clmulepi64_si128(low, modulus, 0x00));
@@ -100,32 +110,35 @@ VPCLMUL __m128i reduce512(product512 sum) {
     return _mm_xor_si128(high, low);
 }
 
-__attribute__((target("vpclmulqdq,avx512f,avx512bw,avx512vl,avx512dq,pclmul"))) void
+__attribute__((target(WIDE))) void
 ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks) {
-    const __m128i *powers = (const __m128i *)state->powers;
+    const __m128i *powers = (const __m128i *)state->powers, *folded = (const __m128i *)state->folded;
     __m128i running = _mm_loadu_si128((const __m128i *)state->sum);
     // 32 blocks, eight vectors of four, for one reduction. The running value joins the first block.
     for (; blocks >= 32; blocks -= 32, message += 512) {
         product512 sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
 #pragma clang loop unroll(full)
         for (int i = 1; i < 8; i++) {
-            accumulate512(&sum, reversed512(_mm512_loadu_si512(message + 64 * i)), _mm512_loadu_si512(powers + 4 * i));
+            accumulate512(&sum, reversed512(_mm512_loadu_si512(message + 64 * i)), _mm512_loadu_si512(powers + 4 * i),
+                          _mm512_loadu_si512(folded + 4 * i));
         }
-        const __m512i first = _mm512_xor_si512(reversed512(_mm512_loadu_si512(message)), _mm512_zextsi128_si512(running));
-        accumulate512(&sum, first, _mm512_loadu_si512(powers));
+        const __m512i carried = _mm512_zextsi128_si512(running);
+        const __m512i first = _mm512_xor_si512(reversed512(_mm512_loadu_si512(message)), carried);
+        accumulate512(&sum, first, _mm512_loadu_si512(powers), _mm512_loadu_si512(folded));
         running = reduce512(sum);
     }
     if (blocks > 0) {
         product512 sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
         __m512i carried = _mm512_zextsi128_si512(running);
-        for (const __m128i *power = powers + CK_GF128_POWERS - blocks; blocks > 0;) {
+        for (size_t at = CK_GF128_POWERS - blocks; blocks > 0;) {
             const size_t lanes = blocks < 4 ? blocks : 4;
             const __mmask8 mask = (__mmask8)((1u << (2 * lanes)) - 1);
             const __m512i data = reversed512(_mm512_maskz_loadu_epi64(mask, message));
-            accumulate512(&sum, _mm512_xor_si512(data, carried), _mm512_maskz_loadu_epi64(mask, power));
+            accumulate512(&sum, _mm512_xor_si512(data, carried), _mm512_maskz_loadu_epi64(mask, powers + at),
+                          _mm512_maskz_loadu_epi64(mask, folded + at));
             carried = _mm512_setzero_si512();
             message += 16 * lanes;
-            power += lanes;
+            at += lanes;
             blocks -= lanes;
         }
         running = reduce512(sum);

@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+// Under a sanitizer or without optimisation the loops stay scalar, which is as right as it is slow.
+#pragma clang diagnostic ignored "-Wpass-failed"
+
 #define LOOP(name) name##_portable
 #define TARGET
 #include "shares_loops.h"
@@ -18,9 +21,9 @@
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"), min_vector_width(512)))
 #include "shares_loops.h"
 
-#define DISPATCH(name, ...)                                                                                             \
-    (ck_cpu_has(CK_CPU_AVX512) ? name##_avx512(__VA_ARGS__)                                                             \
-     : ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__)                                                               \
+#define DISPATCH(name, ...) \
+    (ck_cpu_has(CK_CPU_AVX512) ? name##_avx512(__VA_ARGS__) \
+     : ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) \
                                : name##_portable(__VA_ARGS__))
 #else
 #define DISPATCH(name, ...) name##_portable(__VA_ARGS__)

@@ -1,5 +1,5 @@
-// The (2,3)-threshold XOR scheme on one block, after Fujiwara et al. (2022). A block is two halves of `half` bytes, X1 || X2;
-// every buffer here holds 2 half bytes. + is XOR, R = R1 || R2 is uniform and used once:
+// The (2,3)-threshold XOR scheme on one block, after Fujiwara et al. (2022). A block is two halves of `half` bytes, X1
+// || X2; every buffer here holds 2 half bytes. + is XOR, R = R1 || R2 is uniform and used once:
 //
 //     A = (S1+R1) || (S2+R2+R1)      B = (S1+R1+R2) || (S2+R2)      C = R1 || R2
 //

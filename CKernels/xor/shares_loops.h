@@ -1,7 +1,7 @@
-// The loops of shares.h, included once for each variant: LOOP(name) makes the function's name, TARGET its attribute. They
-// are plain C on words that the compiler turns into vectors; `EACH` says that iterations do not depend on each other,
-// which holds because outputs alias inputs exactly or not at all. Every iteration loads all its inputs before it stores.
-// No include guard on purpose.
+// The loops of shares.h, included once for each variant: LOOP(name) makes the function's name, TARGET its attribute.
+// They are plain C on words that the compiler turns into vectors; `EACH` says that iterations do not depend on each
+// other, which holds because outputs alias inputs exactly or not at all. Every iteration loads all its inputs before it
+// stores. No include guard on purpose.
 
 #define EACH _Pragma("clang loop vectorize(assume_safety) interleave_count(2)") for (size_t i = 0; i < half; i++)
 

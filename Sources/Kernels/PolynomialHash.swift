@@ -2,12 +2,13 @@ import CKernels
 
 /// The hash half of a Wegman-Carter tag: a polynomial over GF(2^128) in GHASH's field and bit order (NIST SP 800-38D).
 ///
-/// `H_k(m) = m_1 k^(L+1) + ... + m_L k^2 + length k` over 16-byte blocks, the last one padded with zeros, `length` in bits.
-/// For two different messages of at most L blocks the sum of the hashes takes any one value with probability at most
-/// (L+1)/2^128. A tag is the hash XOR 16 fresh bytes of pad; the hash alone authenticates nothing and must not be sent.
+/// `H_k(m) = m_1 k^(L+1) + ... + m_L k^2 + length k` over 16-byte blocks, the last one padded with zeros, `length` in
+/// bits. For two different messages of at most L blocks the sum of the hashes takes any one value with probability at
+/// most (L+1)/2^128. A tag is the hash XOR 16 fresh bytes of pad; the hash alone authenticates nothing and must not be
+/// sent.
 ///
-/// The key's powers lie in secret memory that is wiped with the last copy of the value. `finish` makes the value ready for
-/// the next message under the same key; a copy hashes on its own.
+/// The key's powers lie in secret memory that is wiped with the last copy of the value. `finish` makes the value ready
+/// for the next message under the same key; a copy hashes on its own.
 public struct PolynomialHash: Sendable {
     /// Bytes of a key, of a hash and of a block.
     public static let size = 16
@@ -37,7 +38,8 @@ public struct PolynomialHash: Sendable {
         ck_gf128_finish(state.pointer, base)
     }
 
-    /// The bits of security against one forgery attempt on a message of that many bytes: 128 - log2(L + 1), rounded down.
+    /// The bits of security against one forgery attempt on a message of that many bytes: 128 - log2(L + 1), rounded
+    /// down.
     public static func forgeryBits(messageBytes: Int) -> Int {
         let blocks = (messageBytes + 15) / 16
         return 128 - (Int.bitWidth - blocks.leadingZeroBitCount)
@@ -52,7 +54,9 @@ public struct PolynomialHash: Sendable {
         let pointer: UnsafeMutablePointer<ck_gf128>
 
         init() {
-            guard let memory = ck_secret_alloc(MemoryLayout<ck_gf128>.size) else { fatalError("no memory for a hash key") }
+            guard let memory = ck_secret_alloc(MemoryLayout<ck_gf128>.size) else {
+                fatalError("no memory for a hash key")
+            }
             pointer = memory.bindMemory(to: ck_gf128.self, capacity: 1)
         }
 

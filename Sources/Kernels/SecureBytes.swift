@@ -6,8 +6,8 @@ import CKernels
 /// Up to 2,048 bytes share slabs; more gets pages of its own between guard pages, so that an overrun stops the process.
 /// The object is a reference: two holders see the same bytes.
 ///
-/// `@unchecked Sendable`: the address and the length never change. There is no lock over the contents; whoever shares the
-/// object among threads orders their reads and writes, as with any buffer.
+/// `@unchecked Sendable`: the address and the length never change. There is no lock over the contents; whoever shares
+/// the object among threads orders their reads and writes, as with any buffer.
 public final class SecureBytes: @unchecked Sendable {
     public let count: Int
     private let base: UnsafeMutableRawPointer

@@ -2,8 +2,8 @@ import CKernels
 
 /// The (2,3)-threshold XOR scheme of Fujiwara et al. (2022) on one block of two equal halves.
 ///
-/// Every buffer of a call has the same even length; an output of `split`, `join` or `refresh` may be the very buffer of an
-/// input. `A = (S1+R1)||(S2+R2+R1)`, `B = (S1+R1+R2)||(S2+R2)`, `C = R1||R2`.
+/// Every buffer of a call has the same even length; an output of `split`, `join` or `refresh` may be the very buffer of
+/// an input. `A = (S1+R1)||(S2+R2+R1)`, `B = (S1+R1+R2)||(S2+R2)`, `C = R1||R2`.
 public enum ShareBlock {
     public typealias Output = UnsafeMutableRawBufferPointer
     public typealias Input = UnsafeRawBufferPointer
@@ -75,7 +75,8 @@ public enum ShareBlock {
 
     private static func half(of buffers: [Input]) -> Int {
         let count = buffers[0].count
-        precondition(count % 2 == 0 && buffers.allSatisfy { $0.count == count }, "share blocks of odd or unequal length")
+        precondition(
+            count % 2 == 0 && buffers.allSatisfy { $0.count == count }, "share blocks of odd or unequal length")
         return count / 2
     }
 }

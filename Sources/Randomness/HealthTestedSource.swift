@@ -4,14 +4,13 @@ import Synchronization
 
 /// A source under the continuous health tests of NIST SP 800-90B, section 4.4, on 8-bit samples.
 ///
-/// Cutoffs for a claimed 8 bits of entropy per sample: repetition count 9 equal samples in a row (alpha 2^-64), adaptive
-/// proportion 25 equal to the first in a window of 512 (alpha below 2^-60). A good source is refused once in 10^18 samples
-/// or so; a stuck, cycling or strongly biased one at once. The start-up test runs the same tests over 1,024 samples that
-/// are discarded. A failure latches: the object never gives another byte.
+/// Cutoffs for a claimed 8 bits of entropy per sample: repetition count 9 equal samples in a row (alpha 2^-64),
+/// adaptive proportion 25 equal to the first in a window of 512 (alpha below 2^-60). A good source is refused once in
+/// 10^18 samples or so; a stuck, cycling or strongly biased one at once. The start-up test runs the same tests over
+/// 1,024 samples that are discarded. A failure latches: the object never gives another byte.
 public final class HealthTestedSource: RandomSource {
     public static let repetitionCutoff = 9
     public static let proportionCutoff = 25
-    public static let proportionWindow = 512
     public static let startUpSamples = 1024
 
     public let name: String
@@ -53,34 +52,16 @@ public final class HealthTestedSource: RandomSource {
 
     private struct Tests {
         var failure: String?
-        private var last: UInt8?
-        private var run = 0
-        private var first: UInt8 = 0
-        private var matches = 0
-        private var position = 0
+        private var tests = HealthTests(
+            repetitionCutoff: HealthTestedSource.repetitionCutoff, proportionCutoff: HealthTestedSource.proportionCutoff
+        )
 
         mutating func add(_ samples: UnsafeRawBufferPointer) {
-            for sample in samples {
-                if sample == last {
-                    run += 1
-                    if run >= HealthTestedSource.repetitionCutoff { return fail("one value \(run) times in a row") }
-                } else {
-                    last = sample
-                    run = 1
-                }
-                if position == 0 {
-                    first = sample
-                    matches = 1
-                } else if sample == first {
-                    matches += 1
-                    if matches >= HealthTestedSource.proportionCutoff {
-                        return fail("one value \(matches) times in \(HealthTestedSource.proportionWindow)")
-                    }
-                }
-                position = (position + 1) % HealthTestedSource.proportionWindow
+            switch tests.add(samples) {
+            case .good: break
+            case .repetition(let count): failure = "one value \(count) times in a row"
+            case .proportion(let count): failure = "one value \(count) times in \(HealthTests.window)"
             }
         }
-
-        private mutating func fail(_ what: String) { failure = what }
     }
 }

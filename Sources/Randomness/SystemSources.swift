@@ -1,21 +1,43 @@
 import Diagnostics
+import Dispatch
+import Foundation
 import Glibc
 import Kernels
+import Synchronization
 
-/// The kernel's generator, getrandom(2). Cryptographically strong but a deterministic expansion of its seed: it is not the
-/// source without period that condition 10 of the trusted server asks for, so configurations have to allow it by name.
+/// The kernel's generator, getrandom(2). Cryptographically strong but a deterministic expansion of its seed: it is not
+/// the source without period that condition 10 of the trusted server asks for, so configurations have to allow it by
+/// name.
 public struct KernelRandomSource: RandomSource {
     public let name = "kernel"
 
     public init() {}
 
+    /// Large buffers are filled by several threads: the kernel's generator is per processor and slower than the XOR
+    /// that uses its bytes.
     public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
-        try fillFromKernel(buffer)
+        let threads = min(Self.mostThreads, ProcessInfo.processInfo.activeProcessorCount, buffer.count / Self.pieceSize)
+        guard threads > 1 else { return try fillFromKernel(buffer) }
+        let failure = Mutex<Failure?>(nil)
+        // Every iteration writes a part of the buffer of its own, and all end before this function does.
+        nonisolated(unsafe) let buffer = buffer
+        DispatchQueue.concurrentPerform(iterations: threads) { index in
+            let bounds = buffer.count * index / threads..<buffer.count * (index + 1) / threads
+            do throws(Failure) {
+                try fillFromKernel(UnsafeMutableRawBufferPointer(rebasing: buffer[bounds]))
+            } catch {
+                failure.withLock { $0 = error }
+            }
+        }
+        if let failure = failure.withLock({ $0 }) { throw failure }
     }
+
+    private static let mostThreads = 4
+    private static let pieceSize = 512 << 10
 }
 
-/// A character device or file that delivers random bytes: a hardware or quantum generator. A file is read once from start
-/// to end and never again from the start.
+/// A character device or file that delivers random bytes: a hardware or quantum generator. A file is read once from
+/// start to end and never again from the start.
 ///
 /// `@unchecked Sendable`: the descriptor never changes and read(2) hands every byte to one caller only.
 public final class DeviceRandomSource: RandomSource, @unchecked Sendable {

@@ -1,8 +1,8 @@
 import Diagnostics
 import Glibc
 
-/// A file that appears under its name only when it is whole: written beside it as `name.partial`, synchronised, renamed,
-/// and the directory synchronised. Dropped without `commit`, it leaves nothing.
+/// A file that appears under its name only when it is whole: written beside it as `name.partial`, synchronised,
+/// renamed, and the directory synchronised. Dropped without `commit`, it leaves nothing.
 final class AtomicFile {
     let path: String
     private var descriptor: Int32
@@ -13,7 +13,8 @@ final class AtomicFile {
         descriptor = open(path + ".partial", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else {
             throw Failure(
-                .cannotCreate, at: path, "the file cannot be created (\(errorText()))", remedy: "choose a writable directory")
+                .cannotCreate, at: path, "the file cannot be created (\(errorText()))",
+                remedy: "choose a writable directory")
         }
     }
 
@@ -64,7 +65,8 @@ final class InputFile {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw Failure(
-                .noInput, at: path, "the file cannot be opened (\(errorText()))", remedy: "check its name and permissions")
+                .noInput, at: path, "the file cannot be opened (\(errorText()))",
+                remedy: "check its name and permissions")
         }
         self.descriptor = descriptor
         self.path = path

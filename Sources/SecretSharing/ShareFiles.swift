@@ -110,8 +110,9 @@ public enum ShareFiles {
         }
     }
 
-    /// Looks at every block of one, two or three share files and lists what is wrong. With tags every fault names its share
-    /// and block; without them headers, lengths and, for three shares, the identity A + B = swapped C are checked.
+    /// Looks at every block of one, two or three share files and lists what is wrong. With tags every fault names its
+    /// share and block; without them headers, lengths and, for three shares, the identity A + B = swapped C are
+    /// checked.
     ///
     /// - Throws: only when a file cannot be opened or read.
     public static func verify(_ paths: [String], tags: ShareTags?) throws -> [ShareFault] {
@@ -130,7 +131,8 @@ public enum ShareFiles {
                 do {
                     try other.checkCompatible(with: file)
                 } catch {
-                    faults.append(ShareFault(path: file.path, share: file.header.index, block: nil, problem: error.problem))
+                    faults.append(
+                        ShareFault(path: file.path, share: file.header.index, block: nil, problem: error.problem))
                     return faults
                 }
             }

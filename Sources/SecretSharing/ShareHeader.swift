@@ -24,7 +24,9 @@ public struct ShareHeader: Sendable, Equatable {
     /// - Parameter place: the file or peer, for the error.
     /// - Throws: `.data` for anything that is not a header of format 1, scheme 1.
     public init(reading bytes: UnsafeRawBufferPointer, place: String) throws(Failure) {
-        func wrong(_ problem: String, _ remedy: String = "fetch the share again or repair it from the other two") -> Failure {
+        func wrong(_ problem: String, _ remedy: String = "fetch the share again or repair it from the other two")
+            -> Failure
+        {
             Failure(.data, at: "\(place):header", problem, remedy: remedy)
         }
         guard bytes.count >= Self.size else { throw wrong("the share ends inside its header") }
@@ -33,14 +35,17 @@ public struct ShareHeader: Sendable, Equatable {
         }
         let version: UInt16 = bytes.little(at: 8)
         guard version == Self.version else {
-            throw wrong("share format \(version) is not known here", "use the version of dsgd that wrote it, or a later one")
+            throw wrong(
+                "share format \(version) is not known here", "use the version of dsgd that wrote it, or a later one")
         }
         guard bytes[10] == Self.scheme, bytes[11] == 2, bytes[12] == 3, bytes[14] == 0 else {
             throw wrong(
                 "scheme \(bytes[10]) with k = \(bytes[11]), n = \(bytes[12]) is not known here",
                 "use the version of dsgd that wrote it, or a later one")
         }
-        guard let index = ShareIndex(rawValue: bytes[13]) else { throw wrong("share index \(bytes[13]) does not exist") }
+        guard let index = ShareIndex(rawValue: bytes[13]) else {
+            throw wrong("share index \(bytes[13]) does not exist")
+        }
         let headerSize: UInt32 = bytes.little(at: 60)
         guard bytes[15] == Self.tagAlgorithm, headerSize == Self.size, bytes[64..<112].allSatisfy({ $0 == 0 }) else {
             throw wrong("the header is damaged")
@@ -77,7 +82,8 @@ public struct ShareHeader: Sendable, Equatable {
     }
 
     /// Refuses two shares that cannot be used together.
-    static func checkCompatible(_ x: ShareHeader, _ xPlace: String, _ y: ShareHeader, _ yPlace: String) throws(Failure) {
+    static func checkCompatible(_ x: ShareHeader, _ xPlace: String, _ y: ShareHeader, _ yPlace: String) throws(Failure)
+    {
         func wrong(_ problem: String, _ remedy: String) -> Failure {
             Failure(.data, at: "\(xPlace) and \(yPlace)", problem, remedy: remedy)
         }
@@ -97,8 +103,12 @@ public struct ShareHeader: Sendable, Equatable {
 }
 
 extension UnsafeRawBufferPointer {
-    func little<T: FixedWidthInteger>(at offset: Int) -> T { T(littleEndian: loadUnaligned(fromByteOffset: offset, as: T.self)) }
-    func big<T: FixedWidthInteger>(at offset: Int) -> T { T(bigEndian: loadUnaligned(fromByteOffset: offset, as: T.self)) }
+    func little<T: FixedWidthInteger>(at offset: Int) -> T {
+        T(littleEndian: loadUnaligned(fromByteOffset: offset, as: T.self))
+    }
+    func big<T: FixedWidthInteger>(at offset: Int) -> T {
+        T(bigEndian: loadUnaligned(fromByteOffset: offset, as: T.self))
+    }
 }
 
 extension UnsafeMutableRawBufferPointer {

@@ -1,11 +1,12 @@
 public import Diagnostics
 import Kernels
 
-/// Joins two shares as their bytes arrive, in any interleaving, and delivers the object in order, in constant memory (two
-/// blocks): a side that is a whole block ahead takes nothing until the other has caught up.
+/// Joins two shares as their bytes arrive, in any interleaving, and delivers the object in order, in constant memory
+/// (two blocks): a side that is a whole block ahead takes nothing until the other has caught up.
 ///
-/// With the owner's tags no byte of a block is delivered before both halves of its making have been accepted. Without them
-/// only headers and lengths are checked: whoever then reads the object trusts the two holders. One thread at a time.
+/// With the owner's tags no byte of a block is delivered before both halves of its making have been accepted. Without
+/// them only headers and lengths are checked: whoever then reads the object trusts the two holders. One thread at a
+/// time.
 public final class ShareJoiner {
     /// Gets the object's bytes; the buffer is wiped when it returns.
     public typealias Sink = (UnsafeRawBufferPointer) throws -> Void
@@ -30,8 +31,8 @@ public final class ShareJoiner {
     /// What is being joined, once both headers are there and fit.
     public var description: ShareSetDescription? { compatible ? first.header?.description : nil }
 
-    /// Takes bytes of one share and says how many; when that is fewer than given, feed the other side and come back with the
-    /// rest. Bytes behind the end of a share are an error.
+    /// Takes bytes of one share and says how many; when that is fewer than given, feed the other side and come back
+    /// with the rest. Bytes behind the end of a share are an error.
     ///
     /// - Throws: `.data`, naming share and block, or what the sink throws. An error is final.
     public func append(_ bytes: UnsafeRawBufferPointer, from side: Side) throws -> Int {

@@ -5,8 +5,8 @@ public import Randomness
 extension ShareFiles {
     /// Makes a lost share from the other two, equal to the lost one to the byte, without forming the secret.
     ///
-    /// The tags are needed: they are put into the share that is made, and a block that a holder changed would otherwise be
-    /// carried into it.
+    /// The tags are needed: they are put into the share that is made, and a block that a holder changed would otherwise
+    /// be carried into it.
     ///
     /// - Returns: which share was made.
     /// - Throws: `.data`, naming share and block, when one of the two is not as its owner made it.
@@ -48,15 +48,15 @@ extension ShareFiles {
         return missing
     }
 
-    /// Adds a sharing of zero to the three shares, so that the old and the new ones do not combine: what was stolen from one
-    /// holder before is worth nothing with what is stolen from another afterwards.
+    /// Adds a sharing of zero to the three shares, so that the old and the new ones do not combine: what was stolen
+    /// from one holder before is worth nothing with what is stolen from another afterwards.
     ///
     /// The outputs may replace the inputs: files are renamed one by one, and at every moment two shares of one set are
     /// there. Keep the old tag file until this returns; the new tags go to `output.tags`, which is durable first.
     ///
     /// - Parameter input: the three shares and the owner's tag file.
-    /// - Throws: `.data`, naming share and block, when an input is not as its owner made it; `.usage` when the new tags would
-    ///   replace the old.
+    /// - Throws: `.data`, naming share and block, when an input is not as its owner made it; `.usage` when the new tags
+    ///   would replace the old.
     @discardableResult public static func refresh(
         _ input: SharePaths, to output: SharePaths, random: some RandomSource
     ) throws -> ShareSetDescription {
@@ -69,7 +69,8 @@ extension ShareFiles {
         let shares = try ShareIndex.allCases.map { try ShareFile(input[$0], tags: oldTags) }
         for (index, share) in zip(ShareIndex.allCases, shares) where share.header.index != index {
             throw Failure(
-                .data, at: share.path, "this is share \(share.header.index), not \(index)", remedy: "name the shares in order")
+                .data, at: share.path, "this is share \(share.header.index), not \(index)",
+                remedy: "name the shares in order")
         }
         let old = oldTags.description
         guard
@@ -112,7 +113,8 @@ extension ShareFiles {
         return description
     }
 
-    private static func add(zero: UnsafeRawBufferPointer, to share: UnsafeMutableRawBufferPointer, _ index: ShareIndex) {
+    private static func add(zero: UnsafeRawBufferPointer, to share: UnsafeMutableRawBufferPointer, _ index: ShareIndex)
+    {
         switch index {
         case .a: ShareBlock.refresh(a: share, zero: zero)
         case .b: ShareBlock.refresh(b: share, zero: zero)

@@ -1,8 +1,8 @@
 public import Diagnostics
 import Kernels
 
-/// Reads one share as its bytes arrive and holds at most one block of it. With the owner's tags, a block that the holder
-/// changed is refused before anybody sees it.
+/// Reads one share as its bytes arrive and holds at most one block of it. With the owner's tags, a block that the
+/// holder changed is refused before anybody sees it.
 ///
 /// One thread at a time.
 public final class ShareReader {
@@ -19,6 +19,8 @@ public final class ShareReader {
     private let head = SecureBytes(count: ShareHeader.size)
     private var buffer: SecureBytes?
     private var filled = 0
+    /// The hash of the block that is being read, as far as it has come.
+    private var check: PolynomialHash?
 
     public init(place: String, tags: ShareTags?) {
         self.place = place
@@ -28,8 +30,8 @@ public final class ShareReader {
     /// Whether every block has been taken.
     public var isAtEnd: Bool { header.map { block == $0.description.blockCount } ?? false }
 
-    /// Takes bytes of the share until a block is whole, and says how many it took: fewer than given means that the block
-    /// has to be used first. At the end of the share it takes none.
+    /// Takes bytes of the share until a block is whole, and says how many it took: fewer than given means that the
+    /// block has to be used first. At the end of the share it takes none.
     ///
     /// - Throws: `.data`, naming place and block, when header or tag is not right.
     public func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> Int {
@@ -41,11 +43,24 @@ public final class ShareReader {
         }
         guard let header, let buffer, !blockIsReady, !isAtEnd else { return taken }
         let whole = header.description.payloadBytes(block: block) + ShareTags.tagSize
+        let start = filled
         taken += fill(buffer, upTo: whole, UnsafeRawBufferPointer(rebasing: bytes[taken...]))
-        guard filled == whole else { return taken }
-        let accepted = buffer.withUnsafeBytes {
-            tags?.accepts(block: block, UnsafeRawBufferPointer(rebasing: $0[..<whole]), of: header.index) ?? true
+        // Hashed as they come, while they are in the cache.
+        let end = min(filled, whole - ShareTags.tagSize)
+        if start < end, var check = check ?? tags?.beginBlock(header.index, block) {
+            self.check = nil
+            buffer.withUnsafeBytes { check.update(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+            self.check = check
         }
+        guard filled == whole else { return taken }
+        let accepted = buffer.withUnsafeBytes { bytes in
+            guard let tags else { return true }
+            guard var check else { preconditionFailure("a block has at least two bytes") }
+            return tags.accepts(
+                block: block, tag: UnsafeRawBufferPointer(rebasing: bytes[(whole - ShareTags.tagSize)..<whole]),
+                of: header.index, &check)
+        }
+        check = nil
         guard accepted else {
             throw Failure(
                 .data, at: "\(place):share \(header.index), block \(block)",
@@ -71,8 +86,9 @@ public final class ShareReader {
         }
     }
 
-    /// Hands out the payload of the held block, which may be changed in place, and goes on to the next.
-    func takeBlock<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) rethrows -> Result {
+    /// Hands out the payload of the held block, which may be changed in place, and goes on to the next. A scrub of a
+    /// live holder feeds its share here with the owner's tags and takes each block unseen.
+    public func takeBlock<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) rethrows -> Result {
         guard blockIsReady, let buffer, let header else { preconditionFailure("no block is ready") }
         let count = header.description.payloadBytes(block: block)
         defer {
@@ -87,7 +103,8 @@ public final class ShareReader {
         let header = try head.withUnsafeBytes { bytes throws(Failure) in
             let header = try ShareHeader(reading: bytes, place: place)
             guard let tags else { return header }
-            guard tags.description.set == header.description.set, tags.description.object == header.description.object else {
+            guard tags.description.set == header.description.set, tags.description.object == header.description.object
+            else {
                 throw Failure(
                     .data, at: "\(place):header", "the share is not of the share set that the tags are for",
                     remedy: "take the share and the tag file of one split or refresh")

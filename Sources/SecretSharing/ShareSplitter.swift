@@ -59,7 +59,8 @@ public final class ShareSplitter {
         while !rest.isEmpty {
             guard block < description.blockCount else {
                 throw Failure(
-                    .data, at: "object \(description.object)", "the object is longer than the \(description.length) bytes announced",
+                    .data, at: "object \(description.object)",
+                    "the object is longer than the \(description.length) bytes announced",
                     remedy: "deposit a file that does not change meanwhile")
             }
             let whole = description.secretBytes(block: block)
@@ -86,7 +87,8 @@ public final class ShareSplitter {
         guard block == description.blockCount else {
             let got = block * description.blockSize + filled
             throw Failure(
-                .data, at: "object \(description.object)", "the object ended after \(got) of \(description.length) bytes",
+                .data, at: "object \(description.object)",
+                "the object ended after \(got) of \(description.length) bytes",
                 remedy: "deposit a file that does not change meanwhile")
         }
         return description

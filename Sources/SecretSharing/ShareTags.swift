@@ -30,7 +30,8 @@ public final class ShareTags: @unchecked Sendable {
     public init(for description: ShareSetDescription, from random: some RandomSource) throws {
         guard Self.blobSize(description) <= Self.largestBlob else {
             throw Failure(
-                .usage, at: "block size \(description.blockSize)", "the object would have \(description.blockCount) blocks",
+                .usage, at: "block size \(description.blockSize)",
+                "the object would have \(description.blockCount) blocks",
                 remedy: "take a larger block size")
         }
         self.description = description
@@ -67,7 +68,9 @@ public final class ShareTags: @unchecked Sendable {
             throw wrong("this is not a tag file")
         }
         let version: UInt16 = source.little(at: 8)
-        guard version == ShareHeader.version, source[10] == 3 else { throw wrong("tag format \(version) is not known here") }
+        guard version == ShareHeader.version, source[10] == 3 else {
+            throw wrong("tag format \(version) is not known here")
+        }
         let length: UInt64 = source.little(at: 48), blockSize: UInt32 = source.little(at: 56)
         guard
             let length = Int(exactly: length),
@@ -82,7 +85,9 @@ public final class ShareTags: @unchecked Sendable {
         }
         for index in ShareIndex.allCases {
             let key = Self.offset(description, index)
-            guard !source[key..<key + Self.tagSize].allSatisfy({ $0 == 0 }) else { throw wrong("the tag file is damaged") }
+            guard !source[key..<key + Self.tagSize].allSatisfy({ $0 == 0 }) else {
+                throw wrong("the tag file is damaged")
+            }
         }
         self.description = description
         blob = SecureBytes(copying: source)
@@ -118,8 +123,17 @@ public final class ShareTags: @unchecked Sendable {
     }
 
     /// Writes the tag of a block's payload.
-    func tagBlock(_ index: ShareIndex, _ block: Int, _ payload: UnsafeRawBufferPointer, into tag: UnsafeMutableRawBufferPointer) {
+    func tagBlock(
+        _ index: ShareIndex, _ block: Int, _ payload: UnsafeRawBufferPointer, into tag: UnsafeMutableRawBufferPointer
+    ) {
         precondition(payload.count == description.payloadBytes(block: block))
+        var hash = beginBlock(index, block)
+        hash.update(payload)
+        seal(&hash, index, pad: 1 + block, into: tag)
+    }
+
+    /// The hash of a block up to its payload.
+    func beginBlock(_ index: ShareIndex, _ block: Int) -> PolynomialHash {
         var hash = hashKey(index)
         withUnsafeTemporaryAllocation(byteCount: Self.prefixSize, alignment: 16) { prefix in
             _ = prefix.initializeMemory(as: UInt8.self, repeating: 0)
@@ -127,17 +141,18 @@ public final class ShareTags: @unchecked Sendable {
             prefix.storeBig(description.set.low, at: 8)
             prefix[16] = ShareHeader.scheme
             prefix[17] = index.rawValue
-            prefix.storeLittle(UInt32(payload.count), at: 20)
+            prefix.storeLittle(UInt32(description.payloadBytes(block: block)), at: 20)
             prefix.storeLittle(UInt64(block), at: 24)
             prefix.storeLittle(UInt64(description.length), at: 32)
             prefix.storeLittle(UInt32(description.blockSize), at: 40)
             hash.update(UnsafeRawBufferPointer(prefix))
         }
-        hash.update(payload)
-        seal(&hash, index, pad: 1 + block, into: tag)
+        return hash
     }
 
-    private func seal(_ hash: inout PolynomialHash, _ index: ShareIndex, pad: Int, into tag: UnsafeMutableRawBufferPointer) {
+    private func seal(
+        _ hash: inout PolynomialHash, _ index: ShareIndex, pad: Int, into tag: UnsafeMutableRawBufferPointer
+    ) {
         hash.finish(into: tag)
         blob.withUnsafeBytes { bytes in
             let start = Self.offset(description, index) + (1 + pad) * Self.tagSize
@@ -160,7 +175,12 @@ public final class ShareTags: @unchecked Sendable {
         }
     }
 
-    private func accepts(_ tag: UnsafeRawBufferPointer, expected make: (UnsafeMutableRawBufferPointer) -> Void) -> Bool {
+    /// Whether the tag is right for a block whose payload has gone into `hash`.
+    func accepts(block: Int, tag: UnsafeRawBufferPointer, of index: ShareIndex, _ hash: inout PolynomialHash) -> Bool {
+        accepts(tag) { seal(&hash, index, pad: 1 + block, into: $0) }
+    }
+
+    private func accepts(_ tag: UnsafeRawBufferPointer, by make: (UnsafeMutableRawBufferPointer) -> Void) -> Bool {
         withUnsafeTemporaryAllocation(byteCount: Self.tagSize, alignment: 16) { expected in
             make(expected)
             let equal = constantTimeEqual(tag, UnsafeRawBufferPointer(expected))

@@ -27,10 +27,13 @@ func hash(_ message: [UInt8], key: [UInt8], pieces: [Int] = []) -> [UInt8] {
 
 extension CapTests {
     @Suite struct PolynomialHashTests {
-        /// The GCM specification (McGrew, Viega), appendix B: test cases 2 and 3, whose additional data is empty, so that the
-        /// GHASH is this hash of the ciphertext.
+        /// The GCM specification (McGrew, Viega), appendix B: test cases 2 and 3, whose additional data is empty, so
+        /// that the GHASH is this hash of the ciphertext.
         static let vectors = [
-            ("66e94bd4ef8a2c3b884cfa59ca342b2e", "0388dace60b6a392f328c2b971b2fe78", "f38cbb1ad69223dcc3457ae5b6b0f885"),
+            (
+                "66e94bd4ef8a2c3b884cfa59ca342b2e", "0388dace60b6a392f328c2b971b2fe78",
+                "f38cbb1ad69223dcc3457ae5b6b0f885"
+            ),
             (
                 "b83b533708bf535d0aa6e52980d53b78",
                 """

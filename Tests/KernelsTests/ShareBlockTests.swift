@@ -93,8 +93,8 @@ extension CapTests {
             }
         }
 
-        /// Every secret and every randomness of w bits per half, w = 1, 2, 3: any two shares give the secret, and each single
-        /// share takes every value exactly once, whatever the secret.
+        /// Every secret and every randomness of w bits per half, w = 1, 2, 3: any two shares give the secret, and each
+        /// single share takes every value exactly once, whatever the secret.
         @Test(arguments: 1...3) func exhaustively(w: Int) {
             let values = 0..<(1 << (2 * w))
             func halves(_ value: Int) -> [UInt8] { [UInt8(value >> w), UInt8(value & ((1 << w) - 1))] }
@@ -104,7 +104,9 @@ extension CapTests {
                     let secret = halves(s), c = halves(r)
                     var a: [UInt8] = [0, 0], b: [UInt8] = [0, 0]
                     run(secret, c, &a, &b)
-                    for (index, share) in [a, b, c].enumerated() { seen[index][Int(share[0]) << w | Int(share[1])] += 1 }
+                    for (index, share) in [a, b, c].enumerated() {
+                        seen[index][Int(share[0]) << w | Int(share[1])] += 1
+                    }
                     for pair in 0..<3 { #expect(joined(pair, a, b, c) == secret) }
                 }
                 #expect(seen.allSatisfy { $0.allSatisfy { $0 == 1 } }, "a share is not uniform for secret \(s)")

@@ -59,6 +59,48 @@ final class PatternSource: RandomSource {
         #expect(throws: Failure.self) { try buffer.withUnsafeMutableBytes { try biased.fill($0) } }
     }
 
+    /// The fast tests against the definition, on streams with many runs, cut into pieces at random.
+    @Test func agreesWithTheDefinition() {
+        var random = SplitMix64(seed: 9)
+        var seen: [Bool: Int] = [:]
+        for _ in 0..<600 {
+            let alphabet = UInt8.random(in: 2...90, using: &random)
+            var stream = (0..<Int.random(in: 1...1500, using: &random)).map { _ in
+                UInt8.random(in: 0..<alphabet, using: &random)
+            }
+            if Bool.random(using: &random) {
+                let start = Int.random(in: 0..<stream.count, using: &random)
+                for place in start..<min(stream.count, start + Int.random(in: 5...10, using: &random)) {
+                    stream[place] = 77
+                }
+            }
+            var tests = HealthTests(repetitionCutoff: 9, proportionCutoff: 25)
+            var verdict = HealthTests.Verdict.good
+            var at = 0
+            while at < stream.count, verdict == .good {
+                let piece = min(Int.random(in: 1...700, using: &random), stream.count - at)
+                verdict = stream[at..<at + piece].withUnsafeBytes { tests.add($0) }
+                at += piece
+            }
+            let fails = definitionFails(stream[..<at])
+            #expect(fails == (verdict != .good))
+            seen[fails, default: 0] += 1
+        }
+        #expect(seen.values.allSatisfy { $0 > 100 } && seen.count == 2)
+    }
+
+    private func definitionFails(_ stream: ArraySlice<UInt8>) -> Bool {
+        var run = 0, last: UInt8?
+        for (place, sample) in stream.enumerated() {
+            run = sample == last ? run + 1 : 1
+            last = sample
+            if run >= 9 { return true }
+            let window = stream[place / 512 * 512...place]
+            if window.count(where: { $0 == window.first }) >= 25 { return true }
+        }
+        return false
+    }
+
     @Test func failureLatchesAndNothingIsHandedOut() throws {
         let source = try HealthTestedSource(
             wrapping: PatternSource { $0 >= 2000 && $0 < 2020 ? 7 : UInt8($0 % 229) })

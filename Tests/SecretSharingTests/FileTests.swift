@@ -55,7 +55,8 @@ private struct Files {
             let others = ShareIndex.allCases.filter { $0 != lost }
             for order in [others, others.reversed()] {
                 let made = try ShareFiles.repair(
-                    from: files.paths[order[0]], files.paths[order[1]], tags: files.tags(), to: files.directory.file("new"))
+                    from: files.paths[order[0]], files.paths[order[1]], tags: files.tags(),
+                    to: files.directory.file("new"))
                 #expect(made == lost)
                 let name = lost.description.lowercased()
                 #expect(try files.directory.read("new") == files.directory.read(name))

@@ -21,7 +21,8 @@ import Testing
         var random = SplitMix64(seed: 20)
         for round in 0..<150 {
             let fixture = try Fixture(
-                length: Int.random(in: 0...5000, using: &random), blockSize: 32 * Int.random(in: 1...40, using: &random),
+                length: Int.random(in: 0...5000, using: &random),
+                blockSize: 32 * Int.random(in: 1...40, using: &random),
                 seed: UInt64(round))
             let (x, y) = Fixture.pairs.randomElement(using: &random)!
             let result = join(fixture.shares[x]!, fixture.shares[y]!, tags: fixture.tags, seed: UInt64(round))
@@ -64,8 +65,8 @@ import Testing
         #expect(join(whole + [0], fixture.shares[.c]!, tags: nil).failure != nil)
     }
 
-    /// A file cut at a block border whose header is made to fit still fails: the header has a tag, and so does the length
-    /// in every block.
+    /// A file cut at a block border whose header is made to fit still fails: the header has a tag, and so does the
+    /// length in every block.
     @Test func shorterLengthInTheHeaderIsNoticed() throws {
         let fixture = try Fixture(length: 192)
         var cut = Array(fixture.shares[.a]![..<(128 + 2 * 80)])
@@ -78,7 +79,8 @@ import Testing
         let fixture = try Fixture(length: 192)
         let share = fixture.shares[.a]!
         let swapped = share[..<128] + share[208..<288] + share[128..<208] + share[288...]
-        #expect(join(Array(swapped), fixture.shares[.b]!, tags: fixture.tags).failure?.place == "first:share A, block 0")
+        #expect(
+            join(Array(swapped), fixture.shares[.b]!, tags: fixture.tags).failure?.place == "first:share A, block 0")
     }
 
     @Test func sharesThatDoNotBelongTogether() throws {
@@ -99,7 +101,9 @@ import Testing
 
     @Test func headersOfOtherFormats() throws {
         let fixture = try Fixture(length: 100)
-        for (place, value) in [(8, 2), (10, 2), (11, 3), (12, 4), (13, 0), (13, 4), (15, 2), (60, 0), (64, 1), (55, 0x7f), (56, 1)] {
+        for (place, value) in [
+            (8, 2), (10, 2), (11, 3), (12, 4), (13, 0), (13, 4), (15, 2), (60, 0), (64, 1), (55, 0x7f), (56, 1),
+        ] {
             var bad = fixture.shares[.a]!
             bad[place] = UInt8(value)
             #expect(join(bad, fixture.shares[.b]!, tags: nil).failure?.kind == .data, "byte \(place)")
@@ -115,7 +119,9 @@ import Testing
         #expect(throws: Failure.self) { try [UInt8](repeating: 1, count: 11).withUnsafeBytes { try longer.append($0) } }
         for blockSize in [0, -32, 33, 48, 128 << 20] {
             #expect(throws: Failure.self) {
-                try ShareSplitter(objectID: Fixture.objectID, length: 10, blockSize: blockSize, random: random) { _, _ in }
+                try ShareSplitter(objectID: Fixture.objectID, length: 10, blockSize: blockSize, random: random) {
+                    _, _ in
+                }
             }
         }
     }
