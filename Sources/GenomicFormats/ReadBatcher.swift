@@ -158,34 +158,64 @@ private final class ReadQueue {
 
     func append(_ record: FASTQRecord, _ parser: FASTQParser) throws {
         let length = record.sequence.count
-        var invalid: UInt8 = 0
-        Self.codes.withUnsafeBufferPointer { codes in
-            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(1, length)) { scratch in
-                for i in 0..<length {
-                    let code = codes[Int(record.sequence[i])]
-                    invalid |= code
-                    scratch[i] = code
-                }
-                bases.append(contentsOf: UnsafeMutableBufferPointer(rebasing: scratch[0..<length]))
-                var outOfRange: UInt8 = 0
-                for i in 0..<length {
-                    let value = record.quality[i] &- 33
-                    outOfRange |= value > 93 ? 1 : 0
-                    scratch[i] = value
-                }
-                if outOfRange != 0 { invalid |= 0x40 }
-                qualities.append(contentsOf: UnsafeMutableBufferPointer(rebasing: scratch[0..<length]))
+        var isRefused = false
+        var isOutOfRange = false
+        if length > 0 {
+            let sequence = record.sequence.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            let quality = record.quality.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { scratch in
+                let target = scratch.baseAddress!
+                if !Self.convert(sequence, to: target, length) { isRefused = !Self.convertAny(sequence, target, length) }
+                bases.append(contentsOf: scratch)
+                isOutOfRange = !Self.takeOffset(quality, to: target, length)
+                qualities.append(contentsOf: scratch)
             }
         }
-        if invalid & 0x80 != 0 {
-            throw parser.failure("sequence holds a character that is no base", "bases are IUPAC letters")
-        }
-        if invalid & 0x40 != 0 {
-            throw parser.failure("quality is outside '!' to '~'", "give Phred+33 qualities")
-        }
+        if isRefused { throw parser.failure("sequence holds a character that is no base", "bases are IUPAC letters") }
+        if isOutOfRange { throw parser.failure("quality is outside '!' to '~'", "give Phred+33 qualities") }
         names.append(contentsOf: record.name)
         lengths.append(Int32(length))
         nameLengths.append(Int32(record.name.count))
+    }
+
+    /// Plain A, C, G, T and N; false when there is anything else. Written so that the compiler makes vectors of it:
+    /// the codes of the four letters lie in bits 1 and 2 of their ASCII values.
+    private static func convert(_ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        var others: UInt8 = 0
+        for i in 0..<count {
+            let letter = from[i] & 0xdf
+            let code = ((letter >> 1) ^ (letter >> 2)) & 3
+            let isBase: UInt8 = letter == 65 || letter == 67 || letter == 71 || letter == 84 ? 0xff : 0
+            let isN: UInt8 = letter == 78 ? 0xff : 0
+            to[i] = (code & isBase) | (BaseCode.n & ~isBase)
+            others |= ~(isBase | isN)
+        }
+        return others == 0
+    }
+
+    /// All IUPAC letters; false when there is a character that is none.
+    private static func convertAny(_ from: UnsafePointer<UInt8>, _ to: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        codes.withUnsafeBufferPointer { codes in
+            var invalid: UInt8 = 0
+            for i in 0..<count {
+                to[i] = codes[Int(from[i])]
+                invalid |= to[i]
+            }
+            return invalid & 0x80 == 0
+        }
+    }
+
+    /// Phred scores from Phred+33; false when one lies outside 0 to 93.
+    private static func takeOffset(
+        _ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Bool {
+        var highest: UInt8 = 0
+        for i in 0..<count {
+            let value = from[i] &- 33
+            to[i] = value
+            highest = max(highest, value)
+        }
+        return highest <= 93
     }
 
     func hasSameName(_ i: Int, as other: ReadQueue, _ j: Int) -> Bool {
