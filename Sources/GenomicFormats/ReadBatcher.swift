@@ -32,9 +32,10 @@ public final class ReadBatcher {
 
     public let layout: ReadLayout
     private var parsers: [FASTQParser]
-    private var queues: [ReadQueue]
     private var finished: [Bool]
-    private var batch: ReadBatch
+    // Memory of its own: the compiler then need not guard every access to a class's properties, once for each read.
+    private let queues: UnsafeMutableBufferPointer<ReadQueue>
+    private let batch: UnsafeMutablePointer<ReadBatch>
     private var handedOut = Counts()
 
     /// - Parameter labels: the names of the streams in error messages: two for `.paired`, else one.
@@ -42,16 +43,25 @@ public final class ReadBatcher {
         precondition(labels.count == (layout == .paired ? 2 : 1), "one label for each stream")
         self.layout = layout
         parsers = labels.map { FASTQParser(label: $0) }
-        queues = labels.map { _ in ReadQueue() }
         finished = labels.map { _ in false }
-        batch = ReadBatch(firstOrdinal: 0, isPaired: layout != .unpaired)
+        queues = .allocate(capacity: labels.count)
+        queues.initialize(repeating: ReadQueue())
+        batch = .allocate(capacity: 1)
+        batch.initialize(to: ReadBatch(firstOrdinal: 0, isPaired: layout != .unpaired))
+    }
+
+    deinit {
+        queues.deinitialize()
+        queues.deallocate()
+        batch.deinitialize(count: 1)
+        batch.deallocate()
     }
 
     /// Reads and bases batched, and FASTQ bytes taken in, so far.
     public var counts: Counts {
         var counts = handedOut
-        counts.reads += batch.readCount
-        counts.bases += batch.bases.count
+        counts.reads += batch.pointee.readCount
+        counts.bases += batch.pointee.bases.count
         counts.fastqBytes = parsers.reduce(0) { $0 + $1.byteCount }
         return counts
     }
@@ -62,9 +72,9 @@ public final class ReadBatcher {
     /// Takes the next plain FASTQ bytes of one stream.
     public func push(_ bytes: UnsafeRawBufferPointer, of mate: Mate = .first, emit: Emit) throws {
         let parser = parsers[mate.rawValue]
-        let queue = queues[mate.rawValue]
+        let queue = queues.baseAddress! + mate.rawValue
         precondition(!finished[mate.rawValue], "push after finish")
-        try parser.feed(bytes) { try queue.append($0, parser) }
+        try parser.feed(bytes) { try queue.pointee.append($0, parser) }
         try drain(emit)
     }
 
@@ -73,8 +83,8 @@ public final class ReadBatcher {
     /// - Throws: ``Failure`` `.data` when a stream holds no reads, a record is not whole, or reads lack mates.
     public func finish(_ mate: Mate = .first, emit: Emit) throws {
         let parser = parsers[mate.rawValue]
-        let queue = queues[mate.rawValue]
-        try parser.finish { try queue.append($0, parser) }
+        let queue = queues.baseAddress! + mate.rawValue
+        try parser.finish { try queue.pointee.append($0, parser) }
         finished[mate.rawValue] = true
         try drain(emit)
         guard finished.allSatisfy({ $0 }) else { return }
@@ -84,56 +94,63 @@ public final class ReadBatcher {
                 .data, at: "\(parsers[odd].label):record \(queues[odd].nextRecord)",
                 "read has no mate (reads: \(numbers))", remedy: "give both files of the same run, whole")
         }
-        if batch.readCount > 0 { try send(emit) }
+        if batch.pointee.readCount > 0 { try send(emit) }
     }
 
     private func drain(_ emit: Emit) throws {
+        let first = queues.baseAddress!
+        let second = first + (layout == .paired ? 1 : 0)
         switch layout {
         case .unpaired:
-            while queues[0].count > 0 { try move(queues[0], emit) }
+            while first.pointee.count > 0 { try move(first, emit) }
         case .interleaved:
-            while queues[0].count > 1 {
-                try checkNames(queues[0], 0, queues[0], 1, parsers[0])
-                try move(queues[0], emit)
-                try move(queues[0], emit)
+            while first.pointee.count > 1 {
+                try checkNames(first, second, 1, parsers[0])
+                try move(first, emit)
+                try move(first, emit)
             }
         case .paired:
-            while queues[0].count > 0 && queues[1].count > 0 {
-                try checkNames(queues[0], 0, queues[1], 0, parsers[1])
-                try move(queues[0], emit)
-                try move(queues[1], emit)
+            while first.pointee.count > 0 && second.pointee.count > 0 {
+                try checkNames(first, second, 0, parsers[1])
+                try move(first, emit)
+                try move(second, emit)
             }
         }
-        for queue in queues { queue.compact() }
+        for place in queues.indices { queues[place].compact() }
     }
 
-    private func checkNames(_ a: ReadQueue, _ i: Int, _ b: ReadQueue, _ j: Int, _ place: FASTQParser) throws {
-        if !a.hasSameName(i, as: b, j) {
-            throw place.failure(
+    /// Compares the name at the head of `a` with the `place`-th waiting name of `b`.
+    private func checkNames(
+        _ a: UnsafeMutablePointer<ReadQueue>, _ b: UnsafeMutablePointer<ReadQueue>, _ place: Int, _ parser: FASTQParser
+    ) throws {
+        if !a.pointee.hasSameName(as: b, place) {
+            throw parser.failure(
                 "mates are out of step (the names of a pair differ)",
-                "give both files of the same run, in the same order", record: b.nextRecord + j)
+                "give both files of the same run, in the same order", record: b.pointee.nextRecord + place)
         }
     }
 
-    private func move(_ queue: ReadQueue, _ emit: Emit) throws {
-        queue.moveFirst(to: &batch)
-        if batch.readCount == Self.readsPerBatch { try send(emit) }
+    @inline(__always)
+    private func move(_ queue: UnsafeMutablePointer<ReadQueue>, _ emit: Emit) throws {
+        queue.pointee.moveFirst(to: batch)
+        if batch.pointee.readCount == Self.readsPerBatch { try send(emit) }
     }
 
     private func send(_ emit: Emit) throws {
-        handedOut.reads += batch.readCount
-        handedOut.bases += batch.bases.count
-        let whole = batch
-        batch = ReadBatch(firstOrdinal: UInt64(handedOut.reads), isPaired: layout != .unpaired)
-        batch.bases.reserveCapacity(whole.bases.count + 1_024)
-        batch.qualities.reserveCapacity(whole.bases.count + 1_024)
-        batch.offsets.reserveCapacity(Self.readsPerBatch + 1)
+        let whole = batch.pointee
+        handedOut.reads += whole.readCount
+        handedOut.bases += whole.bases.count
+        var next = ReadBatch(firstOrdinal: UInt64(handedOut.reads), isPaired: layout != .unpaired)
+        next.bases.reserveCapacity(whole.bases.count + 1_024)
+        next.qualities.reserveCapacity(whole.bases.count + 1_024)
+        next.offsets.reserveCapacity(Self.readsPerBatch + 1)
+        batch.pointee = next
         try emit(whole)
     }
 }
 
 /// Reads of one stream that were parsed and not yet batched, end to end in a few flat arrays.
-private final class ReadQueue {
+private struct ReadQueue {
     private var bases: [UInt8] = []
     private var qualities: [UInt8] = []
     private var names: [UInt8] = []
@@ -156,58 +173,91 @@ private final class ReadQueue {
         return table
     }()
 
-    func append(_ record: FASTQRecord, _ parser: FASTQParser) throws {
+    mutating func append(_ record: FASTQRecord, _ parser: FASTQParser) throws {
         let length = record.sequence.count
-        var invalid: UInt8 = 0
-        Self.codes.withUnsafeBufferPointer { codes in
-            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(1, length)) { scratch in
-                for i in 0..<length {
-                    let code = codes[Int(record.sequence[i])]
-                    invalid |= code
-                    scratch[i] = code
-                }
-                bases.append(contentsOf: UnsafeMutableBufferPointer(rebasing: scratch[0..<length]))
-                var outOfRange: UInt8 = 0
-                for i in 0..<length {
-                    let value = record.quality[i] &- 33
-                    outOfRange |= value > 93 ? 1 : 0
-                    scratch[i] = value
-                }
-                if outOfRange != 0 { invalid |= 0x40 }
-                qualities.append(contentsOf: UnsafeMutableBufferPointer(rebasing: scratch[0..<length]))
+        var isRefused = false
+        var isOutOfRange = false
+        if length > 0 {
+            let sequence = record.sequence.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            let quality = record.quality.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { scratch in
+                let target = scratch.baseAddress!
+                if !Self.convert(sequence, to: target, length) { isRefused = !Self.convertAny(sequence, target, length) }
+                bases.append(contentsOf: scratch)
+                isOutOfRange = !Self.takeOffset(quality, to: target, length)
+                qualities.append(contentsOf: scratch)
             }
         }
-        if invalid & 0x80 != 0 {
-            throw parser.failure("sequence holds a character that is no base", "bases are IUPAC letters")
-        }
-        if invalid & 0x40 != 0 {
-            throw parser.failure("quality is outside '!' to '~'", "give Phred+33 qualities")
-        }
+        if isRefused { throw parser.failure("sequence holds a character that is no base", "bases are IUPAC letters") }
+        if isOutOfRange { throw parser.failure("quality is outside '!' to '~'", "give Phred+33 qualities") }
         names.append(contentsOf: record.name)
         lengths.append(Int32(length))
         nameLengths.append(Int32(record.name.count))
     }
 
-    func hasSameName(_ i: Int, as other: ReadQueue, _ j: Int) -> Bool {
-        let length = nameLengths[firstRead + i]
-        guard length == other.nameLengths[other.firstRead + j] else { return false }
-        let mine = firstName + (i == 0 ? 0 : Int(nameLengths[firstRead]))
-        let theirs = other.firstName + (j == 0 ? 0 : Int(other.nameLengths[other.firstRead]))
+    /// Plain A, C, G, T and N; false when there is anything else. Written so that the compiler makes vectors of it:
+    /// the codes of the four letters lie in bits 1 and 2 of their ASCII values.
+    private static func convert(_ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        var others: UInt8 = 0
+        for i in 0..<count {
+            let letter = from[i] & 0xdf
+            let code = ((letter >> 1) ^ (letter >> 2)) & 3
+            let isBase: UInt8 = letter == 65 || letter == 67 || letter == 71 || letter == 84 ? 0xff : 0
+            let isN: UInt8 = letter == 78 ? 0xff : 0
+            to[i] = (code & isBase) | (BaseCode.n & ~isBase)
+            others |= ~(isBase | isN)
+        }
+        return others == 0
+    }
+
+    /// All IUPAC letters; false when there is a character that is none.
+    private static func convertAny(_ from: UnsafePointer<UInt8>, _ to: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+        codes.withUnsafeBufferPointer { codes in
+            var invalid: UInt8 = 0
+            for i in 0..<count {
+                to[i] = codes[Int(from[i])]
+                invalid |= to[i]
+            }
+            return invalid & 0x80 == 0
+        }
+    }
+
+    /// Phred scores from Phred+33; false when one lies outside 0 to 93.
+    private static func takeOffset(
+        _ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Bool {
+        var highest: UInt8 = 0
+        for i in 0..<count {
+            let value = from[i] &- 33
+            to[i] = value
+            highest = max(highest, value)
+        }
+        return highest <= 93
+    }
+
+    /// Whether the name at the head is the same as the `place`-th (0 or 1) waiting name of another queue.
+    func hasSameName(as other: UnsafeMutablePointer<ReadQueue>, _ place: Int) -> Bool {
+        let length = nameLengths[firstRead]
+        let otherRead = other.pointee.firstRead
+        guard length == other.pointee.nameLengths[otherRead + place] else { return false }
+        let start = other.pointee.firstName + (place == 0 ? 0 : Int(other.pointee.nameLengths[otherRead]))
         return names.withUnsafeBufferPointer { a in
-            other.names.withUnsafeBufferPointer { b in
-                memcmp(a.baseAddress! + mine, b.baseAddress! + theirs, Int(length)) == 0
+            other.pointee.names.withUnsafeBufferPointer { b in
+                memcmp(a.baseAddress! + firstName, b.baseAddress! + start, Int(length)) == 0
             }
         }
     }
 
-    func moveFirst(to batch: inout ReadBatch) {
+    mutating func moveFirst(to batch: UnsafeMutablePointer<ReadBatch>) {
         let length = Int(lengths[firstRead])
         let range = firstBase..<firstBase + length
-        bases.withUnsafeBufferPointer { batch.bases.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range])) }
-        qualities.withUnsafeBufferPointer {
-            batch.qualities.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range]))
+        bases.withUnsafeBufferPointer {
+            batch.pointee.bases.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range]))
         }
-        batch.offsets.append(Int32(batch.bases.count))
+        qualities.withUnsafeBufferPointer {
+            batch.pointee.qualities.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range]))
+        }
+        batch.pointee.offsets.append(Int32(batch.pointee.bases.count))
         firstName += Int(nameLengths[firstRead])
         firstBase += length
         firstRead += 1
@@ -215,7 +265,7 @@ private final class ReadQueue {
     }
 
     /// Gives back the room of reads that have gone, once it outweighs what stays.
-    func compact() {
+    mutating func compact() {
         guard firstRead > count else { return }
         bases.removeSubrange(0..<firstBase)
         qualities.removeSubrange(0..<firstBase)
