@@ -96,6 +96,20 @@ static ck_alignment CK_VARIANT(score_diagonal)(
     return result;
 }
 
+// The most set bits that `width` consecutive positions hold.
+static inline uint32_t CK_VARIANT(densest)(const uint64_t *mask, uint32_t words, uint32_t width) {
+    uint32_t places[512], count = 0, best = 0, first = 0;
+    for (uint32_t word = 0; word < words; word++) {
+        for (uint64_t bits = mask[word]; bits; bits &= bits - 1) {
+            places[count] = 64 * word + (uint32_t)__builtin_ctzll(bits);
+            while (places[count] - places[first] >= width) first++;
+            count++;
+            if (count - first > best) best = count - first;
+        }
+    }
+    return best;
+}
+
 static int32_t CK_VARIANT(bound_one_gap)(
     const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
     int32_t *shift) {
@@ -109,7 +123,13 @@ static int32_t CK_VARIANT(bound_one_gap)(
             int32_t by = sign * (int32_t)distance;
             CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, unused);
             for (uint32_t word = 0; word < words; word++) shifted[word] &= mask[word];
-            int32_t score = CK_VARIANT(best_stretch)(shifted, ambiguous, length).score - GAP_OPEN - (int32_t)distance;
+            // Every base is on one of the two diagonals; inserted bases are on neither, so their mismatches are forgiven.
+            int32_t plain = CK_VARIANT(best_stretch)(shifted, ambiguous, length).score;
+            int32_t forgiven = (MATCH + MISMATCH) * (int32_t)CK_VARIANT(densest)(shifted, words, distance);
+            int32_t inserted = (plain + forgiven < (int32_t)length ? plain + forgiven : (int32_t)length);
+            int32_t score = plain - GAP_OPEN - (int32_t)distance;
+            inserted -= GAP_OPEN + 2 * (int32_t)distance;
+            if (inserted > score) score = inserted;
             if (score > best) {
                 best = score;
                 *shift = by;
@@ -124,6 +144,7 @@ static uint32_t CK_VARIANT(scan_diagonals)(
     uint32_t *starts, int32_t *scores) {
     uint32_t probe = length < 48 ? length : 48, limit = probe / 6, results = 0;
     uint64_t probe_mask = (1ull << probe) - 1;
+    uint64_t outer_head = probe_mask & 0xFFFFFF, outer_rear = probe_mask & ~(probe_mask >> 24);
     uint32_t tail = length - probe;
     uint64_t head_low = read[0], head_high = read[1], head_other = read[2];
     uint64_t tail_low, tail_high, tail_other;
@@ -145,7 +166,10 @@ static uint32_t CK_VARIANT(scan_diagonals)(
             CK_VARIANT(plane_at)(reference, end, 2) | tail_other;
         uint32_t head_count = (uint32_t)__builtin_popcountll(head & probe_mask);
         uint32_t rear_count = (uint32_t)__builtin_popcountll(rear & probe_mask);
-        if (head_count > limit && rear_count > limit) continue;
+        if (head_count > limit && rear_count > limit && __builtin_popcountll(head & outer_head) > 3 &&
+            __builtin_popcountll(rear & outer_rear) > 3) {
+            continue;
+        }
         int32_t score = CK_VARIANT(score_diagonal)(reference, place, read, length).score;
         uint32_t rank = results;
         while (rank > 0 && scores[rank - 1] < score) rank--;

@@ -12,6 +12,8 @@ public final class PairedMapper {
     public static let supportedLengths = 1...Int(CK_MAX_READ)
     /// Lowest score that counts as mapped.
     static let leastScore: Int32 = 30
+    /// Lowest score of a mate that was looked for near its well placed other half.
+    static let leastMateScore: Int32 = 22
     static let unpairedPenalty: Int32 = 17
     /// Windows searched for the mate of one read.
     static let rescueBudget = 6
@@ -194,7 +196,7 @@ public final class PairedMapper {
             if from >= to { continue }
             search.rescue(
                 mate, isReverse: !candidate.isReverse, from: UInt32(from), count: UInt32(to - from),
-                leastScore: Self.leastScore)
+                leastScore: Self.leastMateScore)
         }
     }
 
@@ -212,7 +214,8 @@ public final class PairedMapper {
         var scores: [Int32] = []
         for i in 0..<scratch.states[a].candidateCount {
             for j in 0..<scratch.states[b].candidateCount where isProper(left[i], right[j]) {
-                if left[i].plainScore < Self.leastScore && right[j].plainScore < Self.leastScore { continue }
+                if max(left[i].plainScore, right[j].plainScore) < Self.leastScore { continue }
+                if min(left[i].plainScore, right[j].plainScore) < Self.leastMateScore { continue }
                 let fit = insertSizes.score(insertSize(left[i], right[j]))
                 let score = max(0, left[i].plainScore + right[j].plainScore + Int32((fit + 0.499).rounded(.down)))
                 scores.append(score)
