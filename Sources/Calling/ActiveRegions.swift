@@ -2,8 +2,10 @@ import GenomicFormats
 
 /// A stretch of reference that the region genotyper looks at, with the events that the reads' alignments suggest.
 struct ActiveRegion {
-    /// The bases where something differs; records are written for anchors inside or one base in front.
+    /// The bases where something differs.
     var core: Range<Int>
+    /// The places for which this region, and no neighbour, writes records.
+    var owned: Range<Int>
     var needsAssembly: Bool
 }
 
@@ -112,9 +114,17 @@ struct ActiveRegionFinder {
                 alone.append(core.lowerBound)
             } else {
                 regions.append(
-                    ActiveRegion(core: core, needsAssembly: members.contains { $0.kind == .clip }))
+                    ActiveRegion(core: core, owned: core, needsAssembly: members.contains { $0.kind == .clip }))
             }
             first = next
+        }
+        var before = 0
+        for index in regions.indices {
+            let after = index + 1 < regions.count ? regions[index + 1].core.lowerBound : Int.max
+            let low = max(before, regions[index].core.lowerBound - RegionGenotyper.flank)
+            let high = min(max(after, regions[index].core.upperBound), regions[index].core.upperBound + RegionGenotyper.flank)
+            regions[index].owned = min(low, high)..<high
+            before = max(before, regions[index].core.upperBound)
         }
         return (alone, regions)
     }

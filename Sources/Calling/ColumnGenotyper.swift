@@ -10,6 +10,9 @@ struct ColumnGenotyper {
     let reference: UnsafeBufferPointer<UInt8>
     let options: CallingOptions
 
+    /// A read comes from elsewhere, or from a damaged molecule, at least this often, whatever its qualities say.
+    static let leastForeign = 1e-3
+
     private struct Tally {
         var likelihoods = [Double](repeating: 0, count: 10)
         var depths = [0, 0, 0, 0]
@@ -81,7 +84,7 @@ struct ColumnGenotyper {
             let fromEnd = min(
                 place - read.baseStart - leading, read.baseStart + read.baseCount - trailing - 1 - place)
             let error = pow(10, -Double(window.columnQualities[place]) / 10)
-            let foreign = pow(10, -Double(read.mappingQuality) / 10)
+            let foreign = max(Self.leastForeign, pow(10, -Double(read.mappingQuality) / 10))
             let equal = (1 - foreign) * (1 - error) + foreign / 4
             let unequal = (1 - foreign) * error / 3 + foreign / 4
             let (both, one, none) = (log10(equal), log10((equal + unequal) / 2), log10(unequal))

@@ -9,7 +9,7 @@ struct PairHMM {
     }
 
     /// log10 P(read | haplotype) at `read * haplotypes.count + haplotype`.
-    static func likelihoods(reads: [Read], haplotypes: [[UInt8]]) -> [Double] {
+    static func likelihoods(reads: [Read], haplotypes: [[UInt8]], model: StutterModel) -> [Double] {
         // Reads of like length share a vector; the order has no influence on the result.
         let order = reads.indices.sorted { (reads[$0].count, $0) < (reads[$1].count, $1) }
         let rows = order.map {
@@ -23,7 +23,7 @@ struct PairHMM {
         var table = [Double](repeating: 0, count: reads.count * haplotypes.count)
         var column = [Double](repeating: 0, count: reads.count)
         for (index, bases) in haplotypes.enumerated() {
-            let open = bases.withUnsafeBufferPointer { RepeatTracts($0).gapOpen() }
+            let open = bases.withUnsafeBufferPointer { RepeatTracts($0, model: model).gapOpen() }
             bases.withUnsafeBufferPointer { letters in
                 open.withUnsafeBufferPointer { gaps in
                     var haplotype = ck_pairhmm_haplotype(

@@ -10,12 +10,11 @@ struct RegionGenotyper {
     let tractOrigin: Int
     let pileup: Pileup
     let options: CallingOptions
+    let stutter: StutterModel
 
     /// Bases of reference beside the core: enough to anchor a read.
     static let flank = 26
     static let longestFlankGrowth = 80
-    /// A read is taken to be from elsewhere at least this often, whatever its mapping quality says.
-    static let leastForeign = 1e-4
     /// Indels of at least this many bases are looked for by assembly too, because alignments break there.
     static let longIndel = 12
 
@@ -54,7 +53,7 @@ struct RegionGenotyper {
             events: model.events, masks: model.masks, likelihoods: model.likelihoods, isUsable: model.isUsable,
             pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
             pileup: pileup
-        ).records()
+        ).records().filter { region.owned.contains($0.place) }
     }
 
     /// Substitutions of the active columns and the reads' own indels, the best supported ones.
@@ -70,7 +69,7 @@ struct RegionGenotyper {
                 counted.append((event, count))
             }
         }
-        for (event, count) in pileup.indels where event.start >= region.core.lowerBound && event.end <= region.core.upperBound {
+        for (event, count) in pileup.indels where event.start > region.core.lowerBound && event.end <= region.core.upperBound {
             let depth = Double(pileup.depth[min(pileup.depth.count - 1, event.start - pileup.range.lowerBound)])
             if count >= 2, Double(count) >= 0.04 * depth { counted.append((event, count)) }
         }
@@ -160,7 +159,7 @@ struct RegionGenotyper {
                         PairHMM.Read(
                             bases: bases.baseAddress! + $0.first, qualities: qualities.baseAddress! + $0.first,
                             count: $0.count)
-                    }, haplotypes: haplotypes)
+                    }, haplotypes: haplotypes, model: stutter)
             }
         }
     }
@@ -177,7 +176,7 @@ struct RegionGenotyper {
             guard best > -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100) else {
                 continue
             }
-            let foreign = max(Self.leastForeign, pow(10, -Double(window.reads[entry.read].mappingQuality) / 10))
+            let foreign = max(ColumnGenotyper.leastForeign / 4, pow(10, -Double(window.reads[entry.read].mappingQuality) / 10))
             model.isUsable[entry.fragment] = true
             for (column, value) in row.enumerated() {
                 let relative = pow(10, value - best)

@@ -1,8 +1,6 @@
 /// Short tandem repeats of a sequence: where gaps are likely errors, and where an indel has many equal places.
 ///
-/// The error model follows what Illumina reads show (and DRAGEN-GATK tabulates by period and length): the probability that
-/// a read gains or loses a unit grows about geometrically with the number of units. It is a property of the tract, so each
-/// of its bases gets an equal part of it.
+/// The length error of ``StutterModel`` is a property of the tract, so each of its bases gets an equal part of it.
 struct RepeatTracts {
     static let longestPeriod = 6
     static let baseGapOpen: Float = 3e-5
@@ -15,7 +13,10 @@ struct RepeatTracts {
     private(set) var error: [Float]
     private(set) var period: [UInt8]
 
-    init(_ bases: UnsafeBufferPointer<UInt8>) {
+    private let model: StutterModel
+
+    init(_ bases: UnsafeBufferPointer<UInt8>, model: StutterModel) {
+        self.model = model
         let count = bases.count
         start = (0..<Int32(count)).map { $0 }
         end = (0..<Int32(count)).map { $0 + 1 }
@@ -38,21 +39,13 @@ struct RepeatTracts {
     private mutating func mark(_ tract: Range<Int>, period step: Int) {
         let units = tract.count / step
         guard units >= (step == 1 ? 4 : 3) else { return }
-        let probability = Self.lengthError(period: step, units: units)
+        let probability = model.lengthError(period: step, units: units)
         for place in tract where probability > error[place] {
             error[place] = probability
             start[place] = Int32(tract.lowerBound)
             end[place] = Int32(tract.upperBound)
             period[place] = UInt8(step)
         }
-    }
-
-    /// Probability that a read shows another number of units than the molecule has.
-    static func lengthError(period: Int, units: Int) -> Float {
-        let growth: Float = period == 1 ? 1.9 : (period == 2 ? 2.0 : 1.8)
-        var probability: Float = 1e-4
-        for _ in 0..<max(0, units - (period == 1 ? 4 : 3)) where probability < 0.2 { probability *= growth }
-        return min(probability, period == 1 ? 0.2 : 0.1)
     }
 
     /// Gap-open probability of each base for the pair HMM.

@@ -16,6 +16,9 @@ public struct VariantCaller: Sendable {
     /// Columns below this QUAL are not worth a thought.
     static let leastColumnQuality = 3.0
 
+    /// Units from which the sample's stutter is estimated.
+    static let stutterUnits = 48
+
     private let reference: ReferenceGenome
     private let options: CallingOptions
 
@@ -55,12 +58,13 @@ public struct VariantCaller: Sendable {
         precondition(store.isSealed && threads > 0)
         precondition(store.contigLengths == reference.contigs.map(\.length), "store and reference differ")
         let begin = monotonicSeconds()
+        let stutter = estimateStutter(store)
         let units = units(regions)
         var metrics = CallingMetrics()
         let batch = 32 * threads
         for first in stride(from: 0, to: units.count, by: batch) {
             let slice = units[first..<min(units.count, first + batch)]
-            for outcome in run(slice, store: store, threads: threads) {
+            for outcome in run(slice, store: store, stutter: stutter, threads: threads) {
                 metrics.add(outcome.metrics)
                 for line in outcome.lines { try emit(line) }
             }
@@ -69,14 +73,14 @@ public struct VariantCaller: Sendable {
         return metrics
     }
 
-    private func run(_ units: ArraySlice<Unit>, store: ReadStore, threads: Int) -> [Outcome] {
+    private func run(_ units: ArraySlice<Unit>, store: ReadStore, stutter: StutterModel, threads: Int) -> [Outcome] {
         let outcomes = Mutex([Outcome](repeating: Outcome(), count: units.count))
         let next = Atomic<Int>(0)
         @Sendable func work() {
             while true {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < units.count else { return }
-                let outcome = outcome(units[units.startIndex + index], store: store)
+                let outcome = outcome(units[units.startIndex + index], store: store, stutter: stutter)
                 outcomes.withLock { $0[index] = outcome }
             }
         }
@@ -98,7 +102,7 @@ public struct VariantCaller: Sendable {
         return units
     }
 
-    private func outcome(_ unit: Unit, store: ReadStore) -> Outcome {
+    private func outcome(_ unit: Unit, store: ReadStore, stutter: StutterModel) -> Outcome {
         var outcome = Outcome()
         let contig = reference.contigs[unit.contig]
         let seen = max(0, unit.range.lowerBound - Self.margin)..<min(contig.length, unit.range.upperBound + Self.margin)
@@ -109,7 +113,8 @@ public struct VariantCaller: Sendable {
         outcome.metrics.loadSeconds = monotonicSeconds() - begin
         guard !window.reads.isEmpty else { return outcome }
         var records = contig.bases.withUnsafeBufferPointer {
-            self.records(window, unit: unit.range, seen: seen, reference: $0, metrics: &outcome.metrics)
+            self.records(
+                window, unit: unit.range, seen: seen, reference: $0, stutter: stutter, metrics: &outcome.metrics)
         }
         records = records.filter { record in
             guard unit.range.contains(record.place), record.table.quality >= options.emitQuality else { return false }
@@ -120,19 +125,51 @@ public struct VariantCaller: Sendable {
             if a.reference.count != b.reference.count { return a.reference.count < b.reference.count }
             return a.alternates[0].lexicographicallyPrecedes(b.alternates[0])
         }
+        records = withoutRepeats(records)
         outcome.metrics.records = records.count
         outcome.metrics.passedRecords = records.count { $0.filters(options).isEmpty }
         outcome.lines = records.map { $0.line(contig: contig.name, options: options) }
         return outcome
     }
 
+    /// A region and a lone column may find the same substitution: the first of equal records stays.
+    private func withoutRepeats(_ records: [VariantRecord]) -> [VariantRecord] {
+        var kept: [VariantRecord] = []
+        for record in records {
+            let isKnown = kept.reversed().prefix { $0.place == record.place }.contains {
+                $0.reference == record.reference && !Set($0.alternates).isDisjoint(with: record.alternates)
+            }
+            if !isKnown { kept.append(record) }
+        }
+        return kept
+    }
+
+    /// The sample's stutter, from units spread over the whole reference, whatever regions are asked for.
+    private func estimateStutter(_ store: ReadStore) -> StutterModel {
+        let used = units(nil).filter { unit in
+            var hasReads = false
+            store.forEachRead(contig: unit.contig, overlapping: unit.range) { _ in hasReads = true }
+            return hasReads
+        }
+        var observed = StutterModel.Observation()
+        let step = max(1, used.count / Self.stutterUnits)
+        for index in stride(from: 0, to: used.count, by: step) {
+            let unit = used[index]
+            let window = ReadWindow(store: store, contig: unit.contig, range: unit.range, options: options)
+            reference.contigs[unit.contig].bases.withUnsafeBufferPointer {
+                observed.add(window, range: unit.range, reference: $0)
+            }
+        }
+        return StutterModel(observed)
+    }
+
     private func records(
         _ window: ReadWindow, unit: Range<Int>, seen: Range<Int>, reference: UnsafeBufferPointer<UInt8>,
-        metrics: inout CallingMetrics
+        stutter: StutterModel, metrics: inout CallingMetrics
     ) -> [VariantRecord] {
         var begin = monotonicSeconds()
         let pileup = Pileup(window, range: seen, reference: reference, options: options)
-        let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]))
+        let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]), model: stutter)
         let finder = ActiveRegionFinder(
             pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, options: options)
         metrics.pileupSeconds += monotonicSeconds() - begin
@@ -156,7 +193,7 @@ public struct VariantCaller: Sendable {
         var records = alone.compactMap { columns[$0] }.filter { $0.table.genotype != (0, 0) }
         let genotyper = RegionGenotyper(
             window: window, reference: reference, tracts: tracts, tractOrigin: seen.lowerBound, pileup: pileup,
-            options: options)
+            options: options, stutter: stutter)
         for region in regions
         where region.core.lowerBound - 1 < unit.upperBound && region.core.upperBound >= unit.lowerBound {
             records += genotyper.records(region, columns: positions, metrics: &metrics)
