@@ -12,6 +12,17 @@ public struct TruthVariant: Sendable, Equatable {
     public var isOnFirst: Bool
     public var isOnSecond: Bool
 
+    public init(
+        contig: Int, position: Int, reference: [UInt8], alternate: [UInt8], isOnFirst: Bool, isOnSecond: Bool
+    ) {
+        self.contig = contig
+        self.position = position
+        self.reference = reference
+        self.alternate = alternate
+        self.isOnFirst = isOnFirst
+        self.isOnSecond = isOnSecond
+    }
+
     public var isSNP: Bool { reference.count == 1 && alternate.count == 1 }
     public var isHomozygous: Bool { isOnFirst && isOnSecond }
     /// VCF genotype, phased: `0|1`, `1|0` or `1|1`.

@@ -21,6 +21,7 @@ public struct ReadSimulator: Sendable {
         public var bases = 0
         /// Bases that differ from the haplotype, no-calls included.
         public var errors = 0
+        public init() {}
     }
 
     /// Writes `pairs` pairs in FASTQ form, a few thousand pairs per call of `emit`.
