@@ -33,8 +33,8 @@ public struct TruthVariant: Sendable, Equatable {
 /// A haplotype of one contig, with the way back to the reference.
 public struct Haplotype: Sendable {
     public var bases: [UInt8]
-    /// Where a stretch of the haplotype starts, in its own and in the reference's coordinates, in rising order: inside a
-    /// stretch both run in step, inserted bases count as the reference base after them.
+    /// Where a stretch of the haplotype starts, in its own and in the reference's coordinates, in rising order.
+    /// Inside a stretch both run in step; inserted bases count as the reference base after them.
     var anchors: [(own: Int, reference: Int)]
 
     /// The reference position (0-based) that haplotype position `own` lies on.

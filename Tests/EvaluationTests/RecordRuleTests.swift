@@ -85,6 +85,11 @@ import Testing
         let comparison = CallSetComparison(reference: Scene(sequence).reference, regions: nil)
         let failure = #expect(throws: Failure.self) { try comparison.compare(truth: [record], calls: []) }
         #expect(failure?.kind == .data && failure?.problem.contains("chrUnknown") == true)
+        // With regions such a record lies outside, unless nothing at all lies on the reference.
+        let limited = CallSetComparison(reference: Scene(sequence).reference, regions: ["c": [0..<10]])
+        let here = Scene.record("4 T C 0/1")
+        #expect(try limited.compare(truth: [here, record], calls: [here]).all.snp.five == [1, 1, 0, 0, 0])
+        #expect(throws: Failure.self) { try limited.compare(truth: [record], calls: []) }
     }
 
     @Test func nothingToCompareHasNoRatio() throws {

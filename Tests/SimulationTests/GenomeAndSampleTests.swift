@@ -92,7 +92,8 @@ import Testing
             #expect(variant.reference != variant.alternate)
             if variant.isSNP { continue }
             // Left-aligned with one anchor: the last bases differ, or the shorter allele is the anchor alone at an N.
-            #expect(variant.reference.last != variant.alternate.last || genome.contigs[0].bases[variant.position - 1] == 4)
+            let isHeldByN = genome.contigs[0].bases[variant.position - 1] == BaseCode.n
+            #expect(isHeldByN || variant.reference.last != variant.alternate.last)
             #expect(min(variant.reference.count, variant.alternate.count) == 1)
             #expect(variant.reference[0] == variant.alternate[0])
         }

@@ -56,9 +56,11 @@ import Testing
             let place = Self.truth(one.name)
             let contig = genome.index(ofContig: place.contig)!
             let haplotype = sample.haplotypes[contig][place.haplotype].bases
-            let isReverse = place.first > place.second || (place.first == place.second && mismatches(one, place.first, haplotype, false) > 20)
+            let isReverse = place.first > place.second
+                || (place.first == place.second && mismatches(one, place.first, haplotype, false) > 20)
             reverse += isReverse ? 1 : 0
-            let wrong = mismatches(one, place.first, haplotype, isReverse) + mismatches(two, place.second, haplotype, !isReverse)
+            let wrong = mismatches(one, place.first, haplotype, isReverse)
+                + mismatches(two, place.second, haplotype, !isReverse)
             #expect(wrong < 40)
             errors += wrong
             inserts += max(place.first + 150, place.second + 101) - min(place.first, place.second)
@@ -121,7 +123,8 @@ import Testing
         for (one, two) in zip(drawn.first, drawn.second) {
             let place = Self.truth(one.name)
             let haplotype = sample.haplotypes[0][place.haplotype].bases
-            let isReverse = mismatches(one, place.first, haplotype, true) < mismatches(one, place.first, haplotype, false)
+            let isForward = mismatches(one, place.first, haplotype, false) < 40
+            let isReverse = !isForward
             for (read, start, reverse) in [(one, place.first, isReverse), (two, place.second, !isReverse)] {
                 let template = haplotype[start..<start + 150]
                 let expected = reverse ? template.reversed().map { 3 - $0 } : Array(template)
