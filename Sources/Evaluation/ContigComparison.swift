@@ -97,29 +97,30 @@ struct ContigComparison {
 
     private func homopolymer(at place: Int) -> Int {
         guard reference.indices.contains(place) else { return 0 }
-        return periodicRun(at: place, period: 1).count
+        return periodicRun(at: place, period: 1)
     }
 
     /// The shortest unit whose repetition covers `place` with at least three units and ten bases.
     private func tandemUnit(at place: Int) -> Int? {
         guard reference.indices.contains(place) else { return nil }
         return (1...6).first { period in
-            periodicRun(at: place, period: period).count >= max(10, 3 * period)
+            periodicRun(at: place, period: period) >= max(10, 3 * period)
         }
     }
 
-    /// The stretch around `place` in which every base equals the base one period away; looks at most 200 bases off.
-    private func periodicRun(at place: Int, period: Int) -> Range<Int> {
-        var start = place
-        var end = place + 1
-        while start > 0, place - start < 200, start - 1 + period < reference.count,
-            reference[start - 1] == reference[start - 1 + period]
+    /// The length of the stretch around `place` in which every base equals the base one period on; looks at most 200
+    /// bases off. One period means no repetition.
+    private func periodicRun(at place: Int, period: Int) -> Int {
+        var first = place
+        while first > 0, place - first < 200, first - 1 + period < reference.count,
+            reference[first - 1] == reference[first - 1 + period]
         {
-            start -= 1
+            first -= 1
         }
-        while end < reference.count, end - place < 200, end - period >= 0, reference[end] == reference[end - period] {
-            end += 1
+        var last = place
+        while last + period < reference.count, last - place < 200, reference[last] == reference[last + period] {
+            last += 1
         }
-        return start..<end
+        return last - first + period
     }
 }

@@ -24,8 +24,8 @@ extension CallSetComparison {
 
     /// Reads the files and compares them.
     ///
-    /// - Throws: `Failure` for a file that cannot be read, is malformed, or does not belong to the reference. Contigs of
-    ///   the regions that the reference lacks are such a mismatch too.
+    /// - Throws: `Failure` for a file that cannot be read, is malformed, or does not belong to the reference. Contigs
+    ///   of the regions that the reference lacks are such a mismatch too.
     public static func run(_ files: Files) throws -> ComparisonReport {
         let reference = try FASTAReader.read(files.reference)
         let regions = try files.regions.map { path in

@@ -12,8 +12,8 @@ public struct VCFTextReader: Sendable {
 
     /// All records of one sample, in file order.
     ///
-    /// - Throws: `Failure` `.noInput`, `.inputOutput`, or `.data` with the line number: no header, sample not there, too
-    ///   few columns, a position or genotype that is no number.
+    /// - Throws: `Failure` `.noInput`, `.inputOutput`, or `.data` with the line number: no header, sample not there,
+    ///   too few columns, a position or genotype that is no number.
     public func read(_ path: String) throws -> [VariantRecord] {
         let parser = Parser(path: path, sample: sample)
         let inflater = GzipInflater(label: path)

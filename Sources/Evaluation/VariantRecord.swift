@@ -40,11 +40,12 @@ struct Edit: Hashable, Comparable {
     var end: Int
     var bases: [UInt8]
 
-    /// Left-aligned within the reference given, which may not hold N where the edit moves.
+    /// Moves the edit to the left as far as the haplotype stays the same; N stops it.
     mutating func leftAlign(_ reference: UnsafeBufferPointer<UInt8>) {
         guard (end == start) != bases.isEmpty else { return }
         while start > 0 {
             let before = reference[start - 1]
+            guard before != UInt8(ascii: "N") else { return }
             if bases.isEmpty {
                 guard before == reference[end - 1] else { return }
             } else {

@@ -12,6 +12,17 @@ public struct TruthVariant: Sendable, Equatable {
     public var isOnFirst: Bool
     public var isOnSecond: Bool
 
+    public init(
+        contig: Int, position: Int, reference: [UInt8], alternate: [UInt8], isOnFirst: Bool, isOnSecond: Bool
+    ) {
+        self.contig = contig
+        self.position = position
+        self.reference = reference
+        self.alternate = alternate
+        self.isOnFirst = isOnFirst
+        self.isOnSecond = isOnSecond
+    }
+
     public var isSNP: Bool { reference.count == 1 && alternate.count == 1 }
     public var isHomozygous: Bool { isOnFirst && isOnSecond }
     /// VCF genotype, phased: `0|1`, `1|0` or `1|1`.
@@ -22,8 +33,8 @@ public struct TruthVariant: Sendable, Equatable {
 /// A haplotype of one contig, with the way back to the reference.
 public struct Haplotype: Sendable {
     public var bases: [UInt8]
-    /// Where a stretch of the haplotype starts, in its own and in the reference's coordinates, in rising order: inside a
-    /// stretch both run in step, inserted bases count as the reference base after them.
+    /// Where a stretch of the haplotype starts, in its own and in the reference's coordinates, in rising order.
+    /// Inside a stretch both run in step; inserted bases count as the reference base after them.
     var anchors: [(own: Int, reference: Int)]
 
     /// The reference position (0-based) that haplotype position `own` lies on.

@@ -1,7 +1,7 @@
 public import GenomicFormats
 
-/// Draws read pairs from a diploid sample as a NovaSeq would: binned qualities (2, 12, 23, 37) that fall towards the end
-/// of the read, substitutions with the probability that each quality states, no-calls (N) at quality 2.
+/// Draws read pairs from a diploid sample as a NovaSeq would: binned qualities (2, 12, 23, 37) that fall towards the
+/// end of the read, substitutions with the probability that each quality states, no-calls (N) at quality 2.
 public struct ReadSimulator: Sendable {
     public var readLength1 = 150
     public var readLength2 = 150
@@ -9,7 +9,8 @@ public struct ReadSimulator: Sendable {
     public var insertDeviation = 80.0
     /// Multiplies the share of low qualities, and with them the errors; 1 gives about 0.2 % errors.
     public var errorScale = 1.0
-    /// Appends `#contig_haplotype_start1_start2` (0-based reference positions, haplotypes 1 and 2) to the read name.
+    /// Appends `#contig_haplotype_start1_start2` to the read name: 0-based reference positions of the leftmost base of
+    /// each mate, haplotypes 1 and 2. A contig's name may hold `_`, so split from the right.
     public var namesTruth = false
     public var seed: UInt64
 
@@ -21,6 +22,7 @@ public struct ReadSimulator: Sendable {
         public var bases = 0
         /// Bases that differ from the haplotype, no-calls included.
         public var errors = 0
+        public init() {}
     }
 
     /// Writes `pairs` pairs in FASTQ form, a few thousand pairs per call of `emit`.

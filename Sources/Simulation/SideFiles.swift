@@ -127,7 +127,8 @@ struct SideFiles {
             entries.append(
                 Entry(
                     contig: contig, position: position,
-                    text: "\(genome.contigs[contig].name)\t\(position + 1)\t.\t\(letters([base]))\t\(letters([other]))\n"))
+                    text: "\(genome.contigs[contig].name)\t\(position + 1)\t.\t\(letters([base]))\t"
+                        + "\(letters([other]))\n"))
         }
         try write("#CHROM\tPOS\tID\tREF\tALT\n" + entries.sorted().map(\.text).joined(), to: path)
     }

@@ -1,6 +1,6 @@
 /*
- * A power cut for tests: an LD_PRELOAD library that keeps, beside the files below $POWERCUT_ROOT, the image of them that
- * the storage would hold if the power failed at this moment.
+ * A power cut for tests: an LD_PRELOAD library that keeps, beside the files below $POWERCUT_ROOT, the image of them
+ * that the storage would hold if the power failed at this moment.
  *
  *   - A file's bytes become durable when the file is flushed (fsync, fdatasync, or each write with O_SYNC/O_DSYNC).
  *   - A name (create, rename, unlink, mkdir) becomes durable when its directory is flushed. Unless POWERCUT_STRICT=1,
@@ -17,8 +17,8 @@
  * "type inode name"; pins/INODE is a hard link that keeps the inode of an unlinked file from being used again while the
  * image may still name it. The files below the root when the first process starts count as durable.
  *
- * Nothing here opens a file that the program may have locked: closing any descriptor of a file drops the process's POSIX
- * locks on it, which SQLite lives by. Bytes are read through the program's own descriptor, which is why files below the
+ * Nothing here opens a file that the program may have locked: closing any descriptor of a file drops the process's
+ * POSIX locks on it, which SQLite lives by. Bytes are read through the program's own descriptor, which is why files below the
  * root that are opened for writing only are opened for reading too. One flock on a fresh descriptor serialises threads
  * and processes; no lock is held across fork.
  *
@@ -220,7 +220,8 @@ static void keep_names(const char *path) {
     for (struct dirent *entry; (entry = readdir(directory));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || is_scratch(entry->d_name)) continue;
         struct stat item;
-        if (fstatat(dirfd(directory), entry->d_name, &item, AT_SYMLINK_NOFOLLOW) != 0 || !type_of(item.st_mode)) continue;
+        if (fstatat(dirfd(directory), entry->d_name, &item, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        if (!type_of(item.st_mode)) continue;
         int count = snprintf(
             line, sizeof line, "%c %lu %s\n", type_of(item.st_mode), (unsigned long)item.st_ino, entry->d_name);
         put(target, line, (size_t)count);
@@ -320,7 +321,8 @@ static void keep_tree(const char *path) {
 __attribute__((constructor)) static void start(void) {
     const char *root_name = getenv("POWERCUT_ROOT"), *shadow_name = getenv("POWERCUT_SHADOW");
     if (!root_name || !shadow_name) return;
-    if (!realpath(root_name, root) || !realpath(shadow_name, shadow)) die("POWERCUT_ROOT or POWERCUT_SHADOW is missing");
+    if (!realpath(root_name, root)) die("POWERCUT_ROOT is missing");
+    if (!realpath(shadow_name, shadow)) die("POWERCUT_SHADOW is missing");
     root_length = strlen(root);
     is_strict = getenv("POWERCUT_STRICT") && !strcmp(getenv("POWERCUT_STRICT"), "1");
     kill_after = getenv("POWERCUT_AFTER") ? atol(getenv("POWERCUT_AFTER")) : 0;
@@ -382,14 +384,18 @@ int open(const char *path, int flags, ...) { MODE_ARGUMENT return open_any(AT_FD
 int open64(const char *path, int flags, ...) {
     MODE_ARGUMENT return open_any(AT_FDCWD, path, flags | O_LARGEFILE, mode);
 }
-int openat(int directory, const char *path, int flags, ...) { MODE_ARGUMENT return open_any(directory, path, flags, mode); }
+int openat(int directory, const char *path, int flags, ...) {
+    MODE_ARGUMENT return open_any(directory, path, flags, mode);
+}
 int openat64(int directory, const char *path, int flags, ...) {
     MODE_ARGUMENT return open_any(directory, path, flags | O_LARGEFILE, mode);
 }
 int __open_2(const char *path, int flags) { return open_any(AT_FDCWD, path, flags, 0); }
 int __open64_2(const char *path, int flags) { return open_any(AT_FDCWD, path, flags | O_LARGEFILE, 0); }
 int __openat_2(int directory, const char *path, int flags) { return open_any(directory, path, flags, 0); }
-int __openat64_2(int directory, const char *path, int flags) { return open_any(directory, path, flags | O_LARGEFILE, 0); }
+int __openat64_2(int directory, const char *path, int flags) {
+    return open_any(directory, path, flags | O_LARGEFILE, 0);
+}
 int creat(const char *path, mode_t mode) { return open_any(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 int creat64(const char *path, mode_t mode) {
     return open_any(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC | O_LARGEFILE, mode);

@@ -90,7 +90,8 @@ def check(what, condition, detail=""):
 def databases(directory):
     # With a rollback journal FULL does not flush the directory after the journal's unlink, so the last commit rolls
     # back; EXTRA does.
-    modes = [("wal", "normal", 0), ("wal", "full", 50), ("delete", "full", 49), ("delete", "extra", 50), ("wal", "off", 0)]
+    modes = [("wal", "normal", 0), ("wal", "full", 50), ("wal", "off", 0), ("delete", "full", 49),
+             ("delete", "extra", 50)]
     for journal, level, kept in modes:
         for strict in "01":
             place = os.path.join(directory, "%s-%s-%s" % (journal, level, strict))
