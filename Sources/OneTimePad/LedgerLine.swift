@@ -40,16 +40,16 @@ public struct LedgerLine: Codable, Sendable, Equatable {
 }
 
 /// The counters behind a line; what is on hand is what remains of `mark`.
-struct PadCounts: Sendable, Equatable {
-    var mark: UInt64 = 0
-    var data: UInt64 = 0
-    var tags: UInt64 = 0
-    var handshake: UInt64 = 0
-    var lost: UInt64 = 0
-    var expired: UInt64 = 0
+package struct PadCounts: Sendable, Equatable {
+    package var mark: UInt64 = 0
+    package var data: UInt64 = 0
+    package var tags: UInt64 = 0
+    package var handshake: UInt64 = 0
+    package var lost: UInt64 = 0
+    package var expired: UInt64 = 0
 
     var spent: UInt64 { data + tags + handshake + lost + expired }
-    var onHand: UInt64 { mark - spent }
+    package var onHand: UInt64 { mark - spent }
 
     mutating func spend(_ purpose: PadPurpose, data bytes: Int, tag: Int) {
         switch purpose {

@@ -1,9 +1,9 @@
 import Synchronization
 
 /// The live counters of one end of a stream, and the way to make them durable.
-final class PadAccount: Sendable {
-    let stream: PadStream
-    let side: LedgerLine.Side
+package final class PadAccount: Sendable {
+    package let stream: PadStream
+    package let side: LedgerLine.Side
     private let ledger: PadLedger
 
     private struct State {
@@ -19,17 +19,17 @@ final class PadAccount: Sendable {
         state = Mutex(State(counts: counts, durable: counts))
     }
 
-    var snapshot: PadCounts { state.withLock { $0.counts } }
+    package var snapshot: PadCounts { state.withLock { $0.counts } }
 
     var durableMark: UInt64 { state.withLock { $0.durable.mark } }
 
     /// Changes the counters in memory.
-    func update(_ change: (inout PadCounts) -> Void) {
+    package func update(_ change: (inout PadCounts) -> Void) {
         state.withLock { change(&$0.counts) }
     }
 
     /// Changes the counters and makes them durable; when that fails the change is undone and nothing may be spent on it.
-    func commit(_ change: (inout PadCounts) -> Void = { _ in }) throws {
+    package func commit(_ change: (inout PadCounts) -> Void = { _ in }) throws {
         try state.withLock { state in
             let before = state.counts
             change(&state.counts)
@@ -44,5 +44,5 @@ final class PadAccount: Sendable {
         }
     }
 
-    func release() { ledger.release(self) }
+    package func release() { ledger.release(self) }
 }

@@ -96,7 +96,7 @@ public final class PadLedger: Sendable {
     // MARK: - Accounts
 
     /// The account of one end of a stream; a process holds it once.
-    func account(_ stream: PadStream, side: LedgerLine.Side) throws -> PadAccount {
+    package func account(_ stream: PadStream, side: LedgerLine.Side) throws -> PadAccount {
         let key = Key(stream: stream, side: side)
         return try open.withLock { accounts in
             guard accounts[key] == nil else {

@@ -1,0 +1,462 @@
+import Channel
+import Diagnostics
+import Foundation
+import Glibc
+import Kernels
+public import Logging
+import OneTimePad
+public import Randomness
+
+/// A trusted node: its key management agent, its key supply agent, and the KMS when the topology puts it here.
+///
+/// The agent keeps a channel to each neighbour, padded and tagged with link key; everything between nodes goes through
+/// these channels, hop by hop: key for roles, which each node on the way therefore sees, and the KMS's messages.
+/// `@unchecked Sendable`: `condition` guards `waiting`, `paths`, `number`, `sockets` and `stopped`; what else there is
+/// never changes after `start`.
+public final class KeyNode: @unchecked Sendable {
+    public let name: String
+    public let topology: NetworkTopology
+    private let place: NetworkTopology.Node
+    private let logger: Logger
+    private let ledger: PadLedger
+    private let cabinet: PadCabinet
+    private let stores: [String: LinkKeyStore]
+    private let neighbours: [String: Neighbour]
+    private let listener: ChannelListener
+    private let source: any RandomSource
+    private let kms: KeyManagementSystem?
+    private var agent: KeySupplyAgent?
+    private var servers: [Int32] = []
+
+    private let condition = NSCondition()
+    private var waiting: [UInt64: Envelope?] = [:]
+    private var paths: [String: (nodes: [String], until: Double)] = [:]
+    private var number: UInt64 = UInt64.random(in: 0..<1 << 62)
+    private var sockets: [ObjectIdentifier: Socket] = [:]
+    private var stopped = false
+
+    /// Opens the node's ledger and its port.
+    ///
+    /// - Parameter source: random bytes for the roles' key; nil for the kernel's generator under health tests.
+    public init(
+        name: String, topology: NetworkTopology, source: (any RandomSource)? = nil,
+        logger: Logger = Logger(label: "dsgd.key-node")
+    ) throws {
+        try topology.validate()
+        self.name = name
+        self.topology = topology
+        self.logger = logger
+        place = try topology.node(name)
+        try FileManager.default.createDirectory(
+            atPath: place.directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let ledger = try PadLedger(path: place.directory + "/node.sqlite", owner: name)
+        self.ledger = ledger
+        var byPeer: [String: LinkKeyStore] = [:]
+        for link in topology.links(of: name) {
+            let store = try LinkKeyStore(link: link, node: name, ledger: ledger)
+            byPeer[store.peer] = store
+        }
+        stores = byPeer
+        neighbours = byPeer.mapValues { Neighbour(name: $0.peer, store: $0) }
+        var options = PadOptions()
+        // Link key is scarce: small chunks, and a mark that covers no more than what was taken.
+        options.chunk = QuantumSocket.block
+        options.maximumReservation = 8 * QuantumSocket.block
+        options.authenticationReserve = 1 << 10
+        options.maximumSkip = 1 << 30
+        cabinet = PadCabinet(
+            identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(), source: StoreSource(stores: byPeer),
+            ledger: ledger, options: options)
+        self.source = try source ?? HealthTestedSource(wrapping: KernelRandomSource())
+        kms = topology.kms == name ? KeyManagementSystem() : nil
+        listener = try ChannelListener(
+            host: place.host, port: place.kmaPort, identity: name, pads: cabinet,
+            onRefusal: { logger.info("refused: \($0)") })
+    }
+
+    /// Finds the store of a channel's stream.
+    private struct StoreSource: PadSource {
+        let stores: [String: LinkKeyStore]
+
+        private func store(_ stream: PadStream) throws -> LinkKeyStore {
+            guard let store = stores[stream.sender] ?? stores[stream.receiver] else {
+                throw Failure(.internalError, at: "\(stream)", "there is no such link here", remedy: "report the fault")
+            }
+            return store
+        }
+        func take(
+            _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+        ) throws {
+            try store(stream).take(stream, offset: offset, into: destination, timeout: timeout)
+        }
+        func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+            try store(stream).resume(stream, from: offset)
+        }
+        func discard(_ stream: PadStream, below offset: UInt64) throws {
+            try store(stream).discard(stream, below: offset)
+        }
+    }
+
+    // MARK: - Life
+
+    /// Opens the Unix sockets and connects to the neighbours; returns at once.
+    public func start() throws {
+        let agent = KeySupplyAgent(node: name, topology: topology, ledger: ledger, source: source) {
+            [unowned self] stream, pieces, timeout in
+            try self.relay(stream, pieces, timeout)
+        }
+        self.agent = agent
+        let byLink = Dictionary(uniqueKeysWithValues: stores.values.map { ($0.link.name, $0) })
+        try serve(place.quantumSocket) { try QuantumSocket.serve($0, stores: byLink) }
+        try serve(place.supplySocket) { [self] socket in
+            try SupplyServer.serve(socket, agent: agent) { try self.status() }
+        }
+        listener.start { [self] channel in read(channel) }
+        for neighbour in neighbours.values {
+            detachThread("dsgd-kma-send") { [self] in neighbour.run { message, failure in undeliverable(message, failure) } }
+            if name < neighbour.name { detachThread("dsgd-kma-dial") { [self] in dial(neighbour) } }
+        }
+        detachThread("dsgd-kma-report") { [self] in
+            while !isStopped {
+                report()
+                Thread.sleep(forTimeInterval: 1)
+            }
+        }
+    }
+
+    /// Closes everything and makes the ledger durable. Key in memory is erased and booked as expired.
+    public func stop() throws {
+        let open = condition.withLock { () -> [Socket]? in
+            if stopped { return nil }
+            stopped = true
+            condition.broadcast()
+            return Array(sockets.values)
+        }
+        guard let open else { return }
+        for descriptor in servers { shutdown(descriptor, Int32(SHUT_RDWR)) }
+        unlink(place.quantumSocket)
+        unlink(place.supplySocket)
+        for socket in open { socket.stop() }
+        for neighbour in neighbours.values { neighbour.stop() }
+        listener.stop()
+        try agent?.close()
+        try cabinet.close()
+        for store in stores.values { try store.close() }
+        try ledger.close()
+    }
+
+    private var isStopped: Bool { condition.withLock { stopped } }
+
+    public func status() throws -> KeyNodeStatus {
+        let links = neighbours.values.sorted { $0.name < $1.name }.map { neighbour in
+            let (stock, totals, link) = (neighbour.store.stock, neighbour.store.totals, neighbour.store.link)
+            return KeyNodeStatus.Link(
+                peer: neighbour.name, up: neighbour.isUp, distanceKm: link.distanceKm, rateMbitPerS: link.rate / 1e6,
+                stockOut: stock.out, stockIn: stock.in, generated: totals.generated, used: totals.used)
+        }
+        return KeyNodeStatus(node: name, isKms: kms != nil, links: links, ledger: try ledger.balance())
+    }
+
+    /// Serves a Unix socket, one thread per connection.
+    private func serve(_ path: String, _ body: @escaping @Sendable (Socket) throws -> Void) throws {
+        let descriptor = try Sockets.listen(path: path)
+        servers.append(descriptor)
+        detachThread("dsgd-unix") { [self] in
+            while let socket = Sockets.accept(descriptor) {
+                let admitted = condition.withLock { () -> Bool in
+                    if !stopped { sockets[ObjectIdentifier(socket)] = socket }
+                    return !stopped
+                }
+                guard admitted else { break }
+                detachThread("dsgd-local") { [self] in
+                    do {
+                        try body(socket)
+                    } catch {
+                        logger.debug("\(path): \(error)")
+                    }
+                    condition.withLock { _ = sockets.removeValue(forKey: ObjectIdentifier(socket)) }
+                }
+            }
+            close(descriptor)
+        }
+    }
+
+    // MARK: - Neighbours
+
+    private func dial(_ neighbour: Neighbour) {
+        var pause = 0.05
+        while !isStopped {
+            do {
+                let peer = try topology.node(neighbour.name)
+                let channel = try SecureChannel.connect(
+                    host: peer.host, port: peer.kmaPort, identity: name, peer: peer.name, pads: cabinet, timeout: 10)
+                pause = 0.05
+                read(channel)
+            } catch {
+                logger.debug("node \(name): \(error)")
+            }
+            Thread.sleep(forTimeInterval: pause)
+            // Each proof of identity costs link key, so a neighbour that does not answer is asked ever less often.
+            pause = min(pause * 2, 2)
+        }
+    }
+
+    /// Reads a channel until it ends.
+    private func read(_ channel: SecureChannel) {
+        guard let neighbour = neighbours[channel.peer] else { return }
+        neighbour.attach(channel)
+        detachThread("dsgd-kma-report") { [self] in report() }
+        do {
+            while !isStopped {
+                guard try channel.receiveOrIdle({ try handle($1, from: neighbour.name) }) else { break }
+            }
+        } catch {
+            logger.info("node \(name): \(error)")
+        }
+        neighbour.detach(channel)
+        channel.abort()
+        if !isStopped { report() }
+    }
+
+    private func handle(_ bytes: UnsafeRawBufferPointer, from peer: String) throws {
+        let (envelope, key) = try Envelope.decoded(bytes, from: peer)
+        guard envelope.to == name else { return forward(envelope, key) }
+        switch envelope.kind {
+        case .relay:
+            var problem: Failure?
+            do {
+                guard let stream = envelope.stream, let offset = envelope.offset, let agent else {
+                    throw Failure(.data, at: "node \(peer)", "a relay without stream", remedy: "update the nodes")
+                }
+                try agent.store(stream, offset: offset, from: envelope.from, SecureBytes(copying: key))
+            } catch {
+                problem = SupplyFailure(error).failure
+            }
+            reply(to: envelope, problem)
+        case .linkState:
+            kms?.report(envelope.from, envelope.links ?? [])
+        case .pathRequest:
+            guard let kms, let target = envelope.path?.first else { return }
+            var answer = answer(to: envelope, nil)
+            answer.kind = .pathAnswer
+            do {
+                answer.path = try kms.path(
+                    from: envelope.from, to: target, bytes: envelope.bytes ?? 0, avoid: Set(envelope.avoid ?? []))
+            } catch {
+                answer.problem = SupplyFailure(error).problem
+            }
+            forward(answer, nil)
+        case .answer, .pathAnswer:
+            condition.withLock {
+                // Nobody waits any more for an answer that comes too late.
+                guard waiting[envelope.id] != nil else { return }
+                waiting[envelope.id] = .some(.some(envelope))
+                condition.broadcast()
+            }
+        }
+    }
+
+    private func answer(to envelope: Envelope, _ failure: Failure?) -> Envelope {
+        var route = envelope.route
+        if let index = route.firstIndex(of: name) { route = Array(route[...index]) } else { route.append(name) }
+        return Envelope(
+            kind: .answer, id: envelope.id, from: name, to: envelope.from, route: route.reversed(), routed: true,
+            problem: failure.map { "\($0.place): \($0.problem)" }, transient: failure.map { $0.kind == .transient })
+    }
+
+    private func reply(to envelope: Envelope, _ failure: Failure?) {
+        forward(answer(to: envelope, failure), nil)
+    }
+
+    /// Sends a message on its next hop.
+    private func forward(_ original: Envelope, _ key: UnsafeRawBufferPointer?) {
+        var envelope = original
+        let candidates: [String]
+        if envelope.routed {
+            let index = envelope.route.firstIndex(of: name)
+            candidates = index.map { envelope.route.dropFirst($0 + 1).prefix(1) }.map(Array.init) ?? []
+        } else {
+            guard !envelope.route.contains(name), envelope.route.count < 64 else { return }
+            envelope.route.append(name)
+            candidates = nextHops(to: envelope.to, avoiding: Set(envelope.route))
+        }
+        do {
+            let bytes = try envelope.encoded(key)
+            for candidate in candidates {
+                guard let neighbour = neighbours[candidate] else { continue }
+                if neighbour.enqueue(Neighbour.Message(envelope: envelope, bytes: bytes)) { return }
+            }
+            let next = candidates.first ?? envelope.to
+            fail(envelope, at: next, Failure(
+                .transient, at: "link \(name)|\(next)", "the link or the node behind it is down", remedy: "start the node"))
+        } catch {
+            fail(envelope, at: candidates.first ?? envelope.to, SupplyFailure(error).failure)
+        }
+    }
+
+    /// Neighbours in order of their distance from a node by the topology, for messages that no KMS routes.
+    private func nextHops(to target: String, avoiding passed: Set<String>) -> [String] {
+        var distance = [target: 0]
+        var front = [target]
+        while !front.isEmpty {
+            front = front.flatMap { node in
+                topology.links(of: node).compactMap { link in
+                    guard let other = link.other(than: node), distance[other] == nil, other != name else { return nil }
+                    distance[other] = (distance[node] ?? 0) + 1
+                    return other
+                }
+            }
+        }
+        return neighbours.keys.filter { distance[$0] != nil && !passed.contains($0) }
+            .sorted { (distance[$0] ?? 0, $0) < (distance[$1] ?? 0, $1) }
+    }
+
+    private func undeliverable(_ message: Neighbour.Message, _ failure: Failure) {
+        let route = message.envelope.route
+        let next = route.firstIndex(of: name).map { route.dropFirst($0 + 1).first } ?? nil
+        fail(message.envelope, at: next ?? message.envelope.to, failure)
+    }
+
+    /// Tells the origin of a relay which hop failed.
+    private func fail(_ envelope: Envelope, at next: String, _ failure: Failure) {
+        guard envelope.kind == .relay else { return }
+        var answer = answer(to: envelope, failure)
+        answer.avoid = [name + ">" + next]
+        if envelope.from == name {
+            condition.withLock {
+                guard waiting[envelope.id] != nil else { return }
+                waiting[envelope.id] = .some(.some(answer))
+                condition.broadcast()
+            }
+        } else {
+            forward(answer, nil)
+        }
+    }
+
+    // MARK: - KMS
+
+    private func report() {
+        let links = neighbours.values.map { LinkState(peer: $0.name, up: $0.isUp, stock: $0.store.stock.out) }
+        if let kms { return kms.report(name, links) }
+        forward(
+            Envelope(
+                kind: .linkState, id: 0, from: name, to: topology.kms, route: [], routed: false,
+                links: links.sorted { $0.peer < $1.peer }),
+            nil)
+    }
+
+    private func path(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
+        if let kms { return try kms.path(from: name, to: target, bytes: bytes, avoid: avoid) }
+        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicTime() {
+            return known.nodes
+        }
+        let request = Envelope(
+            kind: .pathRequest, id: nextNumber(), from: name, to: topology.kms, route: [], routed: false, path: [target],
+            bytes: bytes, avoid: avoid.sorted())
+        expect([request.id])
+        forward(request, nil)
+        let answer = wait(for: request.id, Deadline(in: min(3, deadline.left)))
+        guard let answer else {
+            throw Failure(
+                .transient, at: "node \(name)", "the KMS at node \(topology.kms) does not answer",
+                remedy: "start node \(topology.kms), or the nodes on the way to it")
+        }
+        guard let path = answer.path, path.first == name, path.last == target else {
+            throw Failure(
+                .transient, at: "key network", answer.problem ?? "the KMS names no way to node \(target)",
+                remedy: "look at `dsgd keys status`")
+        }
+        condition.withLock { paths[target] = (path, monotonicTime() + 2) }
+        return path
+    }
+
+    private func nextNumber() -> UInt64 {
+        condition.withLock {
+            number += 1
+            return number
+        }
+    }
+
+    private func expect(_ numbers: [UInt64]) {
+        condition.withLock { for number in numbers { waiting[number] = .some(nil) } }
+    }
+
+    private func wait(for number: UInt64, _ deadline: Deadline) -> Envelope? {
+        let limit = Date(timeIntervalSinceNow: deadline.left)
+        return condition.withLock {
+            defer { waiting.removeValue(forKey: number) }
+            while true {
+                if let answer = waiting[number] ?? nil { return answer }
+                if stopped || !condition.wait(until: limit) { return nil }
+            }
+        }
+    }
+
+    // MARK: - Relay
+
+    /// Brings pieces of key to the node of the receiving role, by another way when a hop fails.
+    private func relay(
+        _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
+    ) throws {
+        let target = try topology.home(of: stream.receiver).name
+        if target == name {
+            for piece in pieces {
+                let copy = piece.key.withUnsafeBytes { SecureBytes(copying: $0) }
+                try agent?.store(stream, offset: piece.offset, from: name, copy)
+            }
+            return
+        }
+        let deadline = Deadline(in: max(timeout, 5))
+        var avoid: Set<String> = []
+        var left = pieces[...]
+        var last: Failure?
+        for _ in 0..<4 where deadline.left > 0 {
+            let bytes = left.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
+            let path: [String]
+            do {
+                path = try self.path(to: target, bytes: bytes, avoid: avoid, deadline)
+            } catch {
+                // Why a way failed says more than that there is no other.
+                throw last ?? error
+            }
+            if let failure = try send(stream, &left, along: path, &avoid, deadline) { last = failure } else { return }
+        }
+        throw last ?? Failure(
+            .transient, at: "\(stream)", "no key came through to node \(target) in time", remedy: "look at `dsgd keys status`")
+    }
+
+    /// Sends pieces along a way; those that arrived leave `left`. Returns why the others did not.
+    private func send(
+        _ stream: PadStream, _ left: inout ArraySlice<(offset: UInt64, key: SecureBytes)>, along path: [String],
+        _ avoid: inout Set<String>, _ deadline: Deadline
+    ) throws -> Failure? {
+        let numbers = left.map { _ in nextNumber() }
+        expect(numbers)
+        for (number, piece) in zip(numbers, left) {
+            let envelope = Envelope(
+                kind: .relay, id: number, from: name, to: path[path.count - 1], route: path, routed: true, stream: stream,
+                offset: piece.offset)
+            piece.key.withUnsafeBytes { forward(envelope, $0) }
+        }
+        var failure: Failure?
+        for number in numbers {
+            let answer = wait(for: number, failure == nil ? deadline : Deadline(in: min(deadline.left, 1)))
+            if let answer, answer.problem == nil, failure == nil {
+                left.removeFirst()
+                continue
+            }
+            avoid.formUnion(answer?.avoid ?? [])
+            failure = failure ?? Failure(
+                answer?.transient == false ? .data : .transient, at: "relay \(path.joined(separator: " -> "))",
+                answer?.problem ?? "no answer in time", remedy: "try again; look at `dsgd keys status`")
+        }
+        return failure
+    }
+}
+
+extension SecureChannel {
+    /// Waits as long as it takes; false when the peer closed in good order.
+    fileprivate func receiveOrIdle(_ body: (UInt8, UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
+        try receive(timeout: 1e6) { kind, payload in try body(kind, payload) } != nil
+    }
+}

@@ -1,0 +1,110 @@
+import Channel
+import Diagnostics
+import Foundation
+import Kernels
+
+/// The interface between a quantum link's driver and a trusted node: blocks of key over the node's `quantum.sock`.
+///
+/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end whose
+/// name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
+/// direction whose store is full. All integers are big-endian.
+///
+/// Request: operation (1 byte: 1 state, 2 deliver), length of the link's name (1 byte), 2 zero bytes, length of the block
+/// (4), number of the block (8), the name (`a|b`, sorted), the block.
+/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that the
+/// node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
+enum QuantumSocket {
+    static let requestSize = 16
+    static let answerSize = 40
+    /// Bytes of a block.
+    static let block = 16 << 10
+
+    enum Operation: UInt8 { case state = 1, deliver = 2 }
+    enum Status: UInt8 { case stored = 0, full, refused }
+
+    struct State: Sendable {
+        var status = Status.stored
+        /// By direction.
+        var next: (UInt64, UInt64) = (0, 1)
+        var room: (UInt64, UInt64) = (0, 0)
+    }
+
+    /// A driver's connection to a node.
+    final class Client {
+        private let socket: Socket
+        private let name: [UInt8]
+
+        init(path: String, link: String) throws {
+            socket = try Sockets.connect(path: path, Deadline(in: 2))
+            name = Array(link.utf8)
+        }
+
+        func state() throws -> State { try call(.state, 0, nil) }
+
+        func deliver(_ number: UInt64, _ block: SecureBytes) throws -> State { try call(.deliver, number, block) }
+
+        private func call(_ operation: Operation, _ number: UInt64, _ block: SecureBytes?) throws -> State {
+            let deadline = Deadline(in: 10)
+            try withUnsafeTemporaryAllocation(byteCount: requestSize + name.count, alignment: 8) { request in
+                wipe(request)
+                request[0] = operation.rawValue
+                request[1] = UInt8(name.count)
+                request.store(bigEndian: UInt32(block?.count ?? 0), at: 4)
+                request.store(bigEndian: number, at: 8)
+                request.slice(requestSize..<requestSize + name.count).copyBytes(from: name)
+                try socket.write(UnsafeRawBufferPointer(request), deadline)
+            }
+            try block?.withUnsafeBytes { try socket.write($0, deadline) }
+            return try withUnsafeTemporaryAllocation(byteCount: answerSize, alignment: 8) { answer in
+                try socket.readWhole(answer, deadline)
+                let answer = UnsafeRawBufferPointer(answer)
+                func field(_ index: Int) -> UInt64 { answer.load(bigEndian: UInt64.self, at: 8 + 8 * index) }
+                return State(
+                    status: Status(rawValue: answer[0]) ?? .refused, next: (field(0), field(1)), room: (field(2), field(3)))
+            }
+        }
+    }
+
+    /// Serves one driver's connection until it ends.
+    static func serve(_ socket: Socket, stores: [String: LinkKeyStore]) throws {
+        let forever = Deadline(in: 1e9)
+        try withUnsafeTemporaryAllocation(byteCount: requestSize + 255, alignment: 8) { request in
+            while try socket.read(request.slice(0..<requestSize), forever) {
+                let header = UnsafeRawBufferPointer(request)
+                let nameLength = Int(header[1])
+                let length = Int(header.load(bigEndian: UInt32.self, at: 4))
+                let number = header.load(bigEndian: UInt64.self, at: 8)
+                let nameBytes = request.slice(requestSize..<requestSize + nameLength)
+                try socket.readWhole(nameBytes, Deadline(in: 10))
+                guard let operation = Operation(rawValue: header[0]), length == (operation == .deliver ? block : 0),
+                    let store = stores[String(decoding: nameBytes, as: UTF8.self)]
+                else {
+                    try answer(socket, State(status: .refused))
+                    throw Failure(
+                        .data, at: "quantum.sock", "a driver sent an unknown link or operation, or a block of \(length) bytes",
+                        remedy: "deliver blocks of \(block) bytes for a link of this node")
+                }
+                var status = Status.stored
+                if operation == .deliver {
+                    let bytes = SecureBytes(count: length)
+                    try bytes.withUnsafeMutableBytes { try socket.readWhole($0, Deadline(in: 10)) }
+                    status = try store.deliver(number, bytes)
+                }
+                var state = store.state()
+                state.status = status
+                try answer(socket, state)
+            }
+        }
+    }
+
+    private static func answer(_ socket: Socket, _ state: State) throws {
+        try withUnsafeTemporaryAllocation(byteCount: answerSize, alignment: 8) { answer in
+            wipe(answer)
+            answer[0] = state.status.rawValue
+            for (index, value) in [state.next.0, state.next.1, state.room.0, state.room.1].enumerated() {
+                answer.store(bigEndian: value, at: 8 + 8 * index)
+            }
+            try socket.write(UnsafeRawBufferPointer(answer), Deadline(in: 10))
+        }
+    }
+}
