@@ -97,8 +97,22 @@ let package = Package(
             swiftSettings: strict),
 
         // Tests, fast ones first; TestSupport is not a test.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("LayeringTests", []),
+        tests("KernelsTests", ["CKernels", "Kernels"]),
+        tests("RandomnessTests", ["Diagnostics", "Kernels", "Randomness"]),
+        tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),
+        tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
+        tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
+        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork"]),
+        tests("GenomicFormatsTests", ["Diagnostics", "GenomicFormats"]),
+        tests("FilteringTests", ["Diagnostics", "GenomicFormats", "Filtering", "Metering"]),
+        tests("MappingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping"]),
+        tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
+        tests("SimulationTests", ["Diagnostics", "GenomicFormats", "Simulation"]),
+        tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
+        tests("BankTests", ["Diagnostics", "Bank"]),
+        tests("RolesTests", ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Bank", "Roles", "dsgd"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

@@ -29,6 +29,12 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
         lock.withLock { prepared = (reference, index) }
     }
 
+    /// As ``prepare(_:)``, with an index that was built before. Refused when it was made from another genome.
+    public func prepare(_ reference: ReferenceGenome, index path: String) throws {
+        let index = try ReferenceIndex(contentsOf: path, matching: reference, threads: threads)
+        lock.withLock { prepared = (reference, index) }
+    }
+
     public func open(_ job: GenotypingJob) throws -> any GenotypingSession {
         guard let prepared = lock.withLock({ prepared }) else {
             throw Failure(

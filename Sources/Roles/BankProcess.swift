@@ -64,9 +64,9 @@ public final class BankProcess {
 
     private func startKeyNode(_ name: String) throws {
         let node = try KeyNode(
-            name: name, topology: configuration.network.topology, stateDirectory: configuration.process.state)
+            name: name, topology: configuration.network.topology)
         try node.start()
-        stops.append { node.stop() }
+        stops.append { try? node.stop() }
         services.append(node)
     }
 

@@ -2,8 +2,10 @@ import ArgumentParser
 import Bank
 import Diagnostics
 import Foundation
+import GenomicFormats
 import KeyNetwork
 import Roles
+import Storage
 
 /// Options of the commands that talk to the data owner's process.
 struct OwnerOptions: ParsableArguments {
@@ -187,4 +189,11 @@ struct KeysCommand: ParsableCommand {
 }
 
 /// A BED or variant list as text, inflated when it is compressed.
-func readList(_ path: String) throws -> String { String(decoding: try readWholeText(path), as: UTF8.self) }
+func readList(_ path: String) throws -> String {
+    let inflater = GzipInflater(label: path)
+    let file = try FileReader(path: path)
+    var bytes: [UInt8] = []
+    while try file.next({ try inflater.feed($0) { bytes.append(contentsOf: $0) } }) {}
+    try inflater.finish { bytes.append(contentsOf: $0) }
+    return String(decoding: bytes, as: UTF8.self)
+}

@@ -17,7 +17,7 @@ struct DemoCommand: ParsableCommand {
             Without a directory it simulates a diploid sample whose truth is known.
             """)
 
-    @Argument(help: "Directory with reads, reference and, if there is one, truth.", completion: .directory())
+    @Argument(help: "Directory with reads, reference and, if there is one, truth.", completion: .directory)
     var directory: String?
     @Option(name: .shortAndLong, help: "Directory for configurations, states, logs, answers and report.html.")
     var output = "demo"
@@ -45,7 +45,7 @@ struct DemoCommand: ParsableCommand {
 
         var outcome = DemoOutcome(input: input, directory: work)
         outcome.deposit = try deposit(input, bank)
-        for (user, grant) in Self.grants(input) {
+        for (user, grant) in try Self.grants(input) {
             Self.step("\(user) asks for \(input.sample): \(grant.summary)")
             outcome.answers.append(try ask(user, grant, input, bank))
         }

@@ -50,7 +50,7 @@ struct DemoInput {
         let beds = names.filter { $0.hasSuffix(".bed") || $0.hasSuffix(".bed.gz") }
         let confident = (beds.first { $0.contains("proxy") } ?? beds.first { $0.contains("confident") })
             .map { directory + "/" + $0 }
-        var input = DemoInput(
+        let input = DemoInput(
             reads: reads, reference: reference, truth: truth, confident: confident,
             panel: path { $0.hasPrefix("panel") && $0.hasSuffix(".bed") } ?? work + "/panel.bed",
             variants: path { $0.hasPrefix("variants") } ?? work + "/variants.tsv",

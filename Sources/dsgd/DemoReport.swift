@@ -58,8 +58,9 @@ struct DemoReport {
         lines.append("Key used on each QKD link")
         for link in linkUsage {
             lines.append(
-                column("  \(link.name)", 34) + column("\(link.used) bytes used", 24, right: true)
-                    + column("\(link.onHand) on hand", 24, right: true))
+                column("  \(link.name)", 34) + column("\(link.used) bytes used", 22, right: true)
+                    + column("\(link.generated) generated", 24, right: true)
+                    + column("\(link.onHand) on hand", 22, right: true))
         }
         if let comparison = outcome.comparison {
             lines += ["", "Calls against the truth", comparison.table]
@@ -69,7 +70,14 @@ struct DemoReport {
         return lines.joined(separator: "\n")
     }
 
-    var linkUsage: [(name: String, used: UInt64, onHand: UInt64)] { [] }
+    /// Each link once, as the end with the smaller name sees it.
+    var linkUsage: [(name: String, generated: UInt64, used: UInt64, onHand: UInt64)] {
+        outcome.nodes.flatMap { node in
+            node.links.filter { node.node < $0.peer }.map {
+                ("\(node.node) - \($0.peer)", $0.generated, $0.used, $0.stockOut + $0.stockIn)
+            }
+        }.sorted { $0.0 < $1.0 }
+    }
 
     // MARK: HTML
 
@@ -174,8 +182,8 @@ struct DemoReport {
     }
 
     private func keysTable() -> String {
-        let rows = linkUsage.map { "<tr><td>\(escaped($0.name))</td><td>\($0.used)</td><td>\($0.onHand)</td></tr>" }.joined()
-        return "<table><tr><th>QKD link</th><th>bytes of key used</th><th>on hand</th></tr>\(rows)</table>"
+        let rows = linkUsage.map { "<tr><td>\(escaped($0.name))</td><td>\($0.generated)</td><td>\($0.used)</td><td>\($0.onHand)</td></tr>" }.joined()
+        return "<table><tr><th>QKD link</th><th>bytes of key generated</th><th>used</th><th>on hand</th></tr>\(rows)</table>"
     }
 
     private func accuracySection() -> String {

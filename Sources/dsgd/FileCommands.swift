@@ -103,7 +103,7 @@ struct SimulateCommand: ParsableCommand {
 
     @Option(name: .shortAndLong, help: "Directory to write into.") var output: String
     @Option(help: "Length of the genome in bases.") var length = 1_000_000
-    @Option(help: "Repeats of the genome: plain or hard.") var repeats: RepeatContent = .plain
+    @Option(help: "Repeats of the genome: plain or hard.") var repeats = RepeatContent.plain.rawValue
     @Option(help: "Mean depth of the reads.") var depth = 30.0
     @Option(help: "Use this genome (FASTA) instead of making one.", completion: .file()) var reference: String?
     @Option(help: "Seed; the same seed gives the same files.") var seed: UInt64 = 1
@@ -112,7 +112,8 @@ struct SimulateCommand: ParsableCommand {
     func run() throws {
         var options = SimulationOptions()
         options.genomeLength = length
-        options.repeatContent = repeats
+        guard let content = RepeatContent(rawValue: repeats) else { throw ValidationError("--repeats is plain or hard") }
+        options.repeatContent = content
         options.coverage = depth
         options.referencePath = reference
         options.seed = seed
@@ -121,7 +122,6 @@ struct SimulateCommand: ParsableCommand {
     }
 }
 
-extension RepeatContent: ExpressibleByArgument {}
 
 struct IndexCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -18,7 +18,7 @@ struct FilterCommand: ParsableCommand {
     @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
     @Option(name: [.customShort("T"), .long], help: "List of variants.", completion: .file()) var variants: String?
     @Option(help: "position, record, variant or within; the first three equal bcftools' 0, 1 and 2.")
-    var overlap: OverlapRule = .position
+    var overlap = OverlapRule.position.rawValue
     @Option(help: "FORMAT keys to keep, with commas; all when left out.") var format: String?
     @Option(help: "INFO keys to keep, with commas; all when left out.") var info: String?
     @Option(name: .shortAndLong, help: "VCF.gz to write.") var output = "-"
@@ -32,7 +32,7 @@ struct FilterCommand: ParsableCommand {
             else { .everything }
         let fields = FieldProjection(info: Self.keys(info), format: Self.keys(format))
         let filter = VCFFilter(
-            selection: selection, overlap: overlap, fields: fields,
+            selection: selection, overlap: try .named(overlap), fields: fields,
             header: .keep(commandLine: noVersion ? nil : CommandLine.arguments.dropFirst().joined(separator: " ")),
             requiresSortedInput: output != "-")
         let counts: FilterCounts
@@ -65,4 +65,12 @@ struct FilterCommand: ParsableCommand {
     }
 }
 
-extension OverlapRule: @retroactive ExpressibleByArgument {}
+extension OverlapRule {
+    /// ArgumentParser's conformances cannot be public here, so rules are parsed by name.
+    static func named(_ name: String) throws -> OverlapRule {
+        guard let rule = OverlapRule(rawValue: name) else {
+            throw ValidationError("--overlap is one of \(allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return rule
+    }
+}

@@ -42,7 +42,7 @@ struct DSGD: ParsableCommand {
             try command.run()
         } catch let failure as Failure {
             Terminal.report(failure)
-            exit(failure.kind.exitCode)
+            Foundation.exit(failure.kind.exitCode)
         } catch {
             exit(withError: error)
         }
