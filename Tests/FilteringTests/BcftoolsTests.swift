@@ -49,7 +49,8 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
         }
         save(Array(lines.joined().utf8), folder + "/r.bed")
         for (rule, number) in rules {
-            guard let rows = try compare(path, bed: folder + "/r.bed", rule: rule, number: number, folder: folder) else {
+            guard let rows = try compare(path, bed: folder + "/r.bed", rule: rule, number: number, folder: folder)
+            else {
                 return
             }
             #expect(rows > 100)
@@ -74,7 +75,9 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
             for contig in ["1", "2"] {
                 for position in (0..<500).map({ _ in Int(random.next() % 3_000) + 1 }).sorted() {
                     func bases() -> String { (0..<Int(random.next() % 6) + 1).map { _ in pick(["A", "C"]) }.joined() }
-                    let alt = pick([bases(), bases(), bases() + "," + bases(), "<DEL>", "*", ".", "<NON_REF>", bases() + ",*"])
+                    let alt = pick([
+                        bases(), bases(), bases() + "," + bases(), "<DEL>", "*", ".", "<NON_REF>", bases() + ",*",
+                    ])
                     let info = pick([".", ".", ".", "END=\(position + Int(random.next() % 40))"])
                     text += "\(contig)\t\(position)\t.\t\(bases())\t\(alt)\t.\t.\t\(info)\tGT\t0/0\n"
                 }
