@@ -72,7 +72,7 @@ struct OutputHeader {
                 }
                 // A description is free text: one that could be a path or a command does not go out.
                 let text = VCFHeader.value(of: "Description", in: line) ?? "\"\""
-                let isPlain = !text.contains("/") && !text.contains("\\") && !text.contains("--") && text.utf8.count < 300
+                let isPlain = text.utf8.count < 300 && !["/", "\\", "--"].contains { text.contains($0) }
                 parts.append("Description=" + (isPlain ? text : "\"Description withheld\""))
                 lines.append("##\(kind)=<\(parts.joined(separator: ","))>")
             }

@@ -169,8 +169,8 @@ struct RecordEditor {
             out.append(contentsOf: format)
         } else {
             let before = out.count
-            for (part, action) in zip(format.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false), plan)
-            where action != .drop {
+            let keys = format.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            for (part, action) in zip(keys, plan) where action != .drop {
                 if out.count > before { out.append(UInt8(ascii: ":")) }
                 out.append(contentsOf: part)
             }

@@ -5,9 +5,10 @@ import GenomicFormats
 final class RecordFilter {
     let label: String
     private(set) var counts = FilterCounts()
-    private var scanner: VCFRecordScanner
-    private var decider: RecordDecider
-    private var editor: RecordEditor
+    // Memory of their own: the compiler then need not guard every access to a class's properties, once for each record.
+    private let scannerMemory: UnsafeMutablePointer<VCFRecordScanner>
+    private let deciderMemory: UnsafeMutablePointer<RecordDecider>
+    private let editorMemory: UnsafeMutablePointer<RecordEditor>
     private let requiresOrder: Bool
     /// Edited lines that wait to be written, and the part of the input that goes out as it is.
     private var scratch: [UInt8] = []
@@ -16,10 +17,23 @@ final class RecordFilter {
 
     init(_ filter: VCFFilter, input: VCFHeader, output: OutputHeader, label: String) {
         self.label = label
-        scanner = VCFRecordScanner(header: input, label: label)
-        decider = RecordDecider(selection: filter.selection, rule: filter.overlap, splitsAlleles: filter.discloses)
-        editor = RecordEditor(input: input, output: output, fields: filter.fields)
+        scannerMemory = .allocate(capacity: 1)
+        scannerMemory.initialize(to: VCFRecordScanner(header: input, label: label))
+        deciderMemory = .allocate(capacity: 1)
+        deciderMemory.initialize(
+            to: RecordDecider(selection: filter.selection, rule: filter.overlap, splitsAlleles: filter.discloses))
+        editorMemory = .allocate(capacity: 1)
+        editorMemory.initialize(to: RecordEditor(input: input, output: output, fields: filter.fields))
         requiresOrder = filter.requiresSortedInput
+    }
+
+    deinit {
+        scannerMemory.deinitialize(count: 1)
+        scannerMemory.deallocate()
+        deciderMemory.deinitialize(count: 1)
+        deciderMemory.deallocate()
+        editorMemory.deinitialize(count: 1)
+        editorMemory.deallocate()
     }
 
     /// Filters whole lines; a last line without line end counts only when `isLast`. Returns the bytes used.
@@ -38,20 +52,20 @@ final class RecordFilter {
         }
         while at < bytes.count {
             guard let end = Bytes.find(10, in: bytes, from: at) ?? (isLast ? bytes.count : nil) else { break }
-            let record = try scanner.scan(UnsafeRawBufferPointer(rebasing: bytes[at..<end]))
-            if !scanner.isSorted && requiresOrder {
-                throw scanner.failure("records are not sorted", "sort the file with bcftools sort")
+            let record = try scannerMemory.pointee.scan(UnsafeRawBufferPointer(rebasing: bytes[at..<end]))
+            if !scannerMemory.pointee.isSorted && requiresOrder {
+                throw scannerMemory.pointee.failure("records are not sorted", "sort the file with bcftools sort")
             }
             counts.recordsIn += 1
-            let decision = decider.decide(record, contigNames: scanner.contigNames)
+            let decision = deciderMemory.pointee.decide(record, contigNames: scannerMemory.pointee.contigNames)
             if !waiting.isEmpty { releasePieces(before: record) }
             let isWhole = end < bytes.count && record.line.count == end - at
             switch decision {
             case .withhold: counts.withheld += 1
             case .pass:
-                try scanner.checkGenotypes(of: record)
+                try scannerMemory.pointee.checkGenotypes(of: record)
                 counts.recordsOut += 1
-                if editor.isIdentity && isWhole && scratch.isEmpty {
+                if editorMemory.pointee.isIdentity && isWhole && scratch.isEmpty {
                     if runEnd != at {
                         try flushRun()
                         runStart = at
@@ -59,28 +73,28 @@ final class RecordFilter {
                     runEnd = end + 1
                 } else {
                     try flushRun()
-                    if editor.isIdentity {
+                    if editorMemory.pointee.isIdentity {
                         scratch.append(contentsOf: record.line)
                         scratch.append(10)
                     } else {
-                        editor.write(record, allowed: nil, piece: nil, to: &scratch)
+                        editorMemory.pointee.write(record, allowed: nil, piece: nil, to: &scratch)
                     }
                 }
             case .alleles(let allowed):
-                try scanner.checkGenotypes(of: record)
+                try scannerMemory.pointee.checkGenotypes(of: record)
                 try flushRun()
                 counts.recordsOut += 1
                 counts.altered += 1
-                editor.write(record, allowed: allowed, piece: nil, to: &scratch)
+                editorMemory.pointee.write(record, allowed: allowed, piece: nil, to: &scratch)
             case .pieces(let pieces):
-                try scanner.checkGenotypes(of: record)
+                try scannerMemory.pointee.checkGenotypes(of: record)
                 try flushRun()
                 counts.altered += 1
                 try keep(pieces, of: record)
                 releasePieces(before: record)
             }
             // Runs are copied as they are, edited lines in groups; neither may overtake the other.
-            if scratch.count > 1 << 16 || (editor.isIdentity && !scratch.isEmpty) {
+            if scratch.count > 1 << 16 || (editorMemory.pointee.isIdentity && !scratch.isEmpty) {
                 try flushRun()
                 try flushScratch()
             }
@@ -95,7 +109,7 @@ final class RecordFilter {
     private func keep(_ pieces: [Range<Int>], of record: VCFRecord) throws {
         for piece in pieces {
             var line: [UInt8] = []
-            editor.write(record, allowed: nil, piece: piece, to: &line)
+            editorMemory.pointee.write(record, allowed: nil, piece: piece, to: &line)
             let place = waiting.lastIndex { $0.start <= piece.lowerBound }.map { $0 + 1 } ?? 0
             waiting.insert((piece.lowerBound, line), at: place)
         }

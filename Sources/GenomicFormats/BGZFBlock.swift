@@ -67,7 +67,8 @@ final class BGZFBlockInflater {
                 .data, at: "\(label):byte \(offset)", "BGZF block cannot be inflated",
                 remedy: "the file is damaged: fetch it again")
         }
-        guard libdeflate_crc32(0, output.baseAddress, output.count) == BGZF.littleEndian32(block, block.count - 8) else {
+        let crc = libdeflate_crc32(0, output.baseAddress, output.count)
+        guard crc == BGZF.littleEndian32(block, block.count - 8) else {
             throw Failure(
                 .data, at: "\(label):byte \(offset)", "BGZF block has a wrong CRC32",
                 remedy: "the file is damaged: fetch it again")

@@ -57,7 +57,8 @@ public enum FileBytes {
             if count >= 0 { return count }
             if errno == EINTR { continue }
             throw Failure(
-                .inputOutput, at: path, "cannot be read (\(errorText(errno)))", remedy: "check the storage and try again")
+                .inputOutput, at: path, "cannot be read (\(errorText(errno)))",
+                remedy: "check the storage and try again")
         }
     }
 }

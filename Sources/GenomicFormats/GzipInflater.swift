@@ -73,8 +73,12 @@ public final class GzipInflater {
         var rest = bytes
         while !rest.isEmpty {
             switch state {
-            case .plain: try deliver(rest, emit); return
-            case .padding: try checkPadding(rest); return
+            case .plain:
+                try deliver(rest, emit)
+                return
+            case .padding:
+                try checkPadding(rest)
+                return
             case .member: try inflateMember(&rest, emit)
             case .detecting, .betweenMembers, .block: try collect(&rest, emit)
             }
@@ -83,7 +87,8 @@ public final class GzipInflater {
 
     /// Says that the input is over.
     ///
-    /// - Throws: ``Failure`` `.data` when it stops inside a member, or without BGZF's end marker where that is required.
+    /// - Throws: ``Failure`` `.data` when it stops inside a member, or without BGZF's end marker where that is
+    ///   required.
     public func finish(emit: Emit) throws {
         switch state {
         case .plain, .padding: break

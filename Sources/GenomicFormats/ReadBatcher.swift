@@ -182,7 +182,9 @@ private struct ReadQueue {
             let quality = record.quality.baseAddress!.assumingMemoryBound(to: UInt8.self)
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { scratch in
                 let target = scratch.baseAddress!
-                if !Self.convert(sequence, to: target, length) { isRefused = !Self.convertAny(sequence, target, length) }
+                if !Self.convert(sequence, to: target, length) {
+                    isRefused = !Self.convertAny(sequence, to: target, length)
+                }
                 bases.append(contentsOf: scratch)
                 isOutOfRange = !Self.takeOffset(quality, to: target, length)
                 qualities.append(contentsOf: scratch)
@@ -211,7 +213,9 @@ private struct ReadQueue {
     }
 
     /// All IUPAC letters; false when there is a character that is none.
-    private static func convertAny(_ from: UnsafePointer<UInt8>, _ to: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
+    private static func convertAny(
+        _ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int
+    ) -> Bool {
         codes.withUnsafeBufferPointer { codes in
             var invalid: UInt8 = 0
             for i in 0..<count {

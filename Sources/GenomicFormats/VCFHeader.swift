@@ -74,17 +74,17 @@ public struct VCFHeader: Sendable, Equatable {
             lineNumber += 1
             if slice.contains(0) { throw failure("holds a NUL byte", "the file is damaged: fetch it again") }
             var line = String(decoding: slice, as: UTF8.self)
-            if line.utf8.last == 13 { line = String(line.unicodeScalars.dropLast()) }
-            if lineNumber == 1 && !line.hasPrefix("##fileformat=VCF") {
+            if line.utf8.last == 13 { line = String(decoding: slice.dropLast(), as: UTF8.self) }
+            if lineNumber == 1 && !line.utf8.starts(with: "##fileformat=VCF".utf8) {
                 throw failure("is no VCF: '##fileformat=VCFv4.x' is missing", "give a VCF file with its header")
             }
-            guard line.hasPrefix("##") else {
+            guard line.utf8.starts(with: "##".utf8) else {
                 columns = line
                 break
             }
             metaLines.append(line)
             if let definition = Self.definition(line) { definitions.append(definition) }
-            if line.hasPrefix("##contig=<") {
+            if line.utf8.starts(with: "##contig=<".utf8) {
                 guard let name = Self.value(of: "ID", in: line), !name.isEmpty else {
                     throw failure("contig line has no ID", "correct the header")
                 }
@@ -117,16 +117,21 @@ public struct VCFHeader: Sendable, Equatable {
 
     /// Adds a meta line; `##contig` and definition lines count from then on.
     public mutating func append(metaLine line: String) {
-        precondition(line.hasPrefix("##") && !line.contains("\n"), "a meta line is one line that begins with ##")
+        precondition(
+            line.utf8.starts(with: "##".utf8) && !line.contains("\n"), "a meta line is one line that begins with ##")
         metaLines.append(line)
         if let definition = Self.definition(line) { definitions.append(definition) }
-        if line.hasPrefix("##contig=<"), let name = Self.value(of: "ID", in: line) {
+        if line.utf8.starts(with: "##contig=<".utf8), let name = Self.value(of: "ID", in: line) {
             contigs.append(Contig(name: name, length: Self.value(of: "length", in: line).flatMap { Int($0) }))
         }
     }
 
+    private static let definitionPrefixes = [
+        ("FILTER", "##FILTER=<"), ("INFO", "##INFO=<"), ("FORMAT", "##FORMAT=<"),
+    ]
+
     private static func definition(_ line: String) -> Definition? {
-        for kind in ["FILTER", "INFO", "FORMAT"] where line.hasPrefix("##\(kind)=<") {
+        for (kind, prefix) in definitionPrefixes where line.utf8.starts(with: prefix.utf8) {
             guard let id = value(of: "ID", in: line) else { return nil }
             return Definition(kind: kind, id: id, number: value(of: "Number", in: line), line: line)
         }
@@ -135,18 +140,24 @@ public struct VCFHeader: Sendable, Equatable {
 
     /// The value of a key between angle brackets, quotes kept; nil when the key is absent.
     public static func value(of key: String, in line: String) -> String? {
-        guard let open = line.firstIndex(of: "<") else { return nil }
-        var field = ""
+        // Bytes, not characters: a header may have thousands of lines.
+        let bytes = line.utf8
+        guard let open = bytes.firstIndex(of: UInt8(ascii: "<")) else { return nil }
+        var start = bytes.index(after: open)
+        var at = start
         var isQuoted = false
-        for character in line[line.index(after: open)...] {
-            if character == "\"" { isQuoted.toggle() }
-            if !isQuoted && (character == "," || character == ">") {
-                if field.hasPrefix(key + "=") { return String(field.dropFirst(key.count + 1)) }
-                if character == ">" { return nil }
-                field = ""
-            } else {
-                field.append(character)
+        while at != bytes.endIndex {
+            let byte = bytes[at]
+            if byte == UInt8(ascii: "\"") { isQuoted.toggle() }
+            if !isQuoted && (byte == UInt8(ascii: ",") || byte == UInt8(ascii: ">")) {
+                let field = bytes[start..<at]
+                if field.starts(with: key.utf8), field.dropFirst(key.utf8.count).first == UInt8(ascii: "=") {
+                    return String(field.dropFirst(key.utf8.count + 1))
+                }
+                if byte == UInt8(ascii: ">") { return nil }
+                start = bytes.index(after: at)
             }
+            at = bytes.index(after: at)
         }
         return nil
     }

@@ -3,10 +3,10 @@ import Glibc
 
 /// A list of variants on the genome: positions, or positions with alleles.
 ///
-/// Alleles are held normalised: what REF and ALT share at the end is cut, then what they share at the beginning, so that
-/// different spellings of one variant at one place are the same. Repeats are not shifted to the left.
+/// Alleles are held normalised: what REF and ALT share at the end is cut, then what they share at the beginning, so
+/// that different spellings of one variant at one place are the same. Repeats are not shifted to the left.
 public struct VariantList: Sendable {
-    /// Variants of one contig in order of position; `keys` holds "REF>ALT" in normal form, upper case.
+    /// One variant in normal form, upper case.
     public struct Entry: Sendable, Hashable, Comparable {
         /// 0-based first base after trimming.
         public var position: Int
@@ -63,7 +63,8 @@ public struct VariantList: Sendable {
             lines += 1
             ranges[contig, default: []].append(value - 1..<value)
             if fields.count > 2, !fields[2].elementsEqual(".".utf8) {
-                names.append(contentsOf: String(decoding: fields[2], as: UTF8.self).split(separator: ";").map(String.init))
+                let identifiers = String(decoding: fields[2], as: UTF8.self).split(separator: ";")
+                names.append(contentsOf: identifiers.map(String.init))
             }
             guard fields.count >= 5 else { return }
             withAlleles += 1

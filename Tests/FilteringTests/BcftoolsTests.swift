@@ -49,7 +49,8 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
         }
         save(Array(lines.joined().utf8), folder + "/r.bed")
         for (rule, number) in rules {
-            guard let rows = try compare(path, bed: folder + "/r.bed", rule: rule, number: number, folder: folder) else {
+            guard let rows = try compare(path, bed: folder + "/r.bed", rule: rule, number: number, folder: folder)
+            else {
                 return
             }
             #expect(rows > 100)
@@ -74,7 +75,9 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
             for contig in ["1", "2"] {
                 for position in (0..<500).map({ _ in Int(random.next() % 3_000) + 1 }).sorted() {
                     func bases() -> String { (0..<Int(random.next() % 6) + 1).map { _ in pick(["A", "C"]) }.joined() }
-                    let alt = pick([bases(), bases(), bases() + "," + bases(), "<DEL>", "*", ".", "<NON_REF>", bases() + ",*"])
+                    let alt = pick([
+                        bases(), bases(), bases() + "," + bases(), "<DEL>", "*", ".", "<NON_REF>", bases() + ",*",
+                    ])
                     let info = pick([".", ".", ".", "END=\(position + Int(random.next() % 40))"])
                     text += "\(contig)\t\(position)\t.\t\(bases())\t\(alt)\t.\t.\t\(info)\tGT\t0/0\n"
                 }
@@ -125,5 +128,34 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
         save(some.vcfGz, folder + "/x.vcf.gz")
         guard let theirs = run("bcftools", ["view", "-H", "-i", "ID=@\(folder)/ids", path]) else { return }
         #expect(run("bcftools", ["view", "-H", folder + "/x.vcf.gz"])?.output == theirs.output)
+    }
+
+    @Test func oneSampleOfMany() throws {
+        let name = "filters/1kg-phaseIII-v5a.20130502.genotypes.chr22-16-16.5mb.vcf.gz"
+        guard let path = sharedData(name) else { return }
+        let folder = temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let samples = [SampleName(original: "HG00100", disclosed: "b"), .init(original: "HG00096", disclosed: "a")]
+        let filter = VCFFilter(selection: .everything, header: .disclose(samples: samples, source: "test"))
+        let counts = try filter.filterFile(path, to: folder + "/o.vcf.gz")
+        #expect(counts.recordsOut == 6_109)
+        guard let own = run("bcftools", ["view", "-H", folder + "/o.vcf.gz"]),
+            let theirs = run("bcftools", ["view", "-H", "-I", "-s", "HG00100,HG00096", path])
+        else { return }
+        #expect(own.output == theirs.output && own.status == 0)
+        #expect(run("bcftools", ["query", "-l", folder + "/o.vcf.gz"])?.output == Array("b\na\n".utf8))
+    }
+
+    @Test func aFileMatchesItselfAsAList() throws {
+        guard let path = sharedData("filters/HG001.v3.3.2.b37.chr20.vcf.gz") else { return }
+        let bytes = try FileBytes.contents(of: path)
+        let filter = VCFFilter(selection: .variants(try VariantList.read(path)))
+        let all = try bytes.withUnsafeBytes { try filter.run($0, label: path) }
+        #expect(all.counts.recordsOut == 78_096)
+        let other = try Array("20\t61098\t.\tC\tT\n20\t61795\t.\tG\tA\n".utf8).withUnsafeBytes {
+            try VariantList(parsing: $0, label: "l")
+        }
+        let one = try bytes.withUnsafeBytes { try VCFFilter(selection: .variants(other)).run($0, label: path) }
+        #expect(one.counts.recordsOut == 1)
     }
 }

@@ -113,7 +113,8 @@ private func row(_ position: Int, _ ref: String, _ alt: String, _ info: String =
         let filter = VCFFilter(selection: .variants(wanted))
         let rows = [
             row(100, "GA", "GC"), row(101, "A", "C"), row(101, "A", "G"), row(101, "AT", "CT"), row(200, "CA", "C"),
-            row(200, "CAGA", "CGA"), row(300, "T", "TA,C"), row(300, "TG", "TAG"), row(301, "T", "TA"), row(301, "A", "."),
+            row(200, "CAGA", "CGA"), row(300, "T", "TA,C"), row(300, "TG", "TAG"), row(301, "T", "TA"),
+            row(301, "A", "."),
         ]
         #expect(try body(filter, rows) == [rows[0], rows[1], rows[3], rows[4], rows[5], rows[6], rows[7]])
         let byPosition = VCFFilter(selection: .variants(try list("1\t101\n")), overlap: .position)
@@ -160,7 +161,8 @@ private func row(_ position: Int, _ ref: String, _ alt: String, _ info: String =
 
             """
         #expect(text == expected)
-        let sites = VCFFilter(selection: .everything, fields: .init(info: [], format: []), header: .keep(commandLine: "a\nb"))
+        let sites = VCFFilter(
+            selection: .everything, fields: .init(info: [], format: []), header: .keep(commandLine: "a\nb"))
         let bare = try apply(sites, rows).0
         #expect(bare.hasSuffix("INFO\n1\t5\tx\tA\tC\t9\tPASS\tEND=5\n") && bare.contains("##dsgdCommand=a b\n"))
         let genotypes = try body(VCFFilter(selection: .everything, fields: .genotypeOnly), rows)
@@ -173,7 +175,8 @@ private func row(_ position: Int, _ ref: String, _ alt: String, _ info: String =
         let all = VCFFilter(selection: .everything)
         let good = row(5, "A", "C")
         for bad in [
-            row(4, "A", "C"), row(0, "A", "C"), good.replacingOccurrences(of: "0/0", with: "0/2"), "9" + good, good + "\tx",
+            row(4, "A", "C"), row(0, "A", "C"), good.replacingOccurrences(of: "0/0", with: "0/2"), "9" + good,
+            good + "\tx",
             good.replacingOccurrences(of: "PASS", with: "P\u{0}"), "", "#x",
         ] {
             #expect(failure { _ = try body(all, [row(5, "A", "C"), bad, row(6, "A", "C")]) }?.kind == .data, "\(bad)")
@@ -194,7 +197,9 @@ private func row(_ position: Int, _ ref: String, _ alt: String, _ info: String =
     }
 
     @Test(arguments: [1, 7, 1_000]) func streamAndMemoryAgree(pieces: Int) throws {
-        let rows = (1...300).map { row($0 * 3, "A", $0 % 5 == 0 ? "<NON_REF>" : "C", $0 % 5 == 0 ? "END=\($0 * 3 + 2)" : ".") }
+        let rows = (1...300).map {
+            row($0 * 3, "A", $0 % 5 == 0 ? "<NON_REF>" : "C", $0 % 5 == 0 ? "END=\($0 * 3 + 2)" : ".")
+        }
         let filter = VCFFilter(
             selection: .regions(RegionSet(["1": [10..<100, 200..<333, 500..<601]])), fields: .genotypeOnly)
         let expected = try apply(filter, rows)

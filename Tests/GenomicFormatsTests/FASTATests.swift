@@ -30,8 +30,10 @@ private func parse(_ text: String, pieces: Int = 1_000) throws -> ReferenceGenom
     }
 
     @Test(arguments: [
-        ("", "no sequence"), ("ACGT\n", "no line with '>'"), (">a\n>b\nAC\n", "has no sequence"), (">a\n", "has no sequence"),
-        (">a\nAC\n>a\nAC\n", "twice"), (">\nAC\n", "no name"), (">a\nAC1\n", "no base"), ("@r\nAC\n+\nII\n", "no line with"),
+        ("", "no sequence"), ("ACGT\n", "no line with '>'"), (">a\n>b\nAC\n", "has no sequence"),
+        (">a\n", "has no sequence"),
+        (">a\nAC\n>a\nAC\n", "twice"), (">\nAC\n", "no name"), (">a\nAC1\n", "no base"),
+        ("@r\nAC\n+\nII\n", "no line with"),
         (">a\nAC>b\n", "no base"),
     ]) func malformedIsRefused(text: String, problem: String) {
         for pieces in [1, 1_000] {

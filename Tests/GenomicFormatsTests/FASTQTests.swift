@@ -73,7 +73,8 @@ private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
     }
 
     @Test(arguments: [
-        "@a\r\nacgtn\r\n+\r\nIIIII\r\n", "@a\nACGTN\n+a\nIIIII", "@a\nACGTR\n+\nIIIII\n\n\n", "@a\r\nACGT.\r\n+\r\nIIIII",
+        "@a\r\nacgtn\r\n+\r\nIIIII\r\n", "@a\nACGTN\n+a\nIIIII", "@a\nACGTR\n+\nIIIII\n\n\n",
+        "@a\r\nACGT.\r\n+\r\nIIIII",
         "@a b c\nACGTy\n+\nIIIII\n",
     ]) func acceptedForms(text: String) throws {
         for pieces in [1, 3, 1_000] {

@@ -87,9 +87,11 @@ private func gzip(_ bytes: [UInt8]) -> [UInt8]? {
 
     @Test func bombsAreRefused() throws {
         let zeros = bgzf([UInt8](repeating: 0, count: 8 << 20))
-        #expect(failure { _ = try inflate(zeros, limits: .init(maximumRatio: 100)) }?.problem.contains("100 times") == true)
         #expect(
-            failure { _ = try inflate(zeros, limits: .init(maximumOutput: 1 << 20)) }?.problem.contains("1048576") == true)
+            failure { _ = try inflate(zeros, limits: .init(maximumRatio: 100)) }?.problem.contains("100 times") == true)
+        #expect(
+            failure { _ = try inflate(zeros, limits: .init(maximumOutput: 1 << 20)) }?.problem.contains("1048576")
+                == true)
         #expect(try inflate(zeros).count == 8 << 20)
         let capped = failure {
             _ = try zeros.withUnsafeBytes { try BGZF.decompress($0, label: "b", maximumOutput: 1 << 20, threads: 2) }
@@ -112,7 +114,8 @@ private func gzip(_ bytes: [UInt8]) -> [UInt8]? {
             var wrong = one
             wrong[one.count / 2] ^= 1
             #expect(
-                failure { _ = try wrong.withUnsafeBytes { try BGZF.decompress($0, label: "x", threads: threads) } }?.kind
+                failure { _ = try wrong.withUnsafeBytes { try BGZF.decompress($0, label: "x", threads: threads) } }?
+                    .kind
                     == .data)
         }
         let noEnd = Array(one.dropLast(28))
@@ -120,7 +123,9 @@ private func gzip(_ bytes: [UInt8]) -> [UInt8]? {
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         save(one, folder + "/a.gz")
-        if let theirs = run("bgzip", ["-dc", folder + "/a.gz"]) { #expect(theirs.output == plain && theirs.status == 0) }
+        if let theirs = run("bgzip", ["-dc", folder + "/a.gz"]) {
+            #expect(theirs.output == plain && theirs.status == 0)
+        }
     }
 
     @Test func strictReaderTakesOnlyBGZF() throws {

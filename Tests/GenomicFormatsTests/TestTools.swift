@@ -20,8 +20,9 @@ func sharedData(_ name: String) -> String? {
 
 /// Runs a program and returns its output, or nil, said aloud, when it is not installed.
 func run(_ program: String, _ arguments: [String]) -> (output: [UInt8], status: Int32)? {
-    guard let path = ["/usr/bin/", "/usr/local/bin/", "/bin/"].map({ $0 + program })
-        .first(where: { FileManager.default.isExecutableFile(atPath: $0) })
+    guard
+        let path = ["/usr/bin/", "/usr/local/bin/", "/bin/"].map({ $0 + program })
+            .first(where: { FileManager.default.isExecutableFile(atPath: $0) })
     else {
         print("SKIPPED: \(program) is not installed")
         return nil

@@ -48,14 +48,17 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
 
     @Test(arguments: [
         ("1\t0\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"), ("1\t-5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"),
-        ("1\t99999999999\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"), ("1\t2147483648\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"),
+        ("1\t99999999999\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"),
+        ("1\t2147483648\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"),
         ("1\tx\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"), ("1\t\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"),
         ("1\t18446744073709551617\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "POS"),
-        ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1\u{0}x", "NUL"), ("3\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "not in the header"),
+        ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1\u{0}x", "NUL"),
+        ("3\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "not in the header"),
         ("\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", "CHROM"), ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0", "10 columns"),
         ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1\t0/1", "12 columns"), ("1\t5", "2 columns"), ("", "empty"),
         ("1\t5\t.\t\tC\t.\t.\t.\tGT\t0/0\t0/1", "REF"), ("1\t5\t.\tA\t\t.\t.\t.\tGT\t0/0\t0/1", "ALT"),
-        ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/7", "does not have"), ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t7|0\t0/1", "does not have"),
+        ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/7", "does not have"),
+        ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t7|0\t0/1", "does not have"),
         ("1\t5\t.\tA\t.\t.\t.\t.\tGT:DP\t0/1:3\t0/0:4", "does not have"),
         ("1\t5\t.\tA\tC,G\t.\t.\t.\tGT:DP\t0/2:3\t0/3:4", "does not have"),
         ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/99999999999999999999\t0/0", "does not have"),
@@ -68,7 +71,8 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
 
     @Test func soundRecords() throws {
         let rows = [
-            "1\t5\t.\tA\tC\t.\t.\t.\tGT\t./.\t.|1\r", "1\t5\t.\tA\t<DEL>,*\t.\t.\tEND=90\tGT:DP\t2/0:7\t1", "2\t1\tx\tAC\t.\t.\t.\t.\tDP\t7\t8",
+            "1\t5\t.\tA\tC\t.\t.\t.\tGT\t./.\t.|1\r", "1\t5\t.\tA\t<DEL>,*\t.\t.\tEND=90\tGT:DP\t2/0:7\t1",
+            "2\t1\tx\tAC\t.\t.\t.\t.\tDP\t7\t8",
         ]
         let scanner = try scan(rows)
         #expect(scanner.isSorted && scanner.recordCount == 3)
@@ -148,7 +152,8 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
     }
 
     @Test func bedIsMergedAndSorted() throws {
-        let set = try bed("#c\ntrack name=x\nbrowser y\n2\t5\t9\tgene\t0\n1\t10\t20\r\n1\t0\t5\n1\t15\t30\n1\t30\t31\n1\t50\t50")
+        let set = try bed(
+            "#c\ntrack name=x\nbrowser y\n2\t5\t9\tgene\t0\n1\t10\t20\r\n1\t0\t5\n1\t15\t30\n1\t30\t31\n1\t50\t50")
         #expect(set.intervals(of: "1") == Intervals([0..<5, 10..<31]))
         #expect(set.intervals(of: "2") == Intervals([5..<9]))
         #expect(set.baseCount == 30)
@@ -165,8 +170,10 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
     @Test func regionsAreHeldToTheHeader() throws {
         let contigs = [VCFHeader.Contig(name: "1", length: 100)]
         try bed("1\t0\t100\n").check(against: contigs, label: "r")
-        #expect(failure { try bed("1\t0\t101\n").check(against: contigs, label: "r") }?.problem.contains("beyond") == true)
-        #expect(failure { try bed("chr1\t0\t1\n").check(against: contigs, label: "r") }?.problem.contains("chr1") == true)
+        #expect(
+            failure { try bed("1\t0\t101\n").check(against: contigs, label: "r") }?.problem.contains("beyond") == true)
+        #expect(
+            failure { try bed("chr1\t0\t1\n").check(against: contigs, label: "r") }?.problem.contains("chr1") == true)
     }
 
     @Test func intervalsAnswerLikeAScan() {
