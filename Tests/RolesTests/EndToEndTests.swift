@@ -1,6 +1,7 @@
 import Bank
 import Diagnostics
 import Foundation
+import Metering
 import Roles
 import Testing
 import TestSupport
