@@ -27,11 +27,12 @@ typedef struct {
 // The read on one diagonal, without gaps; `start` is the place of its first base.
 ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length);
 
-// An upper bound on the score with exactly one gap of at most `max_shift` bases on one side of the diagonal; `shift`
-// receives the shift that reaches it. Gaps that change more than one diagonal are not bounded.
-int32_t ck_bound_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
-    int32_t *shift);
+// The best score with exactly one gap, between the diagonal at `start` and one at most `max_shift` bases beside it or one
+// of the `more_count` shifts in `more`; `shift` receives the shift. Returns `least` and shift 0 when none scores more than
+// `least`. N counts as a mismatch here.
+int32_t ck_score_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
+    const int32_t *more, uint32_t more_count, int32_t *shift);
 
 // Bytes of scratch memory for ck_align_banded.
 #define CK_ALIGN_SCRATCH ((size_t)CK_MAX_READ * CK_MAX_LANES + 4096)

@@ -16,6 +16,10 @@ struct CandidateSearch {
     static let lastResortCap: UInt32 = 1024
     /// Longest gap that is looked for without a seed on its far side.
     static let gapReach: UInt32 = 24
+    /// Diagonals on both sides of the two that a gap joins; room for a second gap.
+    static let bandMargin: UInt32 = 8
+    /// Seed-supported diagonals beyond ``gapReach`` that are tried.
+    static let farDiagonals = 16
     /// Two diagonals nearer than this may belong to one alignment.
     static let clusterReach = 160
 
@@ -162,26 +166,27 @@ struct CandidateSearch {
     func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int) -> Bool {
         let length = scratch.states[read].length
         let main = candidate.leftDiagonal
-        var low = main
-        var high = main
-        for i in 0..<diagonals {
+        // Diagonals that seeds support farther away than gaps are looked for blindly.
+        var far = 0
+        for i in 0..<diagonals where far < Self.farDiagonals {
             let diagonal = scratch.diagonals[i]
-            if (diagonal.strand != 0) != candidate.isReverse { continue }
-            if abs(Int(diagonal.start) - Int(main)) > Self.clusterReach || diagonal.start == main { continue }
-            if diagonal.start < low && Int(high - diagonal.start) < Self.clusterReach { low = diagonal.start }
-            if diagonal.start > high && Int(diagonal.start - low) < Self.clusterReach { high = diagonal.start }
+            let shift = Int(diagonal.start) - Int(main)
+            if (diagonal.strand != 0) == candidate.isReverse && abs(shift) > Int(Self.gapReach)
+                && abs(shift) <= Self.clusterReach
+            {
+                scratch.shifts[far] = Int32(shift)
+                far += 1
+            }
         }
-        if low == high {
-            var shift: Int32 = 0
-            let bound = ck_bound_one_gap(
-                index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
-                Self.gapReach, &shift)
-            if bound <= candidate.score { return false }
-        }
+        var shift: Int32 = 0
+        _ = ck_score_one_gap(
+            index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
+            candidate.score, Self.gapReach, scratch.shifts, UInt32(far), &shift)
+        if shift == 0 { return false }
         guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return false }
-        let around: UInt32 = low == high ? 32 : 20
-        let lanes = min(UInt32(CK_MAX_LANES), (high - low + 2 * around + 31) / 32 * 32)
-        let first = low - (lanes - (high - low)) / 2
+        let spread = UInt32(abs(shift))
+        let lanes = (spread + 2 * Self.bandMargin + 31) / 32 * 32
+        let first = (shift < 0 ? main - spread : main) - (lanes - spread) / 2
         let bases =
             candidate.isReverse
             ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
