@@ -18,6 +18,9 @@ struct CandidateSearch {
     static let gapReach: UInt32 = 24
     /// Diagonals on both sides of the two that a gap joins; room for a second gap.
     static let bandMargin: UInt32 = 8
+    static let wideMargin: UInt32 = 24
+    /// Score lost without gaps from which two gaps are considered.
+    static let twoGapLoss: Int32 = 26
     /// Seed-supported diagonals beyond ``gapReach`` that are tried.
     static let farDiagonals = 16
     /// Two diagonals nearer than this may belong to one alignment.
@@ -147,7 +150,7 @@ struct CandidateSearch {
             if best >= length - 8 && i > 0 && best - list[i].score > 40 { continue }
             if coveredByEarlier(list, i) { continue }
             tries += 1
-            if improve(&list[i], read, diagonals: diagonals) { changed = true }
+            if improve(&list[i], read, diagonals: diagonals, isBest: i == 0) { changed = true }
         }
         if changed { sort(read) }
     }
@@ -163,7 +166,7 @@ struct CandidateSearch {
     }
 
     /// Replaces the ungapped alignment by a better gapped one, if there is one.
-    func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int) -> Bool {
+    func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int, isBest: Bool) -> Bool {
         let length = scratch.states[read].length
         let main = candidate.leftDiagonal
         // Diagonals that seeds support farther away than gaps are looked for blindly.
@@ -182,10 +185,13 @@ struct CandidateSearch {
         _ = ck_score_one_gap(
             index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
             candidate.score, Self.gapReach, scratch.shifts, UInt32(far), &shift)
-        if shift == 0 { return false }
+        // Two gaps can pay where no single one does; only the best placement is worth the search.
+        let mayHoldTwoGaps = isBest && candidate.score <= Int32(length) - Self.twoGapLoss
+        if shift == 0 && !mayHoldTwoGaps { return false }
         guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return false }
         let spread = UInt32(abs(shift))
-        let lanes = (spread + 2 * Self.bandMargin + 31) / 32 * 32
+        let margin = mayHoldTwoGaps ? Self.wideMargin : Self.bandMargin
+        let lanes = (spread + 2 * margin + 31) / 32 * 32
         let first = (shift < 0 ? main - spread : main) - (lanes - spread) / 2
         let bases =
             candidate.isReverse
@@ -247,7 +253,7 @@ struct CandidateSearch {
         return UInt64(high - low) * 20 >= UInt64(shorter) * 19
     }
 
-    /// Searches `count` starts from `from` on for the read; adds what it finds. Returns whether anything was added.
+    /// Searches `count` starts from `from` on for the read; adds what it finds.
     func rescue(_ read: Int, isReverse: Bool, from: UInt32, count: UInt32, leastScore: Int32) {
         let length = scratch.states[read].length
         var starts: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
@@ -270,7 +276,7 @@ struct CandidateSearch {
                 alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
                 isReverse: isReverse, isRescued: true)
             if candidate.score < Int32(length) - 7 && rank < 2 {
-                _ = improve(&candidate, read, diagonals: 0)
+                _ = improve(&candidate, read, diagonals: 0, isBest: rank == 0)
             }
             if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
         }
