@@ -96,8 +96,8 @@ static ck_alignment CK_VARIANT(score_diagonal)(
     return result;
 }
 
-// Best score of a stretch that begins exactly at `from` on the diagonal of `mask` and goes right, the clip bonus included
-// when it reaches the end. Gives up (a low score) once `from`'s side plus the rest cannot pass `needed`.
+// Best score of a stretch that begins exactly at `from` on the diagonal of `mask` and goes right, the clip bonus
+// included when it reaches the end. Gives up (a low score) once `from`'s side plus the rest cannot pass `needed`.
 static inline int32_t CK_VARIANT(walk_right)(
     const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed) {
     int32_t current = 0, best = 0;
@@ -283,8 +283,8 @@ typedef struct {
 
 // One row of the band: read base `base` against `window[0 ..< lanes]`.
 static inline void CK_VARIANT(band_row)(
-    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin, uint32_t lanes,
-    uint8_t *restrict directions) {
+    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin,
+    uint32_t lanes, uint8_t *restrict directions) {
     int16_t *both = band->both + LANES_PAD;
     for (uint32_t d = 0; d < lanes; d++) {
         int16_t previous = band->match[d];
