@@ -25,10 +25,10 @@ ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const 
     DISPATCH(score_diagonal, reference, start, read, length);
 }
 
-int32_t ck_bound_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
-    int32_t *shift) {
-    DISPATCH(bound_one_gap, reference, start, read, length, max_shift, shift);
+int32_t ck_score_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
+    const int32_t *more, uint32_t more_count, int32_t *shift) {
+    DISPATCH(score_one_gap, reference, start, read, length, least, max_shift, more, more_count, shift);
 }
 
 ck_alignment ck_align_banded(

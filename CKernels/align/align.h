@@ -2,8 +2,8 @@
 //
 // A read aligns from end to end unless leaving bases at an end out is better by more than the clip penalty (bwa mem's
 // rule). Scores here are after penalties: a read of n bases that matches wholly scores n. Reference and read are bit
-// planes (pack.h); a place counts bases from the start of the planes. Callers keep at least 1,024 N around every contig,
-// so that a window that sticks out of a contig is harmless.
+// planes (pack.h); a place counts bases from the start of the planes. Callers keep at least 1,024 N around every
+// contig, so that a window that sticks out of a contig is harmless.
 #ifndef CK_ALIGN_H
 #define CK_ALIGN_H
 
@@ -27,11 +27,13 @@ typedef struct {
 // The read on one diagonal, without gaps; `start` is the place of its first base.
 ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length);
 
-// An upper bound on the score with exactly one gap of at most `max_shift` bases on one side of the diagonal; `shift`
-// receives the shift that reaches it. Gaps that change more than one diagonal are not bounded.
-int32_t ck_bound_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
-    int32_t *shift);
+// The best score with exactly one gap, between the diagonal at `start` and one at most `max_shift` bases beside it or
+// one of the `more_count` shifts in `more`; `shift` receives the shift. Returns `least` and shift 0 when none scores
+// more than
+// `least`. N counts as a mismatch here.
+int32_t ck_score_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
+    const int32_t *more, uint32_t more_count, int32_t *shift);
 
 // Bytes of scratch memory for ck_align_banded.
 #define CK_ALIGN_SCRATCH ((size_t)CK_MAX_READ * CK_MAX_LANES + 4096)
@@ -46,7 +48,8 @@ ck_alignment ck_align_banded(
 #define CK_SCAN_RESULTS 4
 
 // Looks along `count` diagonals from `from` on for places where the read's first or last 48 bases fit with at most one
-// mismatch in six, or the outer 24 of them with at most three, and returns the best by ungapped score, best first (ties: leftmost). Returns how many (up to 4).
+// mismatch in six, or the outer 24 of them with at most three, and returns the best by ungapped score, best first
+// (ties: leftmost). Returns how many (up to 4).
 uint32_t ck_scan_diagonals(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores);

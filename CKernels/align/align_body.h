@@ -96,44 +96,124 @@ static ck_alignment CK_VARIANT(score_diagonal)(
     return result;
 }
 
-// The most set bits that `width` consecutive positions hold.
-static inline uint32_t CK_VARIANT(densest)(const uint64_t *mask, uint32_t words, uint32_t width) {
-    uint32_t places[512], count = 0, best = 0, first = 0;
-    for (uint32_t word = 0; word < words; word++) {
-        for (uint64_t bits = mask[word]; bits; bits &= bits - 1) {
-            places[count] = 64 * word + (uint32_t)__builtin_ctzll(bits);
-            while (places[count] - places[first] >= width) first++;
-            count++;
-            if (count - first > best) best = count - first;
+// Best score of a stretch that begins exactly at `from` on the diagonal of `mask` and goes right, the clip bonus
+// included when it reaches the end. Gives up (a low score) once `from`'s side plus the rest cannot pass `needed`.
+static inline int32_t CK_VARIANT(walk_right)(
+    const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed) {
+    int32_t current = 0, best = 0;
+    uint32_t previous = from;
+    for (uint32_t word = from / 64; 64 * word < length; word++) {
+        uint64_t bits = mask[word];
+        if (word == from / 64) bits &= ~0ull << (from & 63);
+        for (; bits; bits &= bits - 1) {
+            uint32_t position = 64 * word + (uint32_t)__builtin_ctzll(bits);
+            current += (int32_t)(position - previous) * MATCH;
+            if (current > best) best = current;
+            current -= MISMATCH;
+            previous = position + 1;
+            if (other_side + current + (int32_t)(length - previous) + CLIP <= needed) return best;
         }
     }
-    return best;
+    current += (int32_t)(length - previous) * MATCH + CLIP;
+    return current > best ? current : best;
 }
 
-static int32_t CK_VARIANT(bound_one_gap)(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t max_shift,
-    int32_t *shift) {
-    uint64_t mask[8], ambiguous[8], shifted[8], unused[8];
-    uint32_t words = (length + 63) / 64;
+// The mirror image: a stretch that ends exactly before `to` and goes left.
+static inline int32_t CK_VARIANT(walk_left)(const uint64_t *mask, uint32_t to, int32_t other_side, int32_t needed) {
+    int32_t current = 0, best = 0;
+    uint32_t previous = to;
+    if (to == 0) return CLIP;
+    for (int32_t word = (int32_t)((to - 1) / 64); word >= 0; word--) {
+        uint64_t bits = mask[word];
+        if (word == (int32_t)((to - 1) / 64)) bits &= ~0ull >> (63 - ((to - 1) & 63));
+        while (bits) {
+            uint32_t bit = 63 - (uint32_t)__builtin_clzll(bits), position = 64 * (uint32_t)word + bit;
+            bits ^= 1ull << bit;
+            current += (int32_t)(previous - position - 1) * MATCH;
+            if (current > best) best = current;
+            current -= MISMATCH;
+            previous = position;
+            if (other_side + current + (int32_t)previous + CLIP <= needed) return best;
+        }
+    }
+    current += (int32_t)previous * MATCH + CLIP;
+    return current > best ? current : best;
+}
+
+// Mismatches of the main diagonal, with the best stretch that ends before each and the best that begins after each.
+typedef struct {
+    uint32_t count;
+    uint16_t place[CK_MAX_READ];
+    int16_t before[CK_MAX_READ], after[CK_MAX_READ];
+} CK_VARIANT(breaks);
+
+static void CK_VARIANT(find_breaks)(const uint64_t *mask, uint32_t length, CK_VARIANT(breaks) *breaks) {
+    uint32_t words = (length + 63) / 64, count = 0, previous = 0;
+    int32_t current = CLIP;
+    for (uint32_t word = 0; word < words; word++) {
+        for (uint64_t bits = mask[word]; bits; bits &= bits - 1) {
+            uint32_t position = 64 * word + (uint32_t)__builtin_ctzll(bits);
+            current += (int32_t)(position - previous) * MATCH;
+            breaks->place[count] = (uint16_t)position;
+            breaks->before[count++] = (int16_t)current;
+            current -= MISMATCH;
+            if (current < 0) current = 0;
+            previous = position + 1;
+        }
+    }
+    breaks->count = count;
+    current = CLIP;
+    previous = length;
+    for (uint32_t i = count; i-- > 0;) {
+        current += (int32_t)(previous - breaks->place[i] - 1) * MATCH;
+        breaks->after[i] = (int16_t)current;
+        current -= MISMATCH;
+        if (current < 0) current = 0;
+        previous = breaks->place[i];
+    }
+}
+
+// Best score with one gap that leads from the main diagonal to the one `by` bases to the right, or back.
+static int32_t CK_VARIANT(one_gap)(
+    const CK_VARIANT(breaks) *breaks, const uint64_t *shifted, uint32_t length, int32_t by, int32_t least) {
+    uint32_t distance = (uint32_t)(by < 0 ? -by : by);
+    int32_t cost = GAP_OPEN + (int32_t)distance, best = least + 2 * CLIP;
+    uint32_t left_skip = by < 0 ? distance : 0, right_skip = by > 0 ? distance : 0;
+    for (uint32_t i = 0; i < breaks->count; i++) {
+        uint32_t place = breaks->place[i];
+        // Main diagonal first: a deletion to the right, an insertion to the left.
+        uint32_t from = place + left_skip;
+        int32_t side = breaks->before[i] - cost;
+        if (from < length && side + (int32_t)(length - from) + CLIP > best) {
+            int32_t score = side + CK_VARIANT(walk_right)(shifted, from, length, side, best);
+            if (score > best) best = score;
+        }
+        // Main diagonal last: the other way round.
+        side = breaks->after[i] - cost;
+        if (place + 1 > right_skip && side + (int32_t)(place + 1 - right_skip) + CLIP > best) {
+            int32_t score = side + CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, best);
+            if (score > best) best = score;
+        }
+    }
+    return best - 2 * CLIP;
+}
+
+static int32_t CK_VARIANT(score_one_gap)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
+    const int32_t *more, uint32_t more_count, int32_t *shift) {
+    uint64_t mask[8], ambiguous[8], shifted[8];
+    CK_VARIANT(breaks) breaks;
     CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
-    int32_t best = INT32_MIN;
+    CK_VARIANT(find_breaks)(mask, length, &breaks);
+    int32_t best = least;
     *shift = 0;
-    for (uint32_t distance = 1; distance <= max_shift; distance++) {
-        for (int sign = -1; sign <= 1; sign += 2) {
-            int32_t by = sign * (int32_t)distance;
-            CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, unused);
-            for (uint32_t word = 0; word < words; word++) shifted[word] &= mask[word];
-            // Every base is on one of the two diagonals; inserted bases are on neither, so their mismatches are forgiven.
-            int32_t plain = CK_VARIANT(best_stretch)(shifted, ambiguous, length).score;
-            int32_t forgiven = (MATCH + MISMATCH) * (int32_t)CK_VARIANT(densest)(shifted, words, distance);
-            int32_t inserted = (plain + forgiven < (int32_t)length ? plain + forgiven : (int32_t)length);
-            int32_t score = plain - GAP_OPEN - (int32_t)distance;
-            inserted -= GAP_OPEN + 2 * (int32_t)distance;
-            if (inserted > score) score = inserted;
-            if (score > best) {
-                best = score;
-                *shift = by;
-            }
+    for (uint32_t i = 0; i < 2 * max_shift + more_count; i++) {
+        int32_t by = i < 2 * max_shift ? (i & 1 ? -1 : 1) * (int32_t)(i / 2 + 1) : more[i - 2 * max_shift];
+        CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
+        int32_t score = CK_VARIANT(one_gap)(&breaks, shifted, length, by, best);
+        if (score > best) {
+            best = score;
+            *shift = by;
         }
     }
     return best;
@@ -203,8 +283,8 @@ typedef struct {
 
 // One row of the band: read base `base` against `window[0 ..< lanes]`.
 static inline void CK_VARIANT(band_row)(
-    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin, uint32_t lanes,
-    uint8_t *restrict directions) {
+    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin,
+    uint32_t lanes, uint8_t *restrict directions) {
     int16_t *both = band->both + LANES_PAD;
     for (uint32_t d = 0; d < lanes; d++) {
         int16_t previous = band->match[d];

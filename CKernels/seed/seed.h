@@ -1,6 +1,7 @@
 // Sampled seeds and the table that finds them: open syncmers on 16-mers, one cache line per bucket.
 //
-// A position is sampled when the 16-mer in the middle of `window` consecutive ones is the strict minimum of their hashes
+// A position is sampled when the 16-mer in the middle of `window` consecutive ones is the strict minimum of their
+// hashes
 // (Edgar 2021, open syncmers; hashes are of the canonical 16-mer, so both strands sample the same places). The seed is
 // the window's span extended by `extension` bases on both sides: 16 + window - 1 + 2 * extension bases, at most 32.
 #ifndef CK_SEED_H
@@ -18,9 +19,9 @@ typedef struct {
 
 static inline uint32_t ck_seed_length(ck_seed_shape shape) { return 15 + shape.window + 2 * shape.extension; }
 
-// Finds the seeds of `count` codes (at most CK_SEED_CHUNK). `keys[i]` is a 64-bit hash of the canonical seed whose bit 0 is
-// the strand (1: the reverse complement is canonical), `offsets[i]` its first base. Seeds with an N and palindromes are
-// left out. Returns the number of seeds; both arrays need room for `count`.
+// Finds the seeds of `count` codes (at most CK_SEED_CHUNK). `keys[i]` is a 64-bit hash of the canonical seed whose bit
+// 0 is the strand (1: the reverse complement is canonical), `offsets[i]` its first base. Seeds with an N and
+// palindromes are left out. Returns the number of seeds; both arrays need room for `count`.
 size_t ck_find_seeds(const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 
 #define CK_BUCKET_SLOTS 10
@@ -53,7 +54,8 @@ static inline uint32_t ck_bucket_of(uint64_t key, uint32_t bucket_count) {
 void ck_prefetch_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count);
 void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found);
 
-// Entries for building: bits 33..63 are the bucket within its group and the print, bit 32 the strand, the rest the place.
+// Entries for building: bits 33..63 are the bucket within its group and the print, bit 32 the strand, the rest the
+// place.
 static inline uint64_t ck_seed_entry(uint64_t key, uint32_t bucket_count, uint32_t place) {
     uint64_t bucket = ck_bucket_of(key, bucket_count) % CK_GROUP_BUCKETS;
     return bucket << 48 | ((key >> 1) & 0x7FFF) << 33 | (key & 1) << 32 | place;
@@ -65,8 +67,8 @@ void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count);
 // Number of 32-bit words that the lists of these sorted entries need; places beyond `list_limit` per seed are not kept.
 size_t ck_count_list_words(const uint64_t *entries, size_t count, uint32_t list_limit);
 
-// Fills the `bucket_count` buckets of one group (zeroed by the caller) from sorted entries. `lists` is where this group's
-// lists go, `list_base` its index in the whole array. Returns the list words written.
+// Fills the `bucket_count` buckets of one group (zeroed by the caller) from sorted entries. `lists` is where this
+// group's lists go, `list_base` its index in the whole array. Returns the list words written.
 size_t ck_fill_group(
     const uint64_t *entries, size_t count, uint32_t list_limit, ck_bucket *buckets, uint32_t bucket_count,
     uint32_t *lists, uint32_t list_base);

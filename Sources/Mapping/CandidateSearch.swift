@@ -16,6 +16,13 @@ struct CandidateSearch {
     static let lastResortCap: UInt32 = 1024
     /// Longest gap that is looked for without a seed on its far side.
     static let gapReach: UInt32 = 24
+    /// Diagonals on both sides of the two that a gap joins; room for a second gap.
+    static let bandMargin: UInt32 = 8
+    static let wideMargin: UInt32 = 24
+    /// Score lost without gaps from which two gaps are considered.
+    static let twoGapLoss: Int32 = 26
+    /// Seed-supported diagonals beyond ``gapReach`` that are tried.
+    static let farDiagonals = 16
     /// Two diagonals nearer than this may belong to one alignment.
     static let clusterReach = 160
 
@@ -143,7 +150,7 @@ struct CandidateSearch {
             if best >= length - 8 && i > 0 && best - list[i].score > 40 { continue }
             if coveredByEarlier(list, i) { continue }
             tries += 1
-            if improve(&list[i], read, diagonals: diagonals) { changed = true }
+            if improve(&list[i], read, diagonals: diagonals, isBest: i == 0) { changed = true }
         }
         if changed { sort(read) }
     }
@@ -159,29 +166,33 @@ struct CandidateSearch {
     }
 
     /// Replaces the ungapped alignment by a better gapped one, if there is one.
-    func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int) -> Bool {
+    func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int, isBest: Bool) -> Bool {
         let length = scratch.states[read].length
         let main = candidate.leftDiagonal
-        var low = main
-        var high = main
-        for i in 0..<diagonals {
+        // Diagonals that seeds support farther away than gaps are looked for blindly.
+        var far = 0
+        for i in 0..<diagonals where far < Self.farDiagonals {
             let diagonal = scratch.diagonals[i]
-            if (diagonal.strand != 0) != candidate.isReverse { continue }
-            if abs(Int(diagonal.start) - Int(main)) > Self.clusterReach || diagonal.start == main { continue }
-            if diagonal.start < low && Int(high - diagonal.start) < Self.clusterReach { low = diagonal.start }
-            if diagonal.start > high && Int(diagonal.start - low) < Self.clusterReach { high = diagonal.start }
+            let shift = Int(diagonal.start) - Int(main)
+            if (diagonal.strand != 0) == candidate.isReverse && abs(shift) > Int(Self.gapReach)
+                && abs(shift) <= Self.clusterReach
+            {
+                scratch.shifts[far] = Int32(shift)
+                far += 1
+            }
         }
-        if low == high {
-            var shift: Int32 = 0
-            let bound = ck_bound_one_gap(
-                index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
-                Self.gapReach, &shift)
-            if bound <= candidate.score { return false }
-        }
+        var shift: Int32 = 0
+        _ = ck_score_one_gap(
+            index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
+            candidate.score, Self.gapReach, scratch.shifts, UInt32(far), &shift)
+        // Two gaps can pay where no single one does; only the best placement is worth the search.
+        let mayHoldTwoGaps = isBest && candidate.score <= Int32(length) - Self.twoGapLoss
+        if shift == 0 && !mayHoldTwoGaps { return false }
         guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return false }
-        let around: UInt32 = low == high ? 32 : 20
-        let lanes = min(UInt32(CK_MAX_LANES), (high - low + 2 * around + 31) / 32 * 32)
-        let first = low - (lanes - (high - low)) / 2
+        let spread = UInt32(abs(shift))
+        let margin = mayHoldTwoGaps ? Self.wideMargin : Self.bandMargin
+        let lanes = (spread + 2 * margin + 31) / 32 * 32
+        let first = (shift < 0 ? main - spread : main) - (lanes - spread) / 2
         let bases =
             candidate.isReverse
             ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
@@ -242,7 +253,7 @@ struct CandidateSearch {
         return UInt64(high - low) * 20 >= UInt64(shorter) * 19
     }
 
-    /// Searches `count` starts from `from` on for the read; adds what it finds. Returns whether anything was added.
+    /// Searches `count` starts from `from` on for the read; adds what it finds.
     func rescue(_ read: Int, isReverse: Bool, from: UInt32, count: UInt32, leastScore: Int32) {
         let length = scratch.states[read].length
         var starts: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
@@ -265,7 +276,7 @@ struct CandidateSearch {
                 alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
                 isReverse: isReverse, isRescued: true)
             if candidate.score < Int32(length) - 7 && rank < 2 {
-                _ = improve(&candidate, read, diagonals: 0)
+                _ = improve(&candidate, read, diagonals: 0, isBest: rank == 0)
             }
             if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
         }

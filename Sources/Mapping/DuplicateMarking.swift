@@ -1,11 +1,11 @@
 /// What duplicate marking needs to know of one mapped template (a pair, or a read whose mate is not mapped).
 ///
 /// The rules are Picard MarkDuplicates': templates are duplicates when the unclipped 5' ends of both mates and their
-/// strands agree; the highest sum of base qualities of at least 15 stays; a read without mapped mate is a duplicate of any
-/// pair that has an end in the same place on the same strand. Ties stay with the lowest ordinal.
+/// strands agree; the highest sum of base qualities of at least 15 stays; a read without mapped mate is a duplicate of
+/// any pair that has an end in the same place on the same strand. Ties stay with the lowest ordinal.
 public struct TemplateSignature: Sendable, Hashable {
-    /// The end that comes first in the reference (contig, unclipped 5' position, strand), and the other one; `noEnd` when
-    /// the template has one mapped read.
+    /// The end that comes first in the reference (contig, unclipped 5' position, strand), and the other one; `noEnd`
+    /// when the template has one mapped read.
     var first: UInt64
     var second: UInt64
     /// Sum of base qualities of at least 15.

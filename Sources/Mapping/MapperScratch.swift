@@ -55,6 +55,7 @@ final class MapperScratch {
     var cigarCount: Int32 = 0
     let alignScratch = UnsafeMutablePointer<UInt8>.allocate(
         capacity: Int(CK_MAX_READ) * Int(CK_MAX_LANES) + 4096)
+    let shifts = UnsafeMutablePointer<Int32>.allocate(capacity: CandidateSearch.farDiagonals)
     /// Reads given to banded dynamic programming, and windows searched for a mate.
     var bandedCalls = 0
     var scanCalls = 0
@@ -76,6 +77,7 @@ final class MapperScratch {
         candidates.deallocate()
         cigars.deallocate()
         alignScratch.deallocate()
+        shifts.deallocate()
     }
 
     @inline(__always)

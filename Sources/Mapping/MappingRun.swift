@@ -23,12 +23,12 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
 
 /// Maps a stream of batches on several threads into a ``ReadStore``.
 ///
-/// One thread calls ``submit(_:)`` with batches in input order, then ``finish()``. The result does not depend on the number
-/// of threads or on how reads are cut into batches: the insert-size model comes from the first
+/// One thread calls ``submit(_:)`` with batches in input order, then ``finish()``. The result does not depend on the
+/// number of threads or on how reads are cut into batches: the insert-size model comes from the first
 /// ``Options/modelPairs`` pairs, each pair is mapped by itself, and the store and the duplicates have a total order.
 public final class MappingRun: @unchecked Sendable {
-    // `state` guards the queue and the first failure; each worker has its own mapper and tallies, which `finish()` reads
-    // after the workers have ended. `pending`, `model` and `isStarted` belong to the submitting thread.
+    // `state` guards the queue and the first failure; each worker has its own mapper and tallies, which `finish()`
+    // reads after the workers have ended. `pending`, `model` and `isStarted` belong to the submitting thread.
 
     public struct Options: Sendable {
         public var threads: Int
@@ -81,7 +81,8 @@ public final class MappingRun: @unchecked Sendable {
 
     /// Takes the next batch. Blocks while the workers are behind.
     ///
-    /// - Throws: `Failure(.data)` for reads that cannot be mapped (too long, mates missing), of this or an earlier batch.
+    /// - Throws: `Failure(.data)` for reads that cannot be mapped (too long, mates missing), of this or an earlier
+    /// batch.
     public func submit(_ batch: ReadBatch) throws {
         try PairedMapper.check(batch)
         if isStarted { return try enqueue(batch) }

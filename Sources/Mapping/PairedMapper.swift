@@ -29,7 +29,8 @@ public final class PairedMapper {
 
     /// Maps every read of the batch.
     ///
-    /// - Throws: `Failure(.data)` for a read longer than ``supportedLengths``, or an odd number of reads in a paired batch.
+    /// - Throws: `Failure(.data)` for a read longer than ``supportedLengths``, or an odd number of reads in a paired
+    /// batch.
     public func map(_ batch: ReadBatch) throws -> MappedBatch {
         try Self.check(batch)
         var result = MappedBatch()
@@ -54,8 +55,8 @@ public final class PairedMapper {
         forEachBlock(batch) { search, from, count in
             for first in stride(from: 0, to: count, by: 2) where (from + first) / 2 < pairs {
                 guard let a = confident(search, first), let b = confident(search, first + 1) else { continue }
-                guard a.isReverse != b.isReverse, index.contig(at: a.alignment.start) == index.contig(at: b.alignment.start)
-                else { continue }
+                let contigs = (index.contig(at: a.alignment.start), index.contig(at: b.alignment.start))
+                guard a.isReverse != b.isReverse, contigs.0 == contigs.1 else { continue }
                 let size = insertSize(a, b)
                 if size > 0 && size <= 10_000 { sizes.append(size) }
             }
@@ -66,13 +67,15 @@ public final class PairedMapper {
     static func check(_ batch: ReadBatch) throws {
         if batch.isPaired && batch.readCount % 2 != 0 {
             throw Failure(
-                .data, at: "read \(batch.firstOrdinal + UInt64(batch.readCount))", "a paired batch holds a read without mate",
+                .data, at: "read \(batch.firstOrdinal + UInt64(batch.readCount))",
+                "a paired batch holds a read without mate",
                 remedy: "give both mates of every pair, in the same order")
         }
-        for read in 0..<batch.readCount where batch.range(ofRead: read).count > supportedLengths.upperBound {
+        let most = supportedLengths.upperBound
+        for read in 0..<batch.readCount where batch.range(ofRead: read).count > most {
             throw Failure(
                 .data, at: "read \(batch.firstOrdinal + UInt64(read) + 1)",
-                "the read has \(batch.range(ofRead: read).count) bases, more than the \(supportedLengths.upperBound) supported",
+                "the read has \(batch.range(ofRead: read).count) bases, more than the \(most) supported",
                 remedy: "use short reads; long reads need another mapper")
         }
     }
@@ -313,7 +316,8 @@ public final class PairedMapper {
 
     // MARK: Output
 
-    /// Turns a candidate into coordinates and a CIGAR. Leaves `mapped` unmapped if nothing of it lies inside the contig.
+    /// Turns a candidate into coordinates and a CIGAR. Leaves `mapped` unmapped if nothing of it lies inside the
+    /// contig.
     private func write(
         _ read: Int, _ chosen: Int, quality: Int, _ mapped: inout MappedRead, into result: inout MappedBatch
     ) {
@@ -351,56 +355,5 @@ public final class PairedMapper {
         if candidate.isReverse { mapped.flags.insert(.reverse) }
         mapped.mappingQuality = UInt8(quality)
         mapped.isRescued = candidate.isRescued
-    }
-}
-
-/// Parts of the mapping quality that must not depend on the platform's mathematics library.
-enum MappingQuality {
-    private static let logarithms: [Double] = (0...1024).map { value in
-        guard value > 0 else { return 0 }
-        var mantissa = Double(value)
-        var doublings = 0.0
-        while mantissa > 1.5 {
-            mantissa /= 2
-            doublings += 1
-        }
-        let z = (mantissa - 1) / (mantissa + 1)
-        var term = z
-        var sum = 0.0
-        for k in 0..<40 {
-            sum += term / Double(2 * k + 1)
-            term *= z * z
-        }
-        return 2 * sum + doublings * 0.6931471805599453
-    }
-
-    static func naturalLogarithm(_ value: Double) -> Double { logarithms[min(1024, max(0, Int(value)))] }
-
-    /// What `copies` equally good placements cost.
-    static func penalty(copies: Int) -> Int { Int(4.343 * naturalLogarithm(Double(copies + 1)) + 0.499) }
-}
-
-/// Alignments that stick out of a contig's end by a few bases (the clip penalty allows four).
-enum ContigEdge {
-    /// Turns the first `before` and last `after` reference bases of the CIGAR into soft clips. False if nothing is left.
-    static func clip(_ cigars: inout [UInt32], from start: Int, before: Int, after: Int) -> Bool {
-        var operations = cigars[start...].map { CigarOperation(rawValue: $0) }
-        guard trim(&operations, before) else { return false }
-        operations.reverse()
-        guard trim(&operations, after) else { return false }
-        operations.reverse()
-        cigars.removeSubrange(start...)
-        cigars.append(contentsOf: operations.map(\.rawValue))
-        return true
-    }
-
-    private static func trim(_ operations: inout [CigarOperation], _ count: Int) -> Bool {
-        guard count > 0 else { return true }
-        var clipped = 0
-        if operations.first?.kind == .softClip { clipped = operations.removeFirst().length }
-        guard let first = operations.first, first.kind == .match, first.length > count else { return false }
-        operations[0] = CigarOperation(.match, first.length - count)
-        operations.insert(CigarOperation(.softClip, clipped + count), at: 0)
-        return true
     }
 }

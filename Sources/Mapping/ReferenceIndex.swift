@@ -4,8 +4,8 @@ public import GenomicFormats
 
 /// A reference genome made ready for mapping: bit planes of the sequence and a table of sampled seeds.
 ///
-/// The sequence lies in one coordinate system of 32-bit *places*: contigs in order, at least ``margin`` N around each, so
-/// that no alignment reaches from one contig into the next. Seeds are open syncmers (Edgar, PeerJ 2021) on 16-mers,
+/// The sequence lies in one coordinate system of 32-bit *places*: contigs in order, at least ``margin`` N around each,
+/// so that no alignment reaches from one contig into the next. Seeds are open syncmers (Edgar, PeerJ 2021) on 16-mers,
 /// extended at both ends; the table has one cache line per bucket. Building and content do not depend on the number of
 /// threads. About 1.9 bytes per reference base.
 public final class ReferenceIndex: @unchecked Sendable {

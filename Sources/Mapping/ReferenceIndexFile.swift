@@ -4,9 +4,9 @@ import Foundation
 public import GenomicFormats
 
 /// The index as a file. Layout, little endian, 64-bit words: magic, version, seed window, seed extension, reference
-/// digest, counts of contigs, plane words, buckets and list words, checksum of the header words before it; then one record
-/// per contig (start, length, name length, name padded to whole words); then planes, buckets and lists, each padded to
-/// whole words; then the checksum of everything after the header.
+/// digest, counts of contigs, plane words, buckets and list words, checksum of the header words before it; then one
+/// record per contig (start, length, name length, name padded to whole words); then planes, buckets and lists, each
+/// padded to whole words; then the checksum of everything after the header.
 extension ReferenceIndex {
     static let fileMagic: UInt64 = 0x3158_4449_4447_5344  // "DSGDIDX1"
     /// Raised whenever seeds, hashes or the layout change.
@@ -58,7 +58,8 @@ extension ReferenceIndex {
 
     /// Reads an index and checks that it is whole and, when `genome` is given, that it was built from that reference.
     ///
-    /// - Throws: `Failure(.noInput)` when there is no such file, `Failure(.data)` when it is damaged, of another version
+    /// - Throws: `Failure(.noInput)` when there is no such file, `Failure(.data)` when it is damaged, of another
+    /// version
     ///   or of another reference.
     public convenience init(contentsOf path: String, matching genome: ReferenceGenome? = nil, threads: Int = 1) throws {
         let file = open(path, O_RDONLY)
@@ -81,8 +82,8 @@ extension ReferenceIndex {
         var hash = WordHash()
         var contigs: [Contig] = []
         for _ in 0..<header[5] { contigs.append(try reader.contig(&hash)) }
-        guard !contigs.isEmpty, header[6] < 1 << 40, header[7] > 0, header[7] <= UInt64(UInt32.max), header[8] < 1 << 40,
-            Self.planeWords(contigs) == Int(header[6])
+        guard !contigs.isEmpty, header[6] < 1 << 40, header[7] > 0, header[7] <= UInt64(UInt32.max),
+            header[8] < 1 << 40, Self.planeWords(contigs) == Int(header[6])
         else { throw reader.damaged }
         let planes: LargeBuffer<UInt64> = try reader.section(Int(header[6]), &hash)
         let buckets: LargeBuffer<ck_bucket> = try reader.section(Int(header[7]), &hash)
@@ -125,7 +126,8 @@ extension ReferenceIndex {
     }
 
     static func failure(_ kind: FailureKind, _ path: String, _ problem: String) -> Failure {
-        Failure(kind, at: path, "\(problem) (\(String(cString: strerror(errno))))", remedy: "check the path and the disk")
+        let reason = String(cString: strerror(errno))
+        return Failure(kind, at: path, "\(problem) (\(reason))", remedy: "check the path and the disk")
     }
 }
 

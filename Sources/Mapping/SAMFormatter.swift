@@ -15,7 +15,8 @@ public struct SAMFormatter: Sendable {
         return Array(text.utf8)
     }
 
-    /// Appends one line per read of the batch. The name is the ordinal of the pair (or of the read, if single) from 0 on.
+    /// Appends one line per read of the batch. The name is the ordinal of the pair (or of the read, if single) from 0
+    /// on.
     public func append(_ batch: ReadBatch, _ mapped: MappedBatch, to out: inout [UInt8]) {
         for read in 0..<batch.readCount {
             let placed = mapped.reads[read]

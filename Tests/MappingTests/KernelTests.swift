@@ -135,6 +135,30 @@ import Testing
         return total
     }
 
+    @Test func oneGapScoresAsTheTextbook() {
+        var random = TestRandom(8)
+        for round in 0..<80 {
+            let window = random.sequence(260)
+            let size = 1 + random.below(20)
+            let at = 15 + random.below(70)
+            var read = Array(window[60..<160])
+            let isDeletion = round % 2 == 0
+            if isDeletion { read = Array(window[60..<60 + at] + window[60 + at + size..<160 + size]) }
+            if !isDeletion { read = Array((read[..<at] + random.sequence(size) + read[at...]).prefix(100)) }
+            if round % 3 == 0 { read[5] = (read[5] + 1) & 3 }
+            var packed = [UInt64](repeating: 0, count: Int(CK_READ_WORDS))
+            ck_pack_planes(read, 100, &packed)
+            let words = planes([UInt8](repeating: 4, count: 64) + window)
+            var shift: Int32 = 0
+            let least = ck_score_diagonal(words, 124, packed, 100).score
+            let score = ck_score_one_gap(words, 124, packed, 100, least, 24, nil, 0, &shift)
+            let whole = slowScore(read, Array(window[30..<200]))
+            #expect(Int(score) <= whole && (shift == 0) == (score == least))
+            // A planted gap well inside the read is the best there is, unless clipping beats it.
+            if at > 35 && at + size < 65 { #expect(Int(score) == whole, "round \(round)") }
+        }
+    }
+
     @Test func gapsMoveToTheLeft() {
         var random = TestRandom(4)
         var scratch = [UInt8](repeating: 0, count: Int(CK_MAX_READ) * Int(CK_MAX_LANES) + 4096)
@@ -165,7 +189,7 @@ import Testing
                 ck_cpu_set_cap(cap)
                 let one = ck_score_diagonal(words, 700, packed, UInt32(length))
                 var shift: Int32 = 0
-                let bound = ck_bound_one_gap(words, 703, packed, UInt32(length), 16, &shift)
+                let bound = ck_score_one_gap(words, 703, packed, UInt32(length), -20, 16, [25, -40], 2, &shift)
                 var starts = [UInt32](repeating: 0, count: 4)
                 var scores = [Int32](repeating: 0, count: 4)
                 let found = ck_scan_diagonals(words, 100, 1200, packed, UInt32(length), &starts, &scores)

@@ -66,7 +66,8 @@ struct ReferenceIndexTests {
         try ReferenceIndex(genome: genome()).save(to: path)
         defer { try? FileManager.default.removeItem(atPath: path) }
         #expect(failureKind { _ = try ReferenceIndex(contentsOf: path, matching: genome(12)) } == .data)
-        let renamed = ReferenceGenome(contigs: zip(["a", "c"], genome().contigs).map { .init(name: $0, bases: $1.bases) })
+        let renamed = ReferenceGenome(
+            contigs: zip(["a", "c"], genome().contigs).map { .init(name: $0, bases: $1.bases) })
         #expect(failureKind { _ = try ReferenceIndex(contentsOf: path, matching: renamed) } == .data)
     }
 
