@@ -20,7 +20,7 @@ struct ActiveRegionFinder {
     /// Two active places closer than this are one region (Strelka2 uses 13).
     static let joinDistance = 13
     /// A substitution this close to an indel's tract is settled together with it: alignments end badly there.
-    static let indelReach = 18
+    static let indelReach = 20
 
     private enum Kind { case column, indel, clip }
     private struct Trigger {
@@ -118,14 +118,23 @@ struct ActiveRegionFinder {
             }
             first = next
         }
-        var before = 0
+        return (alone, withOwners(regions))
+    }
+
+    /// Gives each place near the regions to one of them: borders lie half way between neighbouring cores.
+    private func withOwners(_ regions: [ActiveRegion]) -> [ActiveRegion] {
+        var result = regions
+        var border = 0
+        var reached = 0
         for index in regions.indices {
-            let after = index + 1 < regions.count ? regions[index + 1].core.lowerBound : Int.max
-            let low = max(before, regions[index].core.lowerBound - RegionGenotyper.flank)
-            let high = min(max(after, regions[index].core.upperBound), regions[index].core.upperBound + RegionGenotyper.flank)
-            regions[index].owned = min(low, high)..<high
-            before = max(before, regions[index].core.upperBound)
+            let core = regions[index].core
+            reached = max(reached, core.upperBound)
+            let next = index + 1 < regions.count ? regions[index + 1].core.lowerBound : Int.max
+            let end = next <= reached ? reached : min(reached + RegionGenotyper.flank, reached + (next - reached) / 2)
+            let start = max(border, core.lowerBound - RegionGenotyper.flank)
+            result[index].owned = min(start, end)..<end
+            border = end
         }
-        return (alone, regions)
+        return result
     }
 }

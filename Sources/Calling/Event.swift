@@ -1,25 +1,25 @@
 /// A simple difference from the reference: a substituted base, an insertion or a deletion. Coordinates are zero-based.
-public struct Event: Hashable, Comparable, Sendable {
+package struct Event: Hashable, Comparable, Sendable {
     /// First replaced base; an insertion lies in front of it.
-    public var start: Int
-    public var referenceLength: Int
+    package var start: Int
+    package var referenceLength: Int
     /// ``GenomicFormats/BaseCode`` values; empty for a deletion.
-    public var alternate: [UInt8]
+    package var alternate: [UInt8]
 
-    public init(start: Int, referenceLength: Int, alternate: [UInt8]) {
+    package init(start: Int, referenceLength: Int, alternate: [UInt8]) {
         self.start = start
         self.referenceLength = referenceLength
         self.alternate = alternate
     }
 
-    public var isSubstitution: Bool { referenceLength == 1 && alternate.count == 1 }
-    public var end: Int { start + referenceLength }
+    package var isSubstitution: Bool { referenceLength == 1 && alternate.count == 1 }
+    package var end: Int { start + referenceLength }
     /// Bases inserted or deleted.
-    public var length: Int { max(referenceLength, alternate.count) }
+    package var length: Int { max(referenceLength, alternate.count) }
     /// Zero-based place of the VCF record: the base before an insertion or deletion.
-    public var anchor: Int { isSubstitution ? start : start - 1 }
+    package var anchor: Int { isSubstitution ? start : start - 1 }
 
-    public static func < (a: Event, b: Event) -> Bool {
+    package static func < (a: Event, b: Event) -> Bool {
         if a.start != b.start { return a.start < b.start }
         if a.referenceLength != b.referenceLength { return a.referenceLength < b.referenceLength }
         return a.alternate.lexicographicallyPrecedes(b.alternate)
@@ -32,7 +32,7 @@ public struct Event: Hashable, Comparable, Sendable {
     }
 
     /// The same change as far left as the reference lets it go (Tan et al. 2015), not beyond `limit`.
-    public func leftAligned(reference: UnsafeBufferPointer<UInt8>, limit: Int = 1) -> Event {
+    package func leftAligned(reference: UnsafeBufferPointer<UInt8>, limit: Int = 1) -> Event {
         guard !isSubstitution, referenceLength == 0 || alternate.isEmpty else { return self }
         var moved = self
         if alternate.isEmpty {

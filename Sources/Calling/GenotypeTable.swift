@@ -1,21 +1,21 @@
 import Foundation
 
 /// Genotype likelihoods of one record and what follows from them: genotype, QUAL, GQ, PL (VCF 4.3 sections 1.4.1, 1.4.2).
-struct GenotypeTable {
+package struct GenotypeTable {
     /// log10 likelihood of the genotypes in VCF order: (j, k), j <= k, at k (k + 1) / 2 + j.
-    let likelihoods: [Double]
+    package let likelihoods: [Double]
     let alleleCount: Int
-    private(set) var genotype: (Int, Int) = (0, 0)
+    package private(set) var genotype: (Int, Int) = (0, 0)
     /// Phred-scaled probability that no alternate allele is there.
-    private(set) var quality = 0.0
-    private(set) var genotypeQuality = 0
+    package private(set) var quality = 0.0
+    package private(set) var genotypeQuality = 0
 
-    static let highestQuality = 3000.0
+    package static let highestQuality = 3000.0
 
-    static func index(_ a: Int, _ b: Int) -> Int { max(a, b) * (max(a, b) + 1) / 2 + min(a, b) }
+    package static func index(_ a: Int, _ b: Int) -> Int { max(a, b) * (max(a, b) + 1) / 2 + min(a, b) }
 
     /// `alternatePriors` are the heterozygosities of the alternate alleles, one by one.
-    init(likelihoods: [Double], alternatePriors: [Double]) {
+    package init(likelihoods: [Double], alternatePriors: [Double]) {
         self.likelihoods = likelihoods
         alleleCount = alternatePriors.count + 1
         let posteriors = Self.posteriors(likelihoods, alternatePriors)
@@ -52,7 +52,7 @@ struct GenotypeTable {
     }
 
     /// Phred-scaled likelihoods, 0 for the most likely genotype.
-    var scaled: [Int] {
+    package var scaled: [Int] {
         let best = likelihoods.max() ?? 0
         return likelihoods.map { min(9999, Int((-10 * ($0 - best)).rounded())) }
     }
@@ -65,7 +65,7 @@ func log10Sum(_ values: [Double]) -> Double {
 }
 
 /// Phred-scaled two-sided Fisher's exact test of a 2 x 2 table of counts: reference and alternate by strand.
-func strandBias(_ table: (Int, Int, Int, Int)) -> Double {
+package func strandBias(_ table: (Int, Int, Int, Int)) -> Double {
     let (a, b, c, d) = table
     let total = a + b + c + d
     guard a + b > 0, c + d > 0, a + c > 0, b + d > 0 else { return 0 }

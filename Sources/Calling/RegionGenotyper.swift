@@ -32,19 +32,26 @@ struct RegionGenotyper {
 
     func records(_ region: ActiveRegion, columns: [Int], metrics: inout CallingMetrics) -> [VariantRecord] {
         var events = alignedEvents(region, columns: columns)
-        let growth = min(Self.longestFlankGrowth, events.map(\.length).max() ?? 0) + (region.needsAssembly ? 40 : 0)
-        let stretch = anchored(region.core, flank: Self.flank + growth)
-        let reads = RegionReads(
-            window, core: region.core, stretch: stretch,
-            mostReads: options.maximumRegionDepth * max(1, (region.core.count + 150) / 150))
-        metrics.sampledOutReads += reads.sampledOut
+        var core = region.core
+        var stretch = self.stretch(core, events: events, isOpen: region.needsAssembly)
+        var reads = regionReads(core, stretch: stretch)
         guard reads.fragmentCount > 0 else { return [] }
         if region.needsAssembly || events.contains(where: { !$0.isSubstitution && $0.length >= Self.longIndel }) {
             let begin = monotonicSeconds()
             events = Set(events + assembledEvents(reads, stretch: stretch)).sorted()
             metrics.assembledRegions += 1
             metrics.assemblySeconds += monotonicSeconds() - begin
+            // Assembly sees beyond the core: the reads of what it found must speak too.
+            let low = max(events.map { $0.start - 1 }.min() ?? core.lowerBound, core.upperBound - options.maximumRegionLength)
+            let high = min(events.map { $0.end }.max() ?? core.upperBound, core.lowerBound + options.maximumRegionLength)
+            if low < core.lowerBound || high > core.upperBound {
+                core = min(low, core.lowerBound)..<max(high, core.upperBound)
+                events.removeAll { $0.start <= core.lowerBound - 1 || $0.end > core.upperBound }
+                stretch = self.stretch(core, events: events, isOpen: true)
+                reads = regionReads(core, stretch: stretch)
+            }
         }
+        metrics.sampledOutReads += reads.sampledOut
         events = Array(events.prefix(60))
         guard !events.isEmpty else { return [] }
         metrics.regions += 1
@@ -54,6 +61,16 @@ struct RegionGenotyper {
             pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
             pileup: pileup
         ).records().filter { region.owned.contains($0.place) }
+    }
+
+    private func stretch(_ core: Range<Int>, events: [Event], isOpen: Bool) -> Range<Int> {
+        let growth = min(Self.longestFlankGrowth, events.map(\.length).max() ?? 0)
+        return anchored(core, flank: Self.flank + growth + (isOpen ? 40 : 0))
+    }
+
+    private func regionReads(_ core: Range<Int>, stretch: Range<Int>) -> RegionReads {
+        let share = max(1, (core.count + 150) / 150)
+        return RegionReads(window, core: core, stretch: stretch, mostReads: options.maximumRegionDepth * share)
     }
 
     /// Substitutions of the active columns and the reads' own indels, the best supported ones.
