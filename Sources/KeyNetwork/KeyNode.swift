@@ -211,7 +211,7 @@ public final class KeyNode: @unchecked Sendable {
                 guard try channel.receiveOrIdle({ try handle($1, from: neighbour.name) }) else { break }
             }
         } catch {
-            logger.info("node \(name): \(error)")
+            if !isStopped { logger.info("node \(name): \(error)") }
         }
         neighbour.detach(channel)
         channel.abort()
@@ -419,10 +419,21 @@ public final class KeyNode: @unchecked Sendable {
                 // Why a way failed says more than that there is no other.
                 throw last ?? error
             }
+            try checkStock(of: path[1], bytes: bytes, deadline)
             if let failure = try send(stream, &left, along: path, &avoid, deadline) { last = failure } else { return }
         }
         throw last ?? Failure(
             .transient, at: "\(stream)", "no key came through to node \(target) in time", remedy: "look at `dsgd keys status`")
+    }
+
+    /// Says at once, with figures, when the first hop's link key will not do in time.
+    private func checkStock(of next: String, bytes: UInt64, _ deadline: Deadline) throws {
+        guard let store = neighbours[next]?.store else { return }
+        let have = store.stock.out
+        let rate = store.link.rate / 2
+        if have < bytes, rate * deadline.left < Double(bytes - have) * 8 {
+            throw insufficientKey("link \(store.link.name)", need: bytes, have: have, bitsPerSecond: rate)
+        }
     }
 
     /// Sends pieces along a way; those that arrived leave `left`. Returns why the others did not.

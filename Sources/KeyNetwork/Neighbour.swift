@@ -72,7 +72,7 @@ final class Neighbour: @unchecked Sendable {
             guard let message else { return }
             do {
                 guard let channel else { throw down() }
-                try message.bytes.withUnsafeBytes { try channel.send(kind: 1, $0, timeout: 5) }
+                try message.bytes.withUnsafeBytes { try channel.send(kind: 1, $0, timeout: 2) }
             } catch {
                 failed(message, error as? Failure ?? down())
             }
