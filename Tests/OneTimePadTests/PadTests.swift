@@ -3,7 +3,6 @@ import Foundation
 import GRDB
 import Kernels
 import OneTimePad
-import Synchronization
 import Testing
 
 /// A directory that goes away with the test.
@@ -31,13 +30,24 @@ func thrown(_ body: () throws -> Void) -> Failure? {
 }
 
 /// A source that remembers every range it gave out and refuses to give a byte twice: the oracle of the crash test.
-final class RecordingSource: PadSource {
-    let taken = Mutex<[Range<UInt64>]>([])
+///
+/// `@unchecked Sendable`: `lock` guards `ranges`.
+final class RecordingSource: PadSource, @unchecked Sendable {
+    private let lock = NSLock()
+    private var ranges: [Range<UInt64>] = []
+
+    var taken: [Range<UInt64>] { lock.withLock { ranges } }
+
     func take(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
-        taken.withLock { $0.append(offset..<offset + UInt64(destination.count)) }
-        for index in 0..<destination.count { destination[index] = UInt8(truncatingIfNeeded: offset) }
+        try lock.withLock {
+            guard offset >= ranges.last?.upperBound ?? 0 else {
+                throw Failure(.data, at: "\(stream)", "the pad at \(offset) was asked for twice", remedy: "none")
+            }
+            ranges.append(offset..<offset + UInt64(destination.count))
+            try fillFromKernel(destination)
+        }
     }
 }
 
@@ -135,7 +145,7 @@ final class RecordingSource: PadSource {
                 spent.append(offset..<offset + UInt64(size + 16))
             }
         }
-        for ranges in [spent, source.taken.withLock { $0 }] {
+        for ranges in [spent, source.taken] {
             for (before, after) in zip(ranges, ranges.dropFirst()) { #expect(before.upperBound <= after.lowerBound) }
         }
         let line = try #require(try PadLedger(path: scratch.file("l"), owner: "alice").balance().first)
