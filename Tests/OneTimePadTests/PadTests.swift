@@ -152,6 +152,37 @@ final class RecordingSource: PadSource, @unchecked Sendable {
         #expect(line.balanced && line.onHand == 0 && line.lost > 0)
     }
 
+    /// A source that loses key while some of it is in the sender's hand.
+    final class LosingSource: PadSource, @unchecked Sendable {
+        private let lock = NSLock()
+        private var calls = 0
+        func take(
+            _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+        ) throws {
+            try lock.withLock {
+                calls += 1
+                if calls == 2 { throw Failure(.transient, at: "test", "insufficient key", remedy: "none") }
+                for index in destination.indices { destination[index] = 0xA5 }
+            }
+        }
+        func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+            lock.withLock { calls == 2 ? offset + 1000 : offset }
+        }
+    }
+
+    @Test func lostKeyIsNeverReplacedByZeros() throws {
+        let scratch = Scratch()
+        var options = PadOptions()
+        options.chunk = 10_000
+        let ledger = try PadLedger(path: scratch.file("l"), owner: "alice")
+        let pad = try SendingPad(stream: stream, source: LosingSource(), ledger: ledger, options: options)
+        try pad.spend(.handshake, data: 4000, tag: 16, timeout: 1) { _, _ in }
+        let (offset, bytes) = try pad.spend(.data, data: 9000, tag: 16, timeout: 1) { ($0, Array($1)) }
+        #expect(offset == 11_000 && bytes.count == 9016 && bytes.allSatisfy { $0 == 0xA5 })
+        let line = try #require(try ledger.balance().first)
+        #expect(line.balanced && line.lost == 11_000 - 4016)
+    }
+
     @Test func authenticationReserveIsNotForData() throws {
         let scratch = Scratch()
         let source = memorySource(limit: 100_000)
