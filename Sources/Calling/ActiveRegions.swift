@@ -36,7 +36,9 @@ struct ActiveRegionFinder {
             let most = max(
                 max(pileup.mismatches[slot], pileup.mismatches[slot + 1]),
                 max(pileup.mismatches[slot + 2], pileup.mismatches[slot + 3]))
-            if most >= 2, Double(most) >= 0.08 * Double(pileup.depth[place]) { found.append(pileup.range.lowerBound + place) }
+            if most >= 2, Double(most) >= 0.08 * Double(pileup.depth[place]) {
+                found.append(pileup.range.lowerBound + place)
+            }
         }
         return found
     }

@@ -10,8 +10,8 @@ public struct CallingOptions: Sendable, Equatable {
     public var snpHeterozygosity: Double = 1e-3
     /// Prior probability of a heterozygous insertion or deletion of one base outside repeats.
     public var indelHeterozygosity: Double = 1e-4
-    /// Variants with at least this QUAL pass; those below carry `LowQual`.
-    public var passQuality: Double = 20
+    /// Variants with at least this QUAL pass, those below carry `LowQual`: 10 is a probability of nine in ten.
+    public var passQuality: Double = 10
     /// Variants below this QUAL are not written.
     public var emitQuality: Double = 5
     /// Depth above which the reads of a place are sampled, by a hash of the fragment's ordinal.

@@ -3,8 +3,8 @@ import GenomicFormats
 
 /// Genotypes one position from its column of bases: for substitutions that stand alone.
 ///
-/// P(base | allele) mixes the sequencer's error with the chance that the read belongs elsewhere, so mapping quality caps
-/// base quality without a cliff (Li 2011, with an explicit foreign-read term).
+/// P(base | allele) mixes the sequencer's error with the chance that the read belongs elsewhere, so mapping quality
+/// caps base quality without a cliff (Li 2011, with an explicit foreign-read term).
 struct ColumnGenotyper {
     let window: ReadWindow
     let reference: UnsafeBufferPointer<UInt8>

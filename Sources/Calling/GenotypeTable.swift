@@ -1,6 +1,7 @@
 import Foundation
 
-/// Genotype likelihoods of one record and what follows from them: genotype, QUAL, GQ, PL (VCF 4.3 sections 1.4.1, 1.4.2).
+/// Genotype likelihoods of one record and what follows from them: genotype, QUAL, GQ, PL (VCF 4.3 sections 1.4.1,
+/// 1.4.2).
 package struct GenotypeTable {
     /// log10 likelihood of the genotypes in VCF order: (j, k), j <= k, at k (k + 1) / 2 + j.
     package let likelihoods: [Double]
@@ -77,6 +78,8 @@ package func strandBias(_ table: (Int, Int, Int, Int)) -> Double {
     }
     let observed = logProbability(a)
     var sum = 0.0
-    for x in max(0, a - d)...min(a + b, a + c) where logProbability(x) <= observed + 1e-7 { sum += exp(logProbability(x)) }
+    for x in max(0, a - d)...min(a + b, a + c) where logProbability(x) <= observed + 1e-7 {
+        sum += exp(logProbability(x))
+    }
     return max(0, -10 * log10(min(1, sum)))
 }

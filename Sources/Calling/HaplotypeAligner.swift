@@ -14,8 +14,8 @@ enum HaplotypeAligner {
         let columns = range.count + 1
         var best = [Int32](repeating: never, count: columns)
         var insertion = best
-        // Per cell: bits 0-1 the source of the best score (0 diagonal, 1 insertion, 2 deletion), bit 2 and 3 whether the
-        // insertion and the deletion that end here were extended.
+        // Per cell: bits 0-1 the source of the best score (0 diagonal, 1 insertion, 2 deletion), bit 2 and 3 whether
+        // the insertion and the deletion that end here were extended.
         var trace = [UInt8](repeating: 0, count: rows * columns)
         best[0] = 0
         for column in 1..<columns {

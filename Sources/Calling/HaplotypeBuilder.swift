@@ -1,5 +1,5 @@
-/// What one fragment's alignments say of a region's events: bit i of `known` is set when event i was looked at, bit i of
-/// `present` when it was there.
+/// What one fragment's alignments say of a region's events: bit i of `known` is set when event i was looked at, bit i
+/// of `present` when it was there.
 struct Witness {
     var known: UInt64 = 0
     var present: UInt64 = 0

@@ -29,7 +29,8 @@ struct ReadWindow {
     private(set) var sampledOut = 0
     private(set) var longestSpan = 1
 
-    /// Where both mates read a base, each counts with at most this quality in the pair HMM: together about one good base.
+    /// Where both mates read a base, each counts with at most this quality in the pair HMM: together about one good
+    /// base.
     static let sharedQuality: UInt8 = 20
 
     init(store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions) {
@@ -37,14 +38,15 @@ struct ReadWindow {
         var mates: [UInt64: Int] = [:]
         store.forEachRead(contig: contig, overlapping: range) { view in
             let header = view.header
-            guard !header.flags.contains(.unmapped), !header.flags.contains(.duplicate), header.baseCount > 0 else {
-                return
-            }
+            guard !header.flags.contains(.unmapped), !header.flags.contains(.duplicate), header.baseCount > 0,
+                !view.cigar.isEmpty
+            else { return }
             if header.mappingQuality < options.minimumMappingQuality {
                 unmappableDepth.append((Int(header.position), Int(header.end)))
                 return
             }
-            if let keep, hashOfFragment(header.ordinal >> 1) > keep[max(0, Int(header.position) - range.lowerBound) >> 6] {
+            let bin = max(0, Int(header.position) - range.lowerBound) >> 6
+            if let keep, hashOfFragment(header.ordinal >> 1) > keep[bin] {
                 sampledOut += 1
                 return
             }
@@ -201,8 +203,8 @@ struct ReadWindow {
     }
 }
 
-/// A well-mixed hash of a fragment's ordinal (the finaliser of SplitMix64): which reads are sampled out never depends on
-/// the order of work.
+/// A well-mixed hash of a fragment's ordinal (the finaliser of SplitMix64): which reads are sampled out never depends
+/// on the order of work.
 func hashOfFragment(_ fragment: UInt64) -> UInt64 {
     var value = fragment &+ 0x9E37_79B9_7F4A_7C15
     value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9

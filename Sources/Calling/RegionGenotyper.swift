@@ -2,7 +2,8 @@ import Foundation
 import GenomicFormats
 import Metering
 
-/// Genotypes a region by haplotypes: candidate events, their combinations, the pair HMM, and diploid pairs of haplotypes.
+/// Genotypes a region by haplotypes: candidate events, their combinations, the pair HMM, and diploid pairs of
+/// haplotypes.
 struct RegionGenotyper {
     let window: ReadWindow
     let reference: UnsafeBufferPointer<UInt8>
@@ -42,8 +43,9 @@ struct RegionGenotyper {
             metrics.assembledRegions += 1
             metrics.assemblySeconds += monotonicSeconds() - begin
             // Assembly sees beyond the core: the reads of what it found must speak too.
-            let low = max(events.map { $0.start - 1 }.min() ?? core.lowerBound, core.upperBound - options.maximumRegionLength)
-            let high = min(events.map { $0.end }.max() ?? core.upperBound, core.lowerBound + options.maximumRegionLength)
+            let most = options.maximumRegionLength
+            let low = max(events.map { $0.start - 1 }.min() ?? core.lowerBound, core.upperBound - most)
+            let high = min(events.map { $0.end }.max() ?? core.upperBound, core.lowerBound + most)
             if low < core.lowerBound || high > core.upperBound {
                 core = min(low, core.lowerBound)..<max(high, core.upperBound)
                 events.removeAll { $0.start <= core.lowerBound - 1 || $0.end > core.upperBound }
@@ -86,7 +88,8 @@ struct RegionGenotyper {
                 counted.append((event, count))
             }
         }
-        for (event, count) in pileup.indels where event.start > region.core.lowerBound && event.end <= region.core.upperBound {
+        for (event, count) in pileup.indels
+        where event.start > region.core.lowerBound && event.end <= region.core.upperBound {
             let depth = Double(pileup.depth[min(pileup.depth.count - 1, event.start - pileup.range.lowerBound)])
             if count >= 2, Double(count) >= 0.04 * depth { counted.append((event, count)) }
         }
@@ -181,8 +184,8 @@ struct RegionGenotyper {
         }
     }
 
-    /// Multiplies the likelihoods of mates; a read that fits no haplotype is left out, and mapping quality bounds how much
-    /// a read can say.
+    /// Multiplies the likelihoods of mates; a read that fits no haplotype is left out, and mapping quality bounds how
+    /// much a read can say.
     private func combineMates(_ reads: RegionReads, _ table: [Double], _ model: inout Model) {
         let width = model.masks.count
         model.likelihoods = [Double](repeating: 1, count: reads.fragmentCount * width)
@@ -193,7 +196,8 @@ struct RegionGenotyper {
             guard best > -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100) else {
                 continue
             }
-            let foreign = max(ColumnGenotyper.leastForeign / 4, pow(10, -Double(window.reads[entry.read].mappingQuality) / 10))
+            let mappingQuality = Double(window.reads[entry.read].mappingQuality)
+            let foreign = max(ColumnGenotyper.leastForeign / 4, pow(10, -mappingQuality / 10))
             model.isUsable[entry.fragment] = true
             for (column, value) in row.enumerated() {
                 let relative = pow(10, value - best)

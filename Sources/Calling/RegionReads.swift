@@ -56,7 +56,8 @@ struct RegionReads {
             leading = 0
             trailing = 0
         }
-        guard read.position - leading < core.upperBound + 1, read.end + trailing > core.lowerBound - 1 else { return nil }
+        guard read.position - leading < core.upperBound + 1, read.end + trailing > core.lowerBound - 1
+        else { return nil }
         var from = last
         var to = first
         if leading > 0 {
@@ -85,8 +86,8 @@ struct RegionReads {
         return (from, to - from)
     }
 
-    /// What each fragment says of each event, by the reads' own alignments. `reach` is the stretch that a read must cover
-    /// to deny an event.
+    /// What each fragment says of each event, by the reads' own alignments. `reach` is the stretch that a read must
+    /// cover to deny an event.
     func witnesses(
         events: [Event], reach: [Range<Int>], reference: UnsafeBufferPointer<UInt8>, floor: UInt8
     ) -> [Witness] {
@@ -99,7 +100,9 @@ struct RegionReads {
                 if event.isSubstitution {
                     var place = -1
                     window.forEachMatch(entry.read) { position, base, count in
-                        if event.start >= position, event.start < position + count { place = base + event.start - position }
+                        if event.start >= position, event.start < position + count {
+                            place = base + event.start - position
+                        }
                     }
                     guard place >= 0, window.qualities[place] >= floor else { continue }
                     let letter = window.bases[place]

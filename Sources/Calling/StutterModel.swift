@@ -1,8 +1,8 @@
 /// How often a read shows another number of repeat units than its molecule has.
 ///
-/// The probability grows about geometrically with the number of units until it saturates (DRAGEN-GATK tabulates the same
-/// by period and length). The curve is fixed; its height is the sample's own, because chemistry and PCR change it several
-/// fold.
+/// The probability grows about geometrically with the number of units until it saturates (DRAGEN-GATK tabulates the
+/// same by period and length). The curve is fixed; its height is the sample's own, because chemistry and PCR change it
+/// several fold.
 struct StutterModel: Sendable {
     /// Homopolymers that are frequent enough to learn from and short enough to be spanned.
     static let observedLengths = 8...18
@@ -20,13 +20,15 @@ struct StutterModel: Sendable {
     }
 
     func lengthError(period: Int, units: Int) -> Float {
-        let (first, growth): (Float, Float) = period == 1 ? (1.5e-4, 1.5) : (period == 2 ? (1.4e-4, 1.8) : (1.5e-4, 1.7))
+        let (first, growth): (Float, Float) =
+            period == 1 ? (1.5e-4, 1.5) : (period == 2 ? (1.4e-4, 1.8) : (1.5e-4, 1.7))
         var probability = first
         for _ in 0..<max(0, units - (period == 1 ? 4 : 3)) where probability < 0.06 { probability *= growth }
         return min(0.2, min(probability, 0.06) * scale)
     }
 
-    /// Counts over homopolymer tracts: reads that differ from the length, or the two lengths, that the sample has there.
+    /// Counts over homopolymer tracts: reads that differ from the length, or the two lengths, that the sample has
+    /// there.
     struct Observation {
         private(set) var errors = 0
         private(set) var expected = 0.0
@@ -40,7 +42,9 @@ struct StutterModel: Sendable {
             while start < range.upperBound {
                 var end = start + 1
                 while end < range.upperBound, reference[end] == reference[start] { end += 1 }
-                if reference[start] < 4, StutterModel.observedLengths.contains(end - start) { tracts.append(start..<end) }
+                if reference[start] < 4, StutterModel.observedLengths.contains(end - start) {
+                    tracts.append(start..<end)
+                }
                 start = end
             }
             for tract in tracts { add(tract, window, reference) }

@@ -1,8 +1,8 @@
 import Foundation
 import GenomicFormats
 
-/// Reads records off the pairs of haplotypes: events with the same anchor are the alleles of one record, and its genotype
-/// likelihoods are sums over all pairs, the other events' priors included.
+/// Reads records off the pairs of haplotypes: events with the same anchor are the alleles of one record, and its
+/// genotype likelihoods are sums over all pairs, the other events' priors included.
 struct VariantExtractor {
     let events: [Event]
     let masks: [UInt64]

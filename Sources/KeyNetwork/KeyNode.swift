@@ -101,10 +101,10 @@ public final class KeyNode: @unchecked Sendable {
 
     /// Opens the Unix sockets and connects to the neighbours; returns at once.
     public func start() throws {
-        let agent = KeySupplyAgent(node: name, topology: topology, ledger: ledger, source: source) {
-            [unowned self] stream, pieces, timeout in
-            try self.relay(stream, pieces, timeout)
-        }
+        let agent = KeySupplyAgent(
+            node: name, topology: topology, ledger: ledger, source: source,
+            afford: { [unowned self] stream, bytes, timeout in try self.afford(stream, bytes, timeout) },
+            relay: { [unowned self] stream, pieces, timeout in try self.relay(stream, pieces, timeout) })
         self.agent = agent
         let byLink = Dictionary(uniqueKeysWithValues: stores.values.map { ($0.link.name, $0) })
         try serve(place.quantumSocket) { try QuantumSocket.serve($0, stores: byLink) }
@@ -424,6 +424,19 @@ public final class KeyNode: @unchecked Sendable {
         }
         throw last ?? Failure(
             .transient, at: "\(stream)", "no key came through to node \(target) in time", remedy: "look at `dsgd keys status`")
+    }
+
+    /// Whether some neighbour that is up can be sent that many bytes in time.
+    private func afford(_ stream: PadStream, _ bytes: UInt64, _ timeout: Double) throws {
+        guard try topology.home(of: stream.receiver).name != name else { return }
+        let up = neighbours.values.filter(\.isUp).sorted { $0.store.stock.out > $1.store.stock.out }
+        var first: (any Error)?
+        for neighbour in up {
+            do { return try checkStock(of: neighbour.name, bytes: bytes, Deadline(in: timeout)) } catch {
+                first = first ?? error
+            }
+        }
+        if let first { throw first }
     }
 
     /// Says at once, with figures, when the first hop's link key will not do in time.

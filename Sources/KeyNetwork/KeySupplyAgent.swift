@@ -17,6 +17,9 @@ final class KeySupplyAgent: @unchecked Sendable {
         _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
     ) throws -> Void
 
+    /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by asking.
+    typealias Afford = @Sendable (_ stream: PadStream, _ bytes: UInt64, _ timeout: Double) throws -> Void
+
     static let block = 64 << 10
     private static let maximumWaiting: UInt64 = 256 << 20
 
@@ -30,6 +33,7 @@ final class KeySupplyAgent: @unchecked Sendable {
     private let topology: NetworkTopology
     private let ledger: PadLedger
     private let source: any RandomSource
+    private let afford: Afford
     private let relay: Relay
     private let condition = NSCondition()
     private var sending: [PadStream: Stream] = [:]
@@ -39,12 +43,14 @@ final class KeySupplyAgent: @unchecked Sendable {
     private var stopped = false
 
     init(
-        node: String, topology: NetworkTopology, ledger: PadLedger, source: any RandomSource, relay: @escaping Relay
+        node: String, topology: NetworkTopology, ledger: PadLedger, source: any RandomSource,
+        afford: @escaping Afford, relay: @escaping Relay
     ) {
         self.node = node
         self.topology = topology
         self.ledger = ledger
         self.source = source
+        self.afford = afford
         self.relay = relay
     }
 
@@ -100,6 +106,7 @@ final class KeySupplyAgent: @unchecked Sendable {
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
         let count = UInt64(destination.count)
+        try afford(stream, count, timeout)
         let account = try condition.withLock { () -> PadAccount in
             while busy.contains(stream) && !stopped { condition.wait() }
             let account = try open(stream, .sender).account

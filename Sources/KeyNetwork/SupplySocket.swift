@@ -126,6 +126,8 @@ enum SupplyServer {
             try answer(socket, 1, JSONEncoder().encode(SupplyFailure(failure)))
             throw failure
         }
+        // One buffer per connection: fresh secret pages cost more than the copy into them.
+        var scratch: SecureBytes?
         while true {
             let length = try withUnsafeTemporaryAllocation(byteCount: 4, alignment: 4) { header -> Int? in
                 guard try socket.read(header, Deadline(in: 1e9)) else { return nil }
@@ -139,7 +141,7 @@ enum SupplyServer {
             var text = Data(count: length)
             try text.withUnsafeMutableBytes { try socket.readWhole($0, Deadline(in: 10)) }
             do {
-                try handle(socket, try JSONDecoder().decode(SupplyRequest.self, from: text), agent, status)
+                try handle(socket, try JSONDecoder().decode(SupplyRequest.self, from: text), agent, status, &scratch)
             } catch let broken as BrokenPipe {
                 throw broken.failure
             } catch {
@@ -152,7 +154,8 @@ enum SupplyServer {
     private struct BrokenPipe: Error { var failure: any Error }
 
     private static func handle(
-        _ socket: Socket, _ request: SupplyRequest, _ agent: KeySupplyAgent, _ status: () throws -> KeyNodeStatus
+        _ socket: Socket, _ request: SupplyRequest, _ agent: KeySupplyAgent, _ status: () throws -> KeyNodeStatus,
+        _ scratch: inout SecureBytes?
     ) throws {
         if request.operation == .status {
             return try answer(socket, 0, JSONEncoder().encode(try status()))
@@ -173,16 +176,19 @@ enum SupplyServer {
                     .data, at: "ksa.sock", "an impossible length of key",
                     remedy: "ask for 1 to \(SupplyRequest.longestTake) bytes")
             }
-            let key = SecureBytes(count: length)
-            try key.withUnsafeMutableBytes {
+            let memory = scratch.flatMap { $0.count >= length ? $0 : nil } ?? SecureBytes(count: length)
+            scratch = memory
+            try memory.withUnsafeMutableBytes { memory in
+                let key = memory.slice(0..<length)
+                defer { wipe(key) }
                 try agent.take(
-                    stream, role: request.role, offset: offset, into: $0, timeout: max(0, min(request.timeout ?? 0, 3600)))
-            }
-            do {
-                try header(socket, 0, length)
-                try key.withUnsafeBytes { try socket.write($0, Deadline(in: 10)) }
-            } catch {
-                throw BrokenPipe(failure: error)
+                    stream, role: request.role, offset: offset, into: key, timeout: max(0, min(request.timeout ?? 0, 3600)))
+                do {
+                    try header(socket, 0, length)
+                    try socket.write(UnsafeRawBufferPointer(key), Deadline(in: 10))
+                } catch {
+                    throw BrokenPipe(failure: error)
+                }
             }
         }
     }

@@ -17,7 +17,17 @@ package struct KeyPieces: Sendable {
     /// Bytes not handed out.
     package private(set) var onHand: UInt64 = 0
 
+    /// Wiped buffers for new pieces: fresh secret pages cost more than the copy into them.
+    private var spare: [SecureBytes] = []
+    private static let maximumSpare = 32
+
     package init() {}
+
+    /// Zeros to fill and `append`.
+    package mutating func buffer(count: Int) -> SecureBytes {
+        if let index = spare.lastIndex(where: { $0.count == count }) { return spare.remove(at: index) }
+        return SecureBytes(count: count)
+    }
 
     /// One past the newest byte held, or nil.
     package var end: UInt64? { pieces.last?.end }
@@ -64,6 +74,10 @@ package struct KeyPieces: Sendable {
             }
             strike(range, of: index)
             at += UInt64(range.count)
+        }
+        for piece in pieces[first..<last] where piece.left.isEmpty && piece.bytes.count > 2048 {
+            if spare.count >= Self.maximumSpare { spare.removeFirst() }
+            spare.append(piece.bytes)
         }
         pieces.removeSubrange(first..<last) { $0.left.isEmpty }
         return true

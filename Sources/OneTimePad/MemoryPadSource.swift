@@ -71,7 +71,8 @@ public final class MemoryPadSource: @unchecked Sendable {
                     remedy: "this source has no refill")
             }
             try fill(destination)
-            let bytes = SecureBytes(copying: UnsafeRawBufferPointer(destination))
+            let bytes = streams[stream, default: Stream()].pieces.buffer(count: destination.count)
+            bytes.withUnsafeMutableBytes { $0.copyMemory(from: UnsafeRawBufferPointer(destination)) }
             streams[stream, default: Stream()].pieces.append(bytes, at: offset)
             streams[stream, default: Stream()].next = offset + UInt64(bytes.count)
             condition.broadcast()

@@ -63,6 +63,7 @@ public final class SendingPad: @unchecked Sendable {
             // Data must leave the authentication reserve behind; a proof of identity may take the last byte.
             let wanted = purpose == .data ? need + options.authenticationReserve : need
             if tail - head < wanted { try fill(wanted, timeout: timeout) }
+            precondition(tail - head >= need, "pad is handed out that was never taken")
             let offset = filled - UInt64(tail - head)
             let start = head
             head += need
@@ -143,7 +144,8 @@ public final class SendingPad: @unchecked Sendable {
             // A whole chunk is not there; what this call needs may be, or may come in time.
             try synchronise()
             do {
-                try take(missing, timeout: timeout)
+                // What was in hand may just have gone with what the source lost.
+                try take(wanted - (tail - head), timeout: timeout)
             } catch {
                 synchronised = false
                 throw error

@@ -83,7 +83,9 @@ import Testing
             let event =
                 generator.below(2) == 0
                 ? Event(start: start, referenceLength: length, alternate: [])
-                : Event(start: start, referenceLength: 0, alternate: (0..<length).map { _ in UInt8(generator.below(2)) })
+                : Event(
+                    start: start, referenceLength: 0,
+                    alternate: (0..<length).map { _ in UInt8(generator.below(2)) })
             let moved = bases.withUnsafeBufferPointer { event.leftAligned(reference: $0) }
             #expect(moved.start <= event.start && apply(moved, bases) == apply(event, bases))
             let again = bases.withUnsafeBufferPointer { moved.leftAligned(reference: $0) }

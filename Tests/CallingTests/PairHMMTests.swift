@@ -42,7 +42,8 @@ import Testing
         let letters = item.reads.flatMap(\.bases)
         let scores = item.reads.flatMap(\.qualities)
         let longest = item.reads.map(\.bases.count).max() ?? 0
-        let scratch = UnsafeMutableRawPointer.allocate(byteCount: ck_pairhmm_scratch_size(UInt32(longest)), alignment: 64)
+        let scratch = UnsafeMutableRawPointer.allocate(
+            byteCount: ck_pairhmm_scratch_size(UInt32(longest)), alignment: 64)
         defer { scratch.deallocate() }
         var result = [Double](repeating: .nan, count: item.reads.count)
         letters.withUnsafeBufferPointer { letters in
@@ -51,7 +52,8 @@ import Testing
                 let rows = item.reads.map { read -> ck_pairhmm_read in
                     defer { offset += read.bases.count }
                     return ck_pairhmm_read(
-                        bases: letters.baseAddress.map { $0 + offset }, qualities: scores.baseAddress.map { $0 + offset },
+                        bases: letters.baseAddress.map { $0 + offset },
+                        qualities: scores.baseAddress.map { $0 + offset },
                         length: UInt32(read.bases.count))
                 }
                 item.haplotype.withUnsafeBufferPointer { bases in

@@ -119,7 +119,8 @@ struct SyntheticReads {
     func call(threads: Int = 1, options: CallingOptions = CallingOptions()) throws -> [Called] {
         if !store.isSealed { store.seal() }
         var found: [Called] = []
-        _ = try VariantCaller(reference: reference, options: options).call(store: store, threads: threads, sample: "s") {
+        let caller = VariantCaller(reference: reference, options: options)
+        _ = try caller.call(store: store, threads: threads, sample: "s") {
             found.append(Called(String(decoding: $0, as: UTF8.self)))
         }
         return found

@@ -3,7 +3,6 @@ import Foundation
 import GRDB
 import Kernels
 import OneTimePad
-import Synchronization
 import Testing
 
 /// A directory that goes away with the test.
@@ -31,13 +30,24 @@ func thrown(_ body: () throws -> Void) -> Failure? {
 }
 
 /// A source that remembers every range it gave out and refuses to give a byte twice: the oracle of the crash test.
-final class RecordingSource: PadSource {
-    let taken = Mutex<[Range<UInt64>]>([])
+///
+/// `@unchecked Sendable`: `lock` guards `ranges`.
+final class RecordingSource: PadSource, @unchecked Sendable {
+    private let lock = NSLock()
+    private var ranges: [Range<UInt64>] = []
+
+    var taken: [Range<UInt64>] { lock.withLock { ranges } }
+
     func take(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
-        taken.withLock { $0.append(offset..<offset + UInt64(destination.count)) }
-        for index in 0..<destination.count { destination[index] = UInt8(truncatingIfNeeded: offset) }
+        try lock.withLock {
+            guard offset >= ranges.last?.upperBound ?? 0 else {
+                throw Failure(.data, at: "\(stream)", "the pad at \(offset) was asked for twice", remedy: "none")
+            }
+            ranges.append(offset..<offset + UInt64(destination.count))
+            try fillFromKernel(destination)
+        }
     }
 }
 
@@ -135,11 +145,42 @@ final class RecordingSource: PadSource {
                 spent.append(offset..<offset + UInt64(size + 16))
             }
         }
-        for ranges in [spent, source.taken.withLock { $0 }] {
+        for ranges in [spent, source.taken] {
             for (before, after) in zip(ranges, ranges.dropFirst()) { #expect(before.upperBound <= after.lowerBound) }
         }
         let line = try #require(try PadLedger(path: scratch.file("l"), owner: "alice").balance().first)
         #expect(line.balanced && line.onHand == 0 && line.lost > 0)
+    }
+
+    /// A source that loses key while some of it is in the sender's hand.
+    final class LosingSource: PadSource, @unchecked Sendable {
+        private let lock = NSLock()
+        private var calls = 0
+        func take(
+            _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+        ) throws {
+            try lock.withLock {
+                calls += 1
+                if calls == 2 { throw Failure(.transient, at: "test", "insufficient key", remedy: "none") }
+                for index in destination.indices { destination[index] = 0xA5 }
+            }
+        }
+        func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+            lock.withLock { calls == 2 ? offset + 1000 : offset }
+        }
+    }
+
+    @Test func lostKeyIsNeverReplacedByZeros() throws {
+        let scratch = Scratch()
+        var options = PadOptions()
+        options.chunk = 10_000
+        let ledger = try PadLedger(path: scratch.file("l"), owner: "alice")
+        let pad = try SendingPad(stream: stream, source: LosingSource(), ledger: ledger, options: options)
+        try pad.spend(.handshake, data: 4000, tag: 16, timeout: 1) { _, _ in }
+        let (offset, bytes) = try pad.spend(.data, data: 9000, tag: 16, timeout: 1) { ($0, Array($1)) }
+        #expect(offset == 11_000 && bytes.count == 9016 && bytes.allSatisfy { $0 == 0xA5 })
+        let line = try #require(try ledger.balance().first)
+        #expect(line.balanced && line.lost == 11_000 - 4016)
     }
 
     @Test func authenticationReserveIsNotForData() throws {
