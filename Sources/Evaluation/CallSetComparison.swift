@@ -1,4 +1,4 @@
-public import Diagnostics
+internal import Diagnostics
 public import GenomicFormats
 
 /// Calls against truth within confident regions, by haplotype.
@@ -31,7 +31,7 @@ public struct CallSetComparison: Sendable {
     ///
     /// - Throws: `Failure(.data)` when a record's contig is not in the reference, its REF does not agree with it, or
     ///   its genotype names an allele that the record does not have.
-    public func compare(truth: [VariantRecord], calls: [VariantRecord]) throws(Failure) -> ComparisonReport {
+    public func compare(truth: [VariantRecord], calls: [VariantRecord]) throws -> ComparisonReport {
         let all = try compare(truth: truth, calls: calls, passingOnly: false)
         if calls.allSatisfy(\.isPassing) { return ComparisonReport(passing: all, all: all) }
         return ComparisonReport(passing: try compare(truth: truth, calls: calls, passingOnly: true), all: all)
@@ -41,7 +41,7 @@ public struct CallSetComparison: Sendable {
 
     private func compare(
         truth: [VariantRecord], calls: [VariantRecord], passingOnly: Bool
-    ) throws(Failure) -> Comparison {
+    ) throws -> Comparison {
         var result = Comparison()
         let truthByContig = try byContig(truth, "truth")
         let callsByContig = try byContig(calls, "calls")
@@ -51,9 +51,9 @@ public struct CallSetComparison: Sendable {
             if truthHere.isEmpty && callsHere.isEmpty { continue }
             let bases = contig.bases.map { BaseCode.ascii[Int($0)] }
             let here = regions.map { $0[contig.name] ?? [] }
-            var failure: Failure?
+            var failure: (any Error)?
             bases.withUnsafeBufferPointer { bases in
-                do throws(Failure) {
+                do {
                     let decodedTruth = try decode(truth, truthHere, "truth", bases) { outcome, record in
                         guard isInside(record, here) else { return }
                         if outcome == .missingGenotype { result.truthWithoutGenotype += 1 }
@@ -89,7 +89,7 @@ public struct CallSetComparison: Sendable {
         return result
     }
 
-    private func byContig(_ records: [VariantRecord], _ side: String) throws(Failure) -> [[Int]] {
+    private func byContig(_ records: [VariantRecord], _ side: String) throws -> [[Int]] {
         var lists = [[Int]](repeating: [], count: reference.contigs.count)
         var numbers: [String: Int] = [:]
         for (number, contig) in reference.contigs.enumerated() { numbers[contig.name] = number }
@@ -109,7 +109,7 @@ public struct CallSetComparison: Sendable {
     private func decode(
         _ records: [VariantRecord], _ indices: [Int], _ side: String, _ bases: UnsafeBufferPointer<UInt8>,
         note: (RecordOutcome, VariantRecord) -> Void
-    ) throws(Failure) -> [DecodedCall] {
+    ) throws -> [DecodedCall] {
         var decoded: [DecodedCall] = []
         for index in indices {
             let record = records[index]

@@ -1,11 +1,11 @@
 import CKernels
-public import Diagnostics
+internal import Diagnostics
 
 /// Keeps this process's memory to itself: no core dumps, no tracing by processes of the same user, and no crash handler
 /// that would print memory. Call it before the first secret is read.
 ///
 /// - Throws: `.configuration` when the system refuses a step.
-public func hardenProcess() throws(Failure) {
+public func hardenProcess() throws {
     let code = ck_process_harden()
     guard code == 0 else {
         throw Failure(
@@ -20,7 +20,7 @@ public func lockAllMemory() -> Bool { ck_process_lock_all() == 0 }
 /// Fills the buffer from the kernel's generator, getrandom(2). `Randomness.KernelRandomSource` is the door for callers.
 ///
 /// - Throws: `.inputOutput` when the kernel refuses.
-public func fillFromKernel(_ buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
+public func fillFromKernel(_ buffer: UnsafeMutableRawBufferPointer) throws {
     guard let base = buffer.baseAddress else { return }
     let code = ck_random_fill(base, buffer.count)
     guard code == 0 else {

@@ -28,16 +28,16 @@ public final class SecureBytes: @unchecked Sendable {
 
     deinit { ck_secret_free(base, count) }
 
-    public func withUnsafeBytes<Result, E: Error>(
-        _ body: (UnsafeRawBufferPointer) throws(E) -> Result
-    ) throws(E) -> Result {
+    public func withUnsafeBytes<Result>(
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result {
         defer { withExtendedLifetime(self) {} }
         return try body(UnsafeRawBufferPointer(start: base, count: count))
     }
 
-    public func withUnsafeMutableBytes<Result, E: Error>(
-        _ body: (UnsafeMutableRawBufferPointer) throws(E) -> Result
-    ) throws(E) -> Result {
+    public func withUnsafeMutableBytes<Result>(
+        _ body: (UnsafeMutableRawBufferPointer) throws -> Result
+    ) rethrows -> Result {
         defer { withExtendedLifetime(self) {} }
         return try body(UnsafeMutableRawBufferPointer(start: base, count: count))
     }

@@ -18,12 +18,12 @@ public struct KernelRandomSource: RandomSource {
     public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
         let threads = min(Self.mostThreads, ProcessInfo.processInfo.activeProcessorCount, buffer.count / Self.pieceSize)
         guard threads > 1 else { return try fillFromKernel(buffer) }
-        let failure = Mutex<Failure?>(nil)
+        let failure = Mutex<(any Error)?>(nil)
         // Every iteration writes a part of the buffer of its own, and all end before this function does.
         nonisolated(unsafe) let buffer = buffer
         DispatchQueue.concurrentPerform(iterations: threads) { index in
             let bounds = buffer.count * index / threads..<buffer.count * (index + 1) / threads
-            do throws(Failure) {
+            do {
                 try fillFromKernel(UnsafeMutableRawBufferPointer(rebasing: buffer[bounds]))
             } catch {
                 failure.withLock { $0 = error }

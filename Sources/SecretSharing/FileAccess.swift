@@ -8,7 +8,7 @@ final class AtomicFile {
     private var descriptor: Int32
 
     /// - Parameter mode: permissions; secrets are for their owner alone.
-    init(_ path: String, mode: mode_t = 0o600) throws(Failure) {
+    init(_ path: String, mode: mode_t = 0o600) throws {
         self.path = path
         descriptor = open(path + ".partial", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else {
@@ -24,7 +24,7 @@ final class AtomicFile {
         unlink(path + ".partial")
     }
 
-    func write(_ bytes: UnsafeRawBufferPointer) throws(Failure) {
+    func write(_ bytes: UnsafeRawBufferPointer) throws {
         var done = 0
         while done < bytes.count {
             let count = Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
@@ -36,7 +36,7 @@ final class AtomicFile {
         }
     }
 
-    func commit() throws(Failure) {
+    func commit() throws {
         guard fsync(descriptor) == 0 else { throw failed("synchronised") }
         guard rename(path + ".partial", path) == 0 else { throw failed("renamed") }
         close(descriptor)
@@ -61,7 +61,7 @@ final class InputFile {
     let size: Int
     private let descriptor: Int32
 
-    init(_ path: String) throws(Failure) {
+    init(_ path: String) throws {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw Failure(
@@ -81,7 +81,7 @@ final class InputFile {
     deinit { close(descriptor) }
 
     /// Fills the buffer from that offset.
-    func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(Failure) {
+    func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
         var done = 0
         while done < buffer.count {
             let count = pread(descriptor, buffer.baseAddress! + done, buffer.count - done, offset + done)

@@ -67,7 +67,7 @@ final class ShareFile {
         try x.withBlock(block) { first in try y.withBlock(block) { second in try body(first, second) } }
     }
 
-    func checkCompatible(with other: ShareFile) throws(Failure) {
+    func checkCompatible(with other: ShareFile) throws {
         try ShareHeader.checkCompatible(header, path, other.header, other.path)
     }
 }

@@ -130,7 +130,7 @@ public enum ShareFiles {
             for other in files[..<position] {
                 do {
                     try other.checkCompatible(with: file)
-                } catch {
+                } catch let error as Failure {
                     faults.append(
                         ShareFault(path: file.path, share: file.header.index, block: nil, problem: error.problem))
                     return faults
@@ -184,6 +184,6 @@ public enum ShareFiles {
         }
         let blob = SecureBytes(count: file.size)
         try blob.withUnsafeMutableBytes { try file.read($0, at: 0) }
-        return try blob.withUnsafeBytes { bytes throws(Failure) in try ShareTags(reading: bytes, place: path) }
+        return try blob.withUnsafeBytes { bytes throws in try ShareTags(reading: bytes, place: path) }
     }
 }

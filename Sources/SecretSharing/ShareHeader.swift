@@ -1,4 +1,4 @@
-public import Diagnostics
+internal import Diagnostics
 
 /// The first 128 bytes of a share file; `docs/FORMATS.md` has the layout byte by byte.
 public struct ShareHeader: Sendable, Equatable {
@@ -23,7 +23,7 @@ public struct ShareHeader: Sendable, Equatable {
     ///
     /// - Parameter place: the file or peer, for the error.
     /// - Throws: `.data` for anything that is not a header of format 1, scheme 1.
-    public init(reading bytes: UnsafeRawBufferPointer, place: String) throws(Failure) {
+    public init(reading bytes: UnsafeRawBufferPointer, place: String) throws {
         func wrong(_ problem: String, _ remedy: String = "fetch the share again or repair it from the other two")
             -> Failure
         {
@@ -82,7 +82,7 @@ public struct ShareHeader: Sendable, Equatable {
     }
 
     /// Refuses two shares that cannot be used together.
-    static func checkCompatible(_ x: ShareHeader, _ xPlace: String, _ y: ShareHeader, _ yPlace: String) throws(Failure)
+    static func checkCompatible(_ x: ShareHeader, _ xPlace: String, _ y: ShareHeader, _ yPlace: String) throws
     {
         func wrong(_ problem: String, _ remedy: String) -> Failure {
             Failure(.data, at: "\(xPlace) and \(yPlace)", problem, remedy: remedy)

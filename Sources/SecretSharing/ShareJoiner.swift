@@ -1,4 +1,4 @@
-public import Diagnostics
+internal import Diagnostics
 import Kernels
 
 /// Joins two shares as their bytes arrive, in any interleaving, and delivers the object in order, in constant memory
@@ -57,7 +57,7 @@ public final class ShareJoiner {
     /// Ends both shares.
     ///
     /// - Throws: `.data` when one was cut off.
-    public func finish() throws(Failure) {
+    public func finish() throws {
         try first.checkEnd()
         try second.checkEnd()
     }

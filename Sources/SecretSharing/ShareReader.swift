@@ -1,4 +1,4 @@
-public import Diagnostics
+internal import Diagnostics
 import Kernels
 
 /// Reads one share as its bytes arrive and holds at most one block of it. With the owner's tags, a block that the
@@ -34,7 +34,7 @@ public final class ShareReader {
     /// block has to be used first. At the end of the share it takes none.
     ///
     /// - Throws: `.data`, naming place and block, when header or tag is not right.
-    public func append(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> Int {
+    public func append(_ bytes: UnsafeRawBufferPointer) throws -> Int {
         var taken = 0
         if header == nil {
             taken = fill(head, upTo: ShareHeader.size, bytes)
@@ -72,7 +72,7 @@ public final class ShareReader {
     }
 
     /// Refuses a share that ended too early.
-    public func checkEnd() throws(Failure) {
+    public func checkEnd() throws {
         guard let header else {
             throw Failure(
                 .data, at: "\(place):header", "the share ends inside its header",
@@ -99,8 +99,8 @@ public final class ShareReader {
         return try buffer.withUnsafeMutableBytes { try body(UnsafeMutableRawBufferPointer(rebasing: $0[..<count])) }
     }
 
-    private func readHeader() throws(Failure) {
-        let header = try head.withUnsafeBytes { bytes throws(Failure) in
+    private func readHeader() throws {
+        let header = try head.withUnsafeBytes { bytes throws in
             let header = try ShareHeader(reading: bytes, place: place)
             guard let tags else { return header }
             guard tags.description.set == header.description.set, tags.description.object == header.description.object

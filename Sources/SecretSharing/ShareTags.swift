@@ -1,4 +1,4 @@
-public import Diagnostics
+internal import Diagnostics
 import Kernels
 public import Randomness
 
@@ -60,7 +60,7 @@ public final class ShareTags: @unchecked Sendable {
     /// Reads the owner's blob.
     ///
     /// - Throws: `.data` when it is not one, or not whole.
-    public init(reading source: UnsafeRawBufferPointer, place: String) throws(Failure) {
+    public init(reading source: UnsafeRawBufferPointer, place: String) throws {
         func wrong(_ problem: String) -> Failure {
             Failure(.data, at: place, problem, remedy: "name the tag file that was written with these shares")
         }

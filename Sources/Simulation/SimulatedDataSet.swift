@@ -29,8 +29,8 @@ public struct SimulationOptions: Sendable {
 
     public init() {}
 
-    func check() throws(Failure) {
-        func refuse(_ option: String, _ problem: String) throws(Failure) -> Never {
+    func check() throws {
+        func refuse(_ option: String, _ problem: String) throws -> Never {
             throw Failure(.usage, at: "simulate:\(option)", problem, remedy: "give a value in the range named")
         }
         if referencePath == nil {

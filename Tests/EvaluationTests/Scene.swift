@@ -23,12 +23,12 @@ struct Scene {
             isPassing: fields.count < 5 || fields[4] == "PASS")
     }
 
-    func report(truth: [String], calls: [String]) throws(Failure) -> ComparisonReport {
+    func report(truth: [String], calls: [String]) throws -> ComparisonReport {
         let comparison = CallSetComparison(reference: reference, regions: regions.map { ["c": $0] })
         return try comparison.compare(truth: truth.map(Self.record), calls: calls.map(Self.record))
     }
 
-    func compare(truth: [String], calls: [String]) throws(Failure) -> Comparison {
+    func compare(truth: [String], calls: [String]) throws -> Comparison {
         try report(truth: truth, calls: calls).all
     }
 }

@@ -141,7 +141,9 @@ import TestSupport
         try test.grant("user-everything")
         #expect(try test.request("user-everything").exitCode == 0)
         test.bank.stop()
-        sniffer?.terminate()
+        usleep(300_000)
+        // Every packet is written as it comes, and SIGTERM would wait for one more packet.
+        if let sniffer { kill(sniffer.processIdentifier, SIGKILL) }
         sniffer?.waitUntilExit()
 
         let canaries = try self.canaries(test)
