@@ -7,9 +7,9 @@ import Synchronization
 
 /// Plays the quantum links: makes equal random key and writes it to both ends of every link, at the link's rate.
 ///
-/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing else
-/// of the nodes. The initial stock is delivered at once, what comes after it at the rate; a full store holds a direction
-/// back. Photons, and so eavesdroppers on the link, are not modelled beyond the rate formula.
+/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing
+/// else of the nodes. The initial stock is delivered at once, what comes after it at the rate; a full store holds a
+/// direction back. Photons, and so eavesdroppers on the link, are not modelled beyond the rate formula.
 public final class LinkModel: Sendable {
     private let topology: NetworkTopology
     private let source: any RandomSource

@@ -5,14 +5,14 @@ import Kernels
 
 /// The interface between a quantum link's driver and a trusted node: blocks of key over the node's `quantum.sock`.
 ///
-/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end whose
-/// name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
+/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end
+/// whose name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
 /// direction whose store is full. All integers are big-endian.
 ///
-/// Request: operation (1 byte: 1 state, 2 deliver), length of the link's name (1 byte), 2 zero bytes, length of the block
-/// (4), number of the block (8), the name (`a|b`, sorted), the block.
-/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that the
-/// node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
+/// Request: operation (1 byte: 1 state, 2 deliver), length of the link's name (1 byte), 2 zero bytes, length of the
+/// block (4), number of the block (8), the name (`a|b`, sorted), the block.
+/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that
+/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
 enum QuantumSocket {
     static let requestSize = 16
     static let answerSize = 40

@@ -7,7 +7,7 @@ internal import GenomicFormats
 internal import Kernels
 internal import Metering
 
-/// The trusted server: the only place where reads and genotypes exist in the clear, in memory, for the time of one job.
+/// The trusted server: here reads and genotypes exist in the clear, in memory, for the time of one job.
 final class TrustedServer: @unchecked Sendable {
     /// An answer that no user collects in this time, in seconds, is erased (Table 1, condition 4, allows a day).
     static let collectionSeconds = 600.0
