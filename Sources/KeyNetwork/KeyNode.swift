@@ -59,9 +59,9 @@ public final class KeyNode: @unchecked Sendable {
         stores = byPeer
         neighbours = byPeer.mapValues { Neighbour(name: $0.peer, store: $0) }
         var options = PadOptions()
-        // Link key is scarce: small chunks, and a mark that covers no more than what was taken.
+        // Link key is scarce: small chunks. A mark may cover much: the store forgets its key with the process anyway.
         options.chunk = QuantumSocket.block
-        options.maximumReservation = 8 * QuantumSocket.block
+        options.maximumReservation = 16 << 20
         options.authenticationReserve = 1 << 10
         options.maximumSkip = 1 << 30
         cabinet = PadCabinet(
@@ -183,9 +183,17 @@ public final class KeyNode: @unchecked Sendable {
 
     // MARK: - Neighbours
 
+    /// Link key of each direction with which a node dials.
+    private static let handshakeStock = UInt64(QuantumSocket.block)
+
     private func dial(_ neighbour: Neighbour) {
         var pause = 0.05
         while !isStopped {
+            // Without key on both ends no proof of identity can succeed, and a failed one costs a penalty.
+            guard neighbour.store.stock.out >= Self.handshakeStock, neighbour.store.stock.in >= Self.handshakeStock else {
+                Thread.sleep(forTimeInterval: 0.02)
+                continue
+            }
             do {
                 let peer = try topology.node(neighbour.name)
                 let channel = try SecureChannel.connect(
