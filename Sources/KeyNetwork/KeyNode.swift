@@ -60,7 +60,7 @@ public final class KeyNode: @unchecked Sendable {
         neighbours = byPeer.mapValues { Neighbour(name: $0.peer, store: $0) }
         var options = PadOptions()
         // Link key is scarce: small chunks. A mark may cover much: the store forgets its key with the process anyway.
-        options.chunk = QuantumSocket.block
+        options.chunk = 4 * QuantumSocket.block
         options.maximumReservation = 16 << 20
         options.authenticationReserve = 1 << 10
         options.maximumSkip = 1 << 30
@@ -117,9 +117,11 @@ public final class KeyNode: @unchecked Sendable {
             if name < neighbour.name { detachThread("dsgd-kma-dial") { [self] in dial(neighbour) } }
         }
         detachThread("dsgd-kma-report") { [self] in
+            // A report is dropped where a link on its way is not up yet, so they come thick while the network starts.
+            let settled = monotonicTime() + 5
             while !isStopped {
                 report()
-                Thread.sleep(forTimeInterval: 1)
+                Thread.sleep(forTimeInterval: monotonicTime() < settled ? 0.1 : 1)
             }
         }
     }
@@ -422,7 +424,7 @@ public final class KeyNode: @unchecked Sendable {
             let bytes = left.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
             let path: [String]
             do {
-                path = try self.path(to: target, bytes: bytes, avoid: avoid, deadline)
+                path = try firstPath(to: target, bytes: bytes, avoid: avoid, deadline)
             } catch {
                 // Why a way failed says more than that there is no other.
                 throw last ?? error
@@ -432,6 +434,19 @@ public final class KeyNode: @unchecked Sendable {
         }
         throw last ?? Failure(
             .transient, at: "\(stream)", "no key came through to node \(target) in time", remedy: "look at `dsgd keys status`")
+    }
+
+    /// A way; where there is none at first, as it stands once every node's next report must have come.
+    private func firstPath(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
+        let patience = Deadline(in: avoid.isEmpty ? min(1.5, deadline.left) : 0)
+        while true {
+            do {
+                return try path(to: target, bytes: bytes, avoid: avoid, deadline)
+            } catch {
+                guard patience.left > 0, !isStopped else { throw error }
+                Thread.sleep(forTimeInterval: 0.05)
+            }
+        }
     }
 
     /// Whether some neighbour that is up can be sent that many bytes in time.

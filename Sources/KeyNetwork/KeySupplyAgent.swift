@@ -27,7 +27,12 @@ final class KeySupplyAgent: @unchecked Sendable {
     private static let bulk: UInt64 = 128 << 10
     /// Bytes made ahead of a transfer at most.
     private static let mostAhead: UInt64 = 1 << 20
-    private static let maximumReservation: UInt64 = 16 << 20
+    /// Bytes that one durable mark of a sender covers. Nothing of them exists before it is made, so a crash wastes only
+    /// numbers.
+    private static let leastReservation: UInt64 = 1 << 20
+    private static let mostReservation: UInt64 = 16 << 20
+    /// Seconds between durable states of a receiver's account.
+    private static let receiverSeconds = 5.0
     private static let maximumWaiting: UInt64 = 256 << 20
 
     private struct Stream {
@@ -248,11 +253,10 @@ final class KeySupplyAgent: @unchecked Sendable {
     private func reserve(_ state: inout Stream, _ end: UInt64) throws {
         guard end > state.account.snapshot.mark else { return }
         let time = monotonicTime()
-        let need = end - state.made
         state.reservation = time - state.durable < 0.25
-            ? min(max(2 * state.reservation, need), Self.maximumReservation) : need
+            ? min(2 * state.reservation, Self.mostReservation) : Self.leastReservation
         state.durable = time
-        let mark = max(end, state.made + state.reservation)
+        let mark = end + state.reservation
         try state.account.commit { $0.mark = mark }
     }
 
@@ -315,7 +319,7 @@ final class KeySupplyAgent: @unchecked Sendable {
             }
             // The durable mark may follow: a node that lost it is offered higher offsets only.
             let time = monotonicTime()
-            if time - (receiving[stream]?.durable ?? 0) > 1 {
+            if time - (receiving[stream]?.durable ?? 0) > Self.receiverSeconds {
                 receiving[stream]?.durable = time
                 try account.commit()
             }

@@ -88,7 +88,8 @@ public final class LinkModel: Sendable {
                 continue
             }
             turn = 1 - direction
-            let most = min(budget, Double(rooms[direction]), Double(QuantumSocket.longestRun))
+            // Half of what there is, so that the other direction gets as much.
+            let most = min(max(block, budget / 2), Double(rooms[direction]), Double(QuantumSocket.longestRun))
             let count = Int(most / block) * QuantumSocket.block
             let number = states.map { direction == 0 ? $0.next.0 : $0.next.1 }.max() ?? 0
             try run.withUnsafeMutableBytes { bytes in
