@@ -59,9 +59,9 @@ public final class KeyNode: @unchecked Sendable {
         stores = byPeer
         neighbours = byPeer.mapValues { Neighbour(name: $0.peer, store: $0) }
         var options = PadOptions()
-        // Link key is scarce: small chunks, and a mark that covers no more than what was taken.
-        options.chunk = QuantumSocket.block
-        options.maximumReservation = 8 * QuantumSocket.block
+        // Link key is scarce: small chunks. A mark may cover much: the store forgets its key with the process anyway.
+        options.chunk = 4 * QuantumSocket.block
+        options.maximumReservation = 16 << 20
         options.authenticationReserve = 1 << 10
         options.maximumSkip = 1 << 30
         cabinet = PadCabinet(
@@ -117,9 +117,11 @@ public final class KeyNode: @unchecked Sendable {
             if name < neighbour.name { detachThread("dsgd-kma-dial") { [self] in dial(neighbour) } }
         }
         detachThread("dsgd-kma-report") { [self] in
+            // A report is dropped where a link on its way is not up yet, so they come thick while the network starts.
+            let settled = monotonicTime() + 5
             while !isStopped {
                 report()
-                Thread.sleep(forTimeInterval: 1)
+                Thread.sleep(forTimeInterval: monotonicTime() < settled ? 0.1 : 1)
             }
         }
     }
@@ -183,9 +185,17 @@ public final class KeyNode: @unchecked Sendable {
 
     // MARK: - Neighbours
 
+    /// Link key of each direction with which a node dials.
+    private static let handshakeStock = UInt64(QuantumSocket.block)
+
     private func dial(_ neighbour: Neighbour) {
         var pause = 0.05
         while !isStopped {
+            // Without key on both ends no proof of identity can succeed, and a failed one costs a penalty.
+            guard neighbour.store.stock.out >= Self.handshakeStock, neighbour.store.stock.in >= Self.handshakeStock else {
+                Thread.sleep(forTimeInterval: 0.02)
+                continue
+            }
             do {
                 let peer = try topology.node(neighbour.name)
                 let channel = try SecureChannel.connect(
@@ -414,7 +424,7 @@ public final class KeyNode: @unchecked Sendable {
             let bytes = left.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
             let path: [String]
             do {
-                path = try self.path(to: target, bytes: bytes, avoid: avoid, deadline)
+                path = try firstPath(to: target, bytes: bytes, avoid: avoid, deadline)
             } catch {
                 // Why a way failed says more than that there is no other.
                 throw last ?? error
@@ -424,6 +434,19 @@ public final class KeyNode: @unchecked Sendable {
         }
         throw last ?? Failure(
             .transient, at: "\(stream)", "no key came through to node \(target) in time", remedy: "look at `dsgd keys status`")
+    }
+
+    /// A way; where there is none at first, as it stands once every node's next report must have come.
+    private func firstPath(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
+        let patience = Deadline(in: avoid.isEmpty ? min(1.5, deadline.left) : 0)
+        while true {
+            do {
+                return try path(to: target, bytes: bytes, avoid: avoid, deadline)
+            } catch {
+                guard patience.left > 0, !isStopped else { throw error }
+                Thread.sleep(forTimeInterval: 0.05)
+            }
+        }
     }
 
     /// Whether some neighbour that is up can be sent that many bytes in time.

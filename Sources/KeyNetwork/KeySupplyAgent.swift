@@ -7,27 +7,46 @@ import Randomness
 
 /// The KSA: hands key to the roles at its node and forgets it.
 ///
-/// A sending role's request makes new key, which is relayed to the receiving role's node before it is handed out; the
-/// copy for the receiving role waits there in secret memory until it is taken or given up. A durable mark per stream,
-/// set before key leaves the generator, keeps an offset from being generated twice.
-/// `@unchecked Sendable`: `condition` guards every variable.
+/// A sending role's request makes new key, which is relayed to the receiving role's node before it is handed out; the copy
+/// for the receiving role waits there in secret memory until it is taken or given up. For a role that asks for one large
+/// stretch after the other, the next is made while it spends the last. A durable mark per stream, set before key leaves the
+/// generator, keeps an offset from being generated twice; it covers more at once the busier the stream is.
+/// `@unchecked Sendable`: `condition` guards `sending`, `receiving`, `busy` and `stopped`.
 final class KeySupplyAgent: @unchecked Sendable {
     /// Brings pieces of key to the receiver's node and returns when all are stored there.
     typealias Relay = @Sendable (
         _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
     ) throws -> Void
 
-    /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by
-    /// asking.
+    /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by asking.
     typealias Afford = @Sendable (_ stream: PadStream, _ bytes: UInt64, _ timeout: Double) throws -> Void
 
-    static let block = 64 << 10
+    /// Bytes of key in one message between nodes.
+    static let block = 128 << 10
+    /// Requests of this size, one after the other, are taken for a transfer that goes on.
+    private static let bulk: UInt64 = 128 << 10
+    /// Bytes made ahead of a transfer at most.
+    private static let mostAhead: UInt64 = 1 << 20
+    /// Bytes that one durable mark of a sender covers. Nothing of them exists before it is made, so a crash wastes only
+    /// numbers.
+    private static let leastReservation: UInt64 = 1 << 20
+    private static let mostReservation: UInt64 = 16 << 20
+    /// Seconds between durable states of a receiver's account.
+    private static let receiverSeconds = 5.0
     private static let maximumWaiting: UInt64 = 256 << 20
 
     private struct Stream {
         var account: PadAccount
         var pieces = KeyPieces()
+        /// When the account became durable last.
         var durable = 0.0
+        /// Of a sender: one past the newest key made or given up; the mark may cover more.
+        var made: UInt64 = 0
+        var reservation: UInt64 = 0
+        /// Of a sender: bytes to make ahead, and where and when the last request ended.
+        var ahead: UInt64 = 0
+        var lastEnd: UInt64 = 0
+        var lastTime = 0.0
     }
 
     private let node: String
@@ -87,7 +106,10 @@ final class KeySupplyAgent: @unchecked Sendable {
     func resume(_ stream: PadStream, role: String, from offset: UInt64) throws -> UInt64 {
         try check(stream, role: role)
         return try condition.withLock {
-            if role == stream.sender { return max(offset, try open(stream, .sender).account.snapshot.mark) }
+            if role == stream.sender {
+                let state = try open(stream, .sender)
+                return state.pieces.firstAvailable(from: offset) ?? max(offset, state.made)
+            }
             let state = try open(stream, .receiver)
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.account.snapshot.mark)
         }
@@ -103,56 +125,142 @@ final class KeySupplyAgent: @unchecked Sendable {
         }
     }
 
+    // MARK: - Making key
+
     private func makeKey(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
-        let count = UInt64(destination.count)
-        try afford(stream, count, timeout)
-        let account = try condition.withLock { () -> PadAccount in
-            while busy.contains(stream) && !stopped { condition.wait() }
-            let account = try open(stream, .sender).account
-            guard offset >= account.snapshot.mark else {
-                throw Failure(
-                    .data, at: "\(stream)", "key at offset \(offset) was made before, the mark is \(account.snapshot.mark)",
-                    remedy: "the sender's state was rolled back: never restore it from a copy")
-            }
-            // The mark is durable before the key exists; what is left out was lost at the sender.
-            try account.commit {
-                $0.lost += offset - $0.mark
-                $0.mark = offset + count
-            }
-            busy.insert(stream)
-            return account
-        }
-        defer {
-            condition.withLock {
-                busy.remove(stream)
-                condition.broadcast()
-            }
-        }
-        do {
-            var pieces: [(offset: UInt64, key: SecureBytes)] = []
-            var at = 0
-            while at < destination.count {
-                let key = SecureBytes(count: min(Self.block, destination.count - at))
-                try key.withUnsafeMutableBytes { try source.fill($0) }
-                pieces.append((offset + UInt64(at), key))
-                at += key.count
-            }
-            try relay(stream, pieces, timeout)
-            for piece in pieces {
-                let start = Int(piece.offset - offset)
-                piece.key.withUnsafeBytes {
-                    destination.slice(start..<start + piece.key.count).copyMemory(from: $0)
+        let end = offset + UInt64(destination.count)
+        while true {
+            let missing = try condition.withLock { () -> UInt64? in
+                while busy.contains(stream) && !stopped {
+                    if try handOut(stream, offset: offset, into: destination) { return nil }
+                    condition.wait()
                 }
+                if try handOut(stream, offset: offset, into: destination) { return nil }
+                let state = try open(stream, .sender)
+                try checkNew(state, stream, offset: offset, end: end)
+                return end - max(offset, state.made)
             }
-            account.update { $0.data += count }
-        } catch {
-            wipe(destination)
-            account.update { $0.lost += count }
-            throw error
+            guard let missing else { break }
+            try afford(stream, missing, timeout)
+            try produce(stream, from: offset, to: end, timeout: timeout)
+        }
+        makeAhead(stream)
+    }
+
+    /// Under the lock: refuses what was handed out, and what was made and did not arrive.
+    private func checkNew(_ state: Stream, _ stream: PadStream, offset: UInt64, end: UInt64) throws {
+        guard !stopped else {
+            throw Failure(.transient, at: "node \(node)", "the node is stopping", remedy: "try again when it has restarted")
+        }
+        if offset >= state.made || end > state.made && state.pieces.firstAvailable(from: offset) == offset { return }
+        guard offset >= state.lastEnd else {
+            throw Failure(
+                .data, at: "\(stream)", "key at offset \(offset) was made before, the mark is \(state.made)",
+                remedy: "the sender's state was rolled back: never restore it from a copy")
+        }
+        throw Failure(
+            .transient, at: "\(stream)", "the key at offset \(offset) was lost on the way to the receiver's node",
+            remedy: "the sender moves on to newer key; look at `dsgd keys status` if it happens again")
+    }
+
+    /// Under the lock: gives the role its key when all of it is there.
+    private func handOut(
+        _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer
+    ) throws -> Bool {
+        let account = try open(stream, .sender).account
+        guard sending[stream]?.pieces.take(at: offset, into: destination) == true else { return false }
+        let count = UInt64(destination.count)
+        let passed = sending[stream]?.pieces.discard(below: offset) ?? 0
+        account.update {
+            $0.data += count
+            $0.lost += passed
+        }
+        guard let state = sending[stream] else { return true }
+        let time = monotonicTime()
+        let goesOn = count >= Self.bulk && state.lastEnd == offset && time - state.lastTime < 1
+        sending[stream]?.ahead = goesOn ? min(max(2 * count, 2 * state.ahead), Self.mostAhead) : 0
+        sending[stream]?.lastEnd = offset + count
+        sending[stream]?.lastTime = time
+        return true
+    }
+
+    /// Starts making the next stretch of a transfer, where there is key in plenty for it.
+    private func makeAhead(_ stream: PadStream) {
+        let range = condition.withLock { () -> Range<UInt64>? in
+            guard let state = sending[stream], !stopped, !busy.contains(stream), state.pieces.onHand < state.ahead else {
+                return nil
+            }
+            return state.made..<state.made + state.ahead
+        }
+        guard let range, (try? afford(stream, 2 * UInt64(range.count), 0)) != nil else { return }
+        detachThread("dsgd-ksa-ahead") { [self] in
+            // What fails here is said when the role asks for it.
+            try? produce(stream, from: range.lowerBound, to: range.upperBound, timeout: 5)
         }
     }
+
+    /// Makes the key from where the stream stands, `from` at least, up to `to`, and brings it to the receiver's node.
+    private func produce(_ stream: PadStream, from: UInt64, to: UInt64, timeout: Double) throws {
+        let start = try condition.withLock { () -> UInt64? in
+            var state = try open(stream, .sender)
+            // Another request made it meanwhile, or is about to.
+            guard !busy.contains(stream), !stopped, state.made < to else { return nil }
+            let start = max(from, state.made)
+            try reserve(&state, to)
+            // What is left out was lost at the sender.
+            state.account.update { $0.lost += start - state.made }
+            state.made = to
+            sending[stream]?.made = to
+            sending[stream]?.reservation = state.reservation
+            sending[stream]?.durable = state.durable
+            busy.insert(stream)
+            return start
+        }
+        guard let start else { return }
+        var pieces: [(offset: UInt64, key: SecureBytes)] = []
+        do {
+            var at = start
+            while at < to {
+                let key = SecureBytes(count: Int(min(UInt64(Self.block), to - at)))
+                try key.withUnsafeMutableBytes { try source.fill($0) }
+                pieces.append((at, key))
+                at += UInt64(key.count)
+            }
+            try relay(stream, pieces, timeout)
+        } catch {
+            finish(stream) { state in state.account.update { $0.lost += to - start } }
+            throw error
+        }
+        finish(stream) { state in
+            for piece in pieces { state.pieces.append(piece.key, at: piece.offset) }
+        }
+    }
+
+    private func finish(_ stream: PadStream, _ body: (inout Stream) -> Void) {
+        condition.withLock {
+            if var state = sending.removeValue(forKey: stream) {
+                body(&state)
+                sending[stream] = state
+            }
+            busy.remove(stream)
+            condition.broadcast()
+        }
+    }
+
+    /// A durable mark over the key up to `end`, before it exists.
+    private func reserve(_ state: inout Stream, _ end: UInt64) throws {
+        guard end > state.account.snapshot.mark else { return }
+        let time = monotonicTime()
+        state.reservation = time - state.durable < 0.25
+            ? min(2 * state.reservation, Self.mostReservation) : Self.leastReservation
+        state.durable = time
+        let mark = end + state.reservation
+        try state.account.commit { $0.mark = mark }
+    }
+
+    // MARK: - Receiving roles
 
     private func handOver(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
@@ -211,7 +319,7 @@ final class KeySupplyAgent: @unchecked Sendable {
             }
             // The durable mark may follow: a node that lost it is offered higher offsets only.
             let time = monotonicTime()
-            if time - (receiving[stream]?.durable ?? 0) > 1 {
+            if time - (receiving[stream]?.durable ?? 0) > Self.receiverSeconds {
                 receiving[stream]?.durable = time
                 try account.commit()
             }
@@ -222,7 +330,9 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// Under the lock.
     private func open(_ stream: PadStream, _ side: LedgerLine.Side) throws -> Stream {
         if let state = side == .sender ? sending[stream] : receiving[stream] { return state }
-        let state = Stream(account: try ledger.account(stream, side: side))
+        var state = Stream(account: try ledger.account(stream, side: side))
+        state.made = state.account.snapshot.mark
+        state.lastEnd = state.made
         if side == .sender { sending[stream] = state } else { receiving[stream] = state }
         return state
     }
@@ -232,13 +342,22 @@ final class KeySupplyAgent: @unchecked Sendable {
             if stopped { return }
             stopped = true
             condition.broadcast()
+            // Key on its way is booked by the thread that sent it, which sees soon that the node stops.
+            let limit = Date(timeIntervalSinceNow: 3)
+            while !busy.isEmpty, condition.wait(until: limit) {}
             for stream in receiving.keys {
                 let rest = receiving[stream]?.pieces.discard(below: UInt64.max) ?? 0
                 try receiving[stream]?.account.commit { $0.expired += rest }
                 receiving[stream]?.account.release()
             }
-            for state in sending.values {
-                try state.account.commit()
+            for stream in sending.keys {
+                let rest = sending[stream]?.pieces.discard(below: UInt64.max) ?? 0
+                guard let state = sending[stream] else { continue }
+                // What was reserved and never made does not exist: the mark goes back over it.
+                try state.account.commit {
+                    $0.mark = state.made
+                    $0.expired += rest
+                }
                 state.account.release()
             }
         }

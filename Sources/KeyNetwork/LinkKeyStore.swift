@@ -4,7 +4,7 @@ import Foundation
 import Kernels
 import OneTimePad
 
-/// A node's store of one link's key, in secret memory: the pad source of the channel to that neighbour.
+/// A node's store of one link's key, masked until it is due: the pad source of the channel to that neighbour.
 ///
 /// The key of the two directions is kept apart from its arrival on. What is in memory is lost when the node stops; the
 /// ledger books it.
@@ -19,13 +19,57 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     private let me: String
     /// Bytes per direction that the store takes.
     let limit: UInt64
+    /// Bytes delivered between durable states of the account.
+    private static let commitBytes: UInt64 = 16 << 20
 
     private struct Direction {
+        /// Key that is due, then key that is masked, by ascending offset.
         var pieces = KeyPieces()
+        var masked: [MaskedKey] = []
+        /// How many of `masked` were used up; the array is cut now and then.
+        var head = 0
+        var maskedBytes: UInt64 = 0
         /// Numbers of blocks divided by two.
         var next: UInt64
         var account: PadAccount
-        var uncommitted = 0
+        var uncommitted: UInt64 = 0
+
+        var onHand: UInt64 { pieces.onHand + maskedBytes }
+
+        /// Takes the first masked key out of the row.
+        mutating func popMasked() -> MaskedKey {
+            let key = masked[head]
+            maskedBytes -= UInt64(key.count)
+            head += 1
+            if head >= 64 || head == masked.count {
+                masked.removeFirst(head)
+                head = 0
+            }
+            return key
+        }
+
+        /// Unmasks what begins below `end`.
+        mutating func reveal(below end: UInt64) throws {
+            while head < masked.count, masked[head].offset < end {
+                let key = masked[head]
+                let bytes = pieces.buffer(count: key.count)
+                try bytes.withUnsafeMutableBytes { try key.reveal(into: $0) }
+                pieces.append(bytes, at: key.offset)
+                _ = popMasked()
+            }
+        }
+
+        func firstAvailable(from offset: UInt64) -> UInt64? {
+            pieces.firstAvailable(from: offset)
+                ?? masked[head...].first { $0.end > offset }.map { max(offset, $0.offset) }
+        }
+
+        mutating func discard(below offset: UInt64) throws -> UInt64 {
+            var lost: UInt64 = 0
+            while head < masked.count, masked[head].end <= offset { lost += UInt64(popMasked().count) }
+            try reveal(below: offset)
+            return lost + pieces.discard(below: offset)
+        }
     }
     private let condition = NSCondition()
     private var directions: [Direction] = []
@@ -35,7 +79,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         self.link = link
         me = node
         peer = link.other(than: node) ?? ""
-        limit = max(UInt64(link.stockMib * 1_048_576 / 2), 1 << 20) + (1 << 20)
+        limit = Self.limit(of: link)
         let (first, second) = link.ordered
         for (sender, receiver) in [(first, second), (second, first)] {
             let stream = PadStream(pool: Self.storePool, sender: sender, receiver: receiver)
@@ -45,35 +89,43 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
+    static func limit(of link: NetworkTopology.Link) -> UInt64 {
+        max(UInt64(link.stockMib * 1_048_576 / 2), 1 << 20) + (1 << 20)
+    }
+
     private func index(_ stream: PadStream) -> Int { stream.sender == link.ordered.0 ? 0 : 1 }
 
     // MARK: - From the link
 
     func state() -> QuantumSocket.State {
         condition.withLock {
-            func room(_ index: Int) -> UInt64 { limit - min(limit, directions[index].pieces.onHand) }
+            func room(_ index: Int) -> UInt64 { limit - min(limit, directions[index].onHand) }
             return QuantumSocket.State(
                 next: (directions[0].next * 2, directions[1].next * 2 + 1), room: (room(0), room(1)))
         }
     }
 
-    func deliver(_ number: UInt64, _ bytes: SecureBytes) throws -> QuantumSocket.Status {
-        try condition.withLock {
-            let index = Int(number & 1)
-            let position = number / 2
-            guard !stopped, position >= directions[index].next, position < 1 << 45 else { return .refused }
-            guard directions[index].pieces.onHand + UInt64(bytes.count) <= limit else { return .full }
-            let offset = position * UInt64(QuantumSocket.block)
-            directions[index].pieces.append(bytes, at: offset)
-            directions[index].next = position + 1
+    /// Stores whole blocks with consecutive numbers; the caller wipes them.
+    func deliver(_ number: UInt64, _ bytes: UnsafeRawBufferPointer) throws -> QuantumSocket.Status {
+        let index = Int(number & 1)
+        let position = number / 2
+        guard position < 1 << 45 else { return .refused }
+        let offset = position * UInt64(QuantumSocket.block)
+        let key = try MaskedKey(bytes, offset: offset)
+        return try condition.withLock {
+            guard !stopped, position >= directions[index].next else { return .refused }
+            guard directions[index].onHand + UInt64(bytes.count) <= limit else { return .full }
+            directions[index].masked.append(key)
+            directions[index].maskedBytes += UInt64(key.count)
+            directions[index].next = position + UInt64(key.count / QuantumSocket.block)
             let account = directions[index].account
             account.update {
                 // Numbers that the driver left out never were key here; they count as lost so that offsets add up.
                 $0.lost += offset - $0.mark
-                $0.mark = offset + UInt64(bytes.count)
+                $0.mark = key.end
             }
-            directions[index].uncommitted += 1
-            if directions[index].uncommitted >= 256 {
+            directions[index].uncommitted += UInt64(key.count)
+            if directions[index].uncommitted >= Self.commitBytes {
                 directions[index].uncommitted = 0
                 try account.commit()
             }
@@ -92,6 +144,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         let end = offset + UInt64(destination.count)
         try condition.withLock {
             while true {
+                try directions[index].reveal(below: end)
                 if directions[index].pieces.take(at: offset, into: destination) {
                     directions[index].account.update { $0.data += UInt64(destination.count) }
                     return
@@ -114,15 +167,15 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
         condition.withLock {
             let direction = directions[index(stream)]
-            return direction.pieces.firstAvailable(from: offset)
+            return direction.firstAvailable(from: offset)
                 ?? max(offset, direction.next * UInt64(QuantumSocket.block))
         }
     }
 
     func discard(_ stream: PadStream, below offset: UInt64) throws {
-        condition.withLock {
+        try condition.withLock {
             let index = index(stream)
-            let lost = directions[index].pieces.discard(below: offset)
+            let lost = try directions[index].discard(below: offset)
             directions[index].account.update { $0.lost += lost }
         }
     }
@@ -130,8 +183,8 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     /// Bytes of key on hand that this node may send with, and receive with.
     var stock: (out: UInt64, in: UInt64) {
         condition.withLock {
-            let first = directions[0].pieces.onHand
-            let second = directions[1].pieces.onHand
+            let first = directions[0].onHand
+            let second = directions[1].onHand
             return me == link.ordered.0 ? (first, second) : (second, first)
         }
     }
@@ -150,7 +203,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
             stopped = true
             condition.broadcast()
             for index in directions.indices {
-                let rest = directions[index].pieces.discard(below: UInt64.max)
+                let rest = try directions[index].discard(below: UInt64.max)
                 try directions[index].account.commit { $0.expired += rest }
                 directions[index].account.release()
             }

@@ -7,14 +7,19 @@ import Synchronization
 
 /// Plays the quantum links: makes equal random key and writes it to both ends of every link, at the link's rate.
 ///
-/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing
-/// else of the nodes. The initial stock is delivered at once, what comes after it at the rate; a full store holds a
-/// direction back. Photons, and so eavesdroppers on the link, are not modelled beyond the rate formula.
+/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing else
+/// of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets `plenty` as fast
+/// as it goes, whenever it has less, and the rest in the background at a bounded share of a processor. What comes after
+/// the initial stock comes at the rate; a full store holds a direction back. Photons, and so eavesdroppers on the link, are not modelled beyond the rate formula.
 public final class LinkModel: Sendable {
     private let topology: NetworkTopology
     private let source: any RandomSource
     private let stopping = Atomic<Bool>(false)
     private let running = Atomic<Int>(0)
+    /// Bytes per direction with which a store is in no hurry.
+    private static let plenty: UInt64 = 4 << 20
+    /// The share of one processor that all links together may use when no store is in a hurry.
+    private static let backgroundShare = 0.2
 
     /// - Parameter source: random bytes for the key; nil for the kernel's generator under health tests.
     public init(_ topology: NetworkTopology, source: (any RandomSource)? = nil) throws {
@@ -54,7 +59,9 @@ public final class LinkModel: Sendable {
             try QuantumSocket.Client(path: topology.node($0).quantumSocket, link: link.name)
         }
         var states = try ends.map { try $0.state() }
-        let block = SecureBytes(count: QuantumSocket.block)
+        let run = SecureBytes(count: QuantumSocket.longestRun)
+        let block = Double(QuantumSocket.block)
+        let limit = LinkKeyStore.limit(of: link)
         var budget = link.stockMib * 1_048_576
         var time = Deadline.clock()
         var turn = 0
@@ -63,30 +70,44 @@ public final class LinkModel: Sendable {
             budget += (clock - time) * link.rate / 8
             time = clock
             // A link that waited on full stores has not saved up key meanwhile.
-            budget = min(budget, max(link.stockMib * 1_048_576, link.rate / 8) + Double(QuantumSocket.block))
-            guard budget >= Double(QuantumSocket.block) else {
-                Thread.sleep(forTimeInterval: 0.005)
+            budget = min(budget, max(link.stockMib * 1_048_576, link.rate / 8) + block)
+            let rooms = [states.map(\.room.0).min() ?? 0, states.map(\.room.1).min() ?? 0]
+            let hurry = rooms.contains { limit - min(limit, $0) < min(Self.plenty, limit / 4) && $0 >= UInt64(QuantumSocket.block) }
+            // A link in no hurry waits until whole runs have gathered.
+            let least = hurry || link.rate == 0 ? block : Double(QuantumSocket.longestRun)
+            guard budget >= least else {
+                Thread.sleep(forTimeInterval: hurry ? 0.01 : 0.03)
+                states = try ends.map { try $0.state() }
                 continue
             }
-            let direction = [turn, 1 - turn].first { direction in
-                states.allSatisfy { (direction == 0 ? $0.room.0 : $0.room.1) >= UInt64(QuantumSocket.block) }
-            }
-            guard let direction else {
-                Thread.sleep(forTimeInterval: 0.02)
+            // The direction that has less comes first, the turn decides between equals.
+            let order = rooms[0] == rooms[1] ? [turn, 1 - turn] : rooms[0] > rooms[1] ? [0, 1] : [1, 0]
+            guard let direction = order.first(where: { rooms[$0] >= UInt64(QuantumSocket.block) }) else {
+                Thread.sleep(forTimeInterval: 0.05)
                 states = try ends.map { try $0.state() }
                 continue
             }
             turn = 1 - direction
+            // Half of what there is, so that the other direction gets as much.
+            let most = min(max(block, budget / 2), Double(rooms[direction]), Double(QuantumSocket.longestRun))
+            let count = Int(most / block) * QuantumSocket.block
             let number = states.map { direction == 0 ? $0.next.0 : $0.next.1 }.max() ?? 0
-            try block.withUnsafeMutableBytes { try source.fill($0) }
-            for index in ends.indices { states[index] = try ends[index].deliver(number, block) }
-            block.wipe()
+            try run.withUnsafeMutableBytes { bytes in
+                let key = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
+                defer { wipe(key) }
+                try source.fill(key)
+                for index in ends.indices { states[index] = try ends[index].deliver(number, UnsafeRawBufferPointer(key)) }
+            }
             guard states.allSatisfy({ $0.status == .stored }) else {
                 throw Failure(
                     .data, at: "link \(link.name)", "a node refused block \(number)",
                     remedy: "the link begins again with what both nodes accept")
             }
-            budget -= Double(QuantumSocket.block)
+            budget -= Double(count)
+            if !hurry {
+                let spent = Deadline.clock() - clock
+                Thread.sleep(forTimeInterval: min(0.2, spent * Double(topology.links.count) / Self.backgroundShare))
+            }
         }
     }
 }

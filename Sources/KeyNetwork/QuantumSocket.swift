@@ -5,19 +5,21 @@ import Kernels
 
 /// The interface between a quantum link's driver and a trusted node: blocks of key over the node's `quantum.sock`.
 ///
-/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end
-/// whose name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
+/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end whose
+/// name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
 /// direction whose store is full. All integers are big-endian.
 ///
-/// Request: operation (1 byte: 1 state, 2 deliver), length of the link's name (1 byte), 2 zero bytes, length of the
-/// block (4), number of the block (8), the name (`a|b`, sorted), the block.
-/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that
-/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
+/// Request: operation (1 byte: 1 state, 2 deliver), length of the link's name (1 byte), 2 zero bytes, length of the key (4),
+/// number of its first block (8), the name (`a|b`, sorted), the key: 1 to 16 blocks of one direction, in order.
+/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that the
+/// node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
 enum QuantumSocket {
     static let requestSize = 16
     static let answerSize = 40
     /// Bytes of a block.
     static let block = 16 << 10
+    /// Bytes of key in one request at most.
+    static let longestRun = 16 * block
 
     enum Operation: UInt8 { case state = 1, deliver = 2 }
     enum Status: UInt8 { case stored = 0, full, refused }
@@ -39,22 +41,23 @@ enum QuantumSocket {
             name = Array(link.utf8)
         }
 
-        func state() throws -> State { try call(.state, 0, nil) }
+        func state() throws -> State { try call(.state, 0, UnsafeRawBufferPointer(start: nil, count: 0)) }
 
-        func deliver(_ number: UInt64, _ block: SecureBytes) throws -> State { try call(.deliver, number, block) }
+        /// Delivers blocks whose first has that number.
+        func deliver(_ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State { try call(.deliver, number, key) }
 
-        private func call(_ operation: Operation, _ number: UInt64, _ block: SecureBytes?) throws -> State {
+        private func call(_ operation: Operation, _ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State {
             let deadline = Deadline(in: 10)
             try withUnsafeTemporaryAllocation(byteCount: requestSize + name.count, alignment: 8) { request in
                 wipe(request)
                 request[0] = operation.rawValue
                 request[1] = UInt8(name.count)
-                request.store(bigEndian: UInt32(block?.count ?? 0), at: 4)
+                request.store(bigEndian: UInt32(key.count), at: 4)
                 request.store(bigEndian: number, at: 8)
                 request.slice(requestSize..<requestSize + name.count).copyBytes(from: name)
                 try socket.write(UnsafeRawBufferPointer(request), deadline)
             }
-            try block?.withUnsafeBytes { try socket.write($0, deadline) }
+            try socket.write(key, deadline)
             return try withUnsafeTemporaryAllocation(byteCount: answerSize, alignment: 8) { answer in
                 try socket.readWhole(answer, deadline)
                 let answer = UnsafeRawBufferPointer(answer)
@@ -68,6 +71,7 @@ enum QuantumSocket {
     /// Serves one driver's connection until it ends.
     static func serve(_ socket: Socket, stores: [String: LinkKeyStore]) throws {
         let forever = Deadline(in: 1e9)
+        let scratch = SecureBytes(count: longestRun)
         try withUnsafeTemporaryAllocation(byteCount: requestSize + 255, alignment: 8) { request in
             while try socket.read(request.slice(0..<requestSize), forever) {
                 let header = UnsafeRawBufferPointer(request)
@@ -76,19 +80,22 @@ enum QuantumSocket {
                 let number = header.load(bigEndian: UInt64.self, at: 8)
                 let nameBytes = request.slice(requestSize..<requestSize + nameLength)
                 try socket.readWhole(nameBytes, Deadline(in: 10))
-                guard let operation = Operation(rawValue: header[0]), length == (operation == .deliver ? block : 0),
-                    let store = stores[String(decoding: nameBytes, as: UTF8.self)]
+                guard let operation = Operation(rawValue: header[0]), length <= longestRun, length % block == 0,
+                    (length > 0) == (operation == .deliver), let store = stores[String(decoding: nameBytes, as: UTF8.self)]
                 else {
                     try answer(socket, State(status: .refused))
                     throw Failure(
-                        .data, at: "quantum.sock", "a driver sent an unknown link or operation, or a block of \(length) bytes",
-                        remedy: "deliver blocks of \(block) bytes for a link of this node")
+                        .data, at: "quantum.sock", "a driver sent an unknown link or operation, or key of \(length) bytes",
+                        remedy: "deliver 1 to \(longestRun / block) blocks of \(block) bytes for a link of this node")
                 }
                 var status = Status.stored
                 if operation == .deliver {
-                    let bytes = SecureBytes(count: length)
-                    try bytes.withUnsafeMutableBytes { try socket.readWhole($0, Deadline(in: 10)) }
-                    status = try store.deliver(number, bytes)
+                    status = try scratch.withUnsafeMutableBytes { scratch in
+                        let key = scratch.slice(0..<length)
+                        defer { wipe(key) }
+                        try socket.readWhole(key, Deadline(in: 10))
+                        return try store.deliver(number, UnsafeRawBufferPointer(key))
+                    }
                 }
                 var state = store.state()
                 state.status = status

@@ -128,6 +128,41 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         }
     }
 
+    /// Large requests in a row: the next key is made before it is asked for, and every byte of it stays accounted for.
+    @Test func aTransferIsMadeAheadAndBalances() throws {
+        let network = try TestNetwork(
+            ["a", "b", "c"], links: [("a", "b"), ("c", "b")], roles: [("alice", "a"), ("bob", "c")], stockMib: 24)
+        try network.settle()
+        let alice = try network.client("alice")
+        let bob = try network.client("bob")
+        let chunk = 256 << 10
+        var offset: UInt64 = 0
+        for _ in 0..<6 {
+            let key = try take(alice, stream, offset, chunk)
+            #expect(try take(bob, stream, offset, chunk) == key)
+            offset += UInt64(chunk)
+        }
+        // Key at the next offset comes to the receiver's node although nobody asked for it.
+        #expect(try take(bob, stream, offset, 100).count == 100)
+        // The sender passes over some of what was made; the rest is still the same on both ends.
+        offset += 1000
+        #expect(try alice.resume(stream, from: offset) == offset)
+        #expect(try take(alice, stream, offset, 5000) == take(bob, stream, offset, 5000))
+        #expect(thrown { _ = try take(alice, stream, offset - 1000, 100) }?.problem.contains("made before") == true)
+        for node in network.nodes.values { #expect(try node.status().ledger.allSatisfy(\.balanced)) }
+        try network.stop()
+        let data = UInt64(6 * chunk + 5000)
+        for node in network.topology.nodes {
+            let lines = try PadLedger.read(path: node.directory + "/node.sqlite")
+            #expect(!lines.isEmpty && lines.allSatisfy { $0.balanced && $0.onHand == 0 })
+            for line in lines where line.pool == "tokyo" {
+                #expect(line.supplied >= data && line.supplied < data + (8 << 20))
+                if line.side == .sender { #expect(line.data == data && line.lost == 1000 && line.expired > 0) }
+                if line.side == .receiver { #expect(line.data == data + 100 && line.expired > 0) }
+            }
+        }
+    }
+
     @Test func channelBetweenRolesOverTheNetwork() throws {
         let network = try TestNetwork(["a", "b", "c"], links: [("a", "b"), ("b", "c")], roles: [("alice", "a"), ("bob", "c")])
         try network.settle()

@@ -1,0 +1,59 @@
+import CCrypto
+import Diagnostics
+import Kernels
+
+/// Key that waits, stored as figure 5 of the paper has it: `K1 = K4 + K3`, where K3 is the AES-256-CTR expansion of a fresh
+/// K2. K1 may lie in ordinary memory, K2 is in secret memory; without K2 the rest tells nothing.
+///
+/// A link's stock is hundreds of MiB. Pages of secret memory for all of it would exceed an ordinary user's lock limit, and
+/// each costs tens of microseconds in the kernel.
+/// `@unchecked Sendable`: nothing changes after `init`.
+final class MaskedKey: @unchecked Sendable {
+    let offset: UInt64
+    let count: Int
+    private let masked: UnsafeMutableRawPointer
+    /// K2, used for this key only, hence the counter may begin at zero.
+    private let secret = SecureBytes(count: 32)
+
+    var end: UInt64 { offset + UInt64(count) }
+
+    init(_ key: UnsafeRawBufferPointer, offset: UInt64) throws {
+        self.offset = offset
+        count = key.count
+        masked = .allocate(byteCount: key.count, alignment: 64)
+        try secret.withUnsafeMutableBytes { try fillFromKernel($0) }
+        try apply(key, UnsafeMutableRawBufferPointer(start: masked, count: count))
+    }
+
+    /// K2 goes first, with `secret`; wiping K1 as well costs little.
+    deinit {
+        secret.wipe()
+        wipe(UnsafeMutableRawBufferPointer(start: masked, count: count))
+        masked.deallocate()
+    }
+
+    /// Writes the key into secret memory.
+    func reveal(into key: UnsafeMutableRawBufferPointer) throws {
+        precondition(key.count == count)
+        try apply(UnsafeRawBufferPointer(start: masked, count: count), key)
+    }
+
+    private func apply(_ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer) throws {
+        // Freeing the context overwrites the key schedule.
+        let context = EVP_CIPHER_CTX_new()
+        defer { EVP_CIPHER_CTX_free(context) }
+        let counter = [UInt8](repeating: 0, count: 16)
+        var written: Int32 = 0
+        let good = secret.withUnsafeBytes { secret in
+            EVP_EncryptInit_ex(
+                context, EVP_aes_256_ctr(), nil, secret.bindMemory(to: UInt8.self).baseAddress, counter) == 1
+                && EVP_EncryptUpdate(
+                    context, output.bindMemory(to: UInt8.self).baseAddress, &written,
+                    input.bindMemory(to: UInt8.self).baseAddress, Int32(input.count)) == 1
+        }
+        guard good, written == Int32(input.count) else {
+            throw Failure(
+                .internalError, at: "link key", "AES-256-CTR failed in libcrypto", remedy: "check the installed libcrypto")
+        }
+    }
+}
