@@ -4,23 +4,23 @@ import OneTimePad
 
 /// How two roles prove to each other that they hold the same pad, when they connect.
 ///
-/// Four messages, all of fixed size. Names never appear; a pool identifier stands for them. Whatever roles the two play
-/// in the bank, the client is the side that connected and the server the side that listens; docs/FORMATS.md has the
-/// messages byte by byte.
-/// 1. client hello: magic, version, which of the two names the client is, pool identifier, nonce, lowest usable offset
-///    of the pad that comes towards the client
-/// 2. server hello: status, nonce, lowest usable offset of the pad that comes towards the server
+/// Four messages, all of fixed size. Names never appear; a pool identifier stands for them.
+/// 1. client hello: magic, version, which of the two names the client is, pool identifier, nonce; of the pad that
+///    comes towards the client the lowest usable offset, and how far it was accepted
+/// 2. server hello: status, nonce, the same two offsets of the pad that comes towards the server
 /// 3. client proof: offset of its hash key, tag over messages 1 and 2
 /// 4. server proof: status, offset of its hash key, tag over all before
 ///
 /// Each proof costs its sender 32 bytes of pad: 16 for the hash key of the session's direction, 16 for the tag. The
 /// client proves itself first, so a stranger cannot make a server spend its sending pad; what a failed proof burns at
-/// the server is the 32 bytes that it names, and failures are rate-limited.
+/// the server is the 32 bytes that it names, and failures are rate-limited. A stranger who plays the server gets one proof of 32
+/// bytes out of a client, and can make it give up no more than `SendingPad.follow` lets an unproven peer have. Both ends
+/// compare what the other accepted with their own mark: a state directory restored from an old copy is refused.
 enum Handshake {
     static let magic: UInt32 = 0x4453_4744  // "DSGD"
-    static let version: UInt16 = 1
-    static let clientHelloSize = 40
-    static let serverHelloSize = 32
+    static let version: UInt16 = 2
+    static let clientHelloSize = 48
+    static let serverHelloSize = 40
     static let clientProofSize = 24
     static let serverProofSize = 32
     static let nonceSize = 16
@@ -29,7 +29,7 @@ enum Handshake {
     /// Why a server refuses, in clear: it tells nothing that the refused party did not know.
     enum Status: UInt8 {
         case accepted = 0
-        case unknownPool, rateLimited, wrongVersion, proofWrong, rolledBack, insufficientKey, stopping
+        case unknownPool, rateLimited, wrongVersion, proofWrong, rolledBack, insufficientKey, stopping, serverRolledBack
 
         func failure(at place: String, peer: String) -> Failure {
             switch self {
@@ -60,6 +60,11 @@ enum Handshake {
                     remedy: "wait for the key network, or look at `dsgd keys status`")
             case .stopping:
                 Failure(.transient, at: place, "the server is stopping", remedy: "try again")
+            case .serverRolledBack:
+                Failure(
+                    .data, at: place,
+                    "\(peer) refuses to send: its state directory was rolled back to an old copy, or our marks are wrong",
+                    remedy: "let the operator of \(peer) read its log, which names the stream and the way out")
             }
         }
     }
@@ -139,13 +144,12 @@ enum Handshake {
             transcript.store(bigEndian: poolIdentifier(pool: provider.pool, identity, peer), at: 8)
             try fillFromKernel(transcript.slice(16..<32))
             transcript.store(bigEndian: try pads.receiving.resumePoint(), at: 32)
+            transcript.store(bigEndian: pads.receiving.position, at: 40)
             try socket.write(UnsafeRawBufferPointer(transcript).slice(0..<clientHelloSize), deadline)
 
             try socket.readWhole(transcript.slice(serverHelloAt..<clientProofAt), deadline)
             try checkStatus(transcript[serverHelloAt], socket, peer)
-            try followPeer(
-                pads.sending, UnsafeRawBufferPointer(transcript).load(bigEndian: UInt64.self, at: serverHelloAt + 24),
-                place: socket.remote, peer: peer)
+            try followPeer(pads.sending, UnsafeRawBufferPointer(transcript), at: serverHelloAt + 24, socket.remote, peer)
             let send = try prove(
                 pads.sending, transcript: transcript, offsetAt: clientProofAt, tagAt: clientProofAt + 8,
                 timeout: deadline.left)
@@ -172,10 +176,13 @@ enum Handshake {
         Array(transcript[16..<32]) + Array(transcript[serverHelloAt + 8..<serverHelloAt + 24])
     }
 
-    /// Gives up the pad that the other end lost.
-    private static func followPeer(_ pad: SendingPad, _ resume: UInt64, place: String, peer: String) throws {
+    /// Gives up the pad that the other end lost, and refuses to send below what it accepted.
+    private static func followPeer(
+        _ pad: SendingPad, _ transcript: UnsafeRawBufferPointer, at field: Int, _ place: String, _ peer: String
+    ) throws {
+        let resume = transcript.load(bigEndian: UInt64.self, at: field)
         guard resume < UInt64.max else { throw Status.insufficientKey.failure(at: place, peer: peer) }
-        try pad.skip(to: resume)
+        try pad.follow(resume: resume, accepted: transcript.load(bigEndian: UInt64.self, at: field + 8))
     }
 
     static func server(
@@ -211,6 +218,7 @@ enum Handshake {
             let pads = try provider.pads(for: peer)
             try fillFromKernel(transcript.slice(serverHelloAt + 8..<serverHelloAt + 24))
             transcript.store(bigEndian: try pads.receiving.resumePoint(), at: serverHelloAt + 24)
+            transcript.store(bigEndian: pads.receiving.position, at: serverHelloAt + 32)
             try socket.write(text.slice(serverHelloAt..<clientProofAt), deadline)
 
             try socket.readWhole(transcript.slice(clientProofAt..<serverProofAt), deadline)
@@ -237,13 +245,13 @@ enum Handshake {
         let text = UnsafeRawBufferPointer(transcript)
         let send: Tagger
         do {
-            try followPeer(
-                pads.sending, text.load(bigEndian: UInt64.self, at: 32), place: socket.remote, peer: peer)
+            try followPeer(pads.sending, text, at: 32, socket.remote, peer)
             send = try prove(
                 pads.sending, transcript: transcript, offsetAt: serverProofAt + 8, tagAt: serverProofAt + 16,
                 timeout: deadline.left)
         } catch {
-            sendStatus(socket, .insufficientKey, size: serverProofSize, deadline)
+            let isRolledBack = (error as? Failure)?.kind == .data
+            sendStatus(socket, isRolledBack ? .serverRolledBack : .insufficientKey, size: serverProofSize, deadline)
             throw error
         }
         try socket.write(text.slice(serverProofAt..<transcriptSize), deadline)

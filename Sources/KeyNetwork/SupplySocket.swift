@@ -43,6 +43,7 @@ struct SupplyFailure: Codable {
 public final class KeySupplyClient: PadSource, @unchecked Sendable {
     public let socketPath: String
     public let role: String
+    public var makesOnDemand: Bool { true }
     private let lock = NSLock()
     private var idle: [Socket] = []
 

@@ -33,6 +33,7 @@ public final class MemoryPadSource: @unchecked Sendable {
     private struct End: PadSource {
         let source: MemoryPadSource
         let role: String
+        var makesOnDemand: Bool { true }
 
         func take(
             _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double

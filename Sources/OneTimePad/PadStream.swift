@@ -35,6 +35,10 @@ public protocol PadSource: Sendable {
     /// It lies above `offset` after the source lost key, for instance when a trusted node was restarted.
     func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64
 
+    /// Whether key of a stream comes into being only when its sender takes it: then a receiver cannot have lost any that
+    /// the sender was not given.
+    var makesOnDemand: Bool { get }
+
     /// Gives up whatever this end was not given below `offset`; the source erases it.
     func discard(_ stream: PadStream, below offset: UInt64) throws
 }
@@ -43,6 +47,8 @@ extension PadSource {
     public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 { offset }
 
     public func discard(_ stream: PadStream, below offset: UInt64) throws {}
+
+    public var makesOnDemand: Bool { false }
 }
 
 /// How a pad is cut and kept. Both ends may differ.

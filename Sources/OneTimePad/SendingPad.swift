@@ -16,6 +16,11 @@ public final class SendingPad: @unchecked Sendable {
     /// Bytes that one call may spend, tag included.
     public static let maximumSpend = 320 << 10
 
+    /// What an operator can do about a state directory that was restored from an old copy.
+    static let rollbackRemedy =
+        "never send with this state directory: put the newest state back, or, when it is lost, set a new `pool` name in "
+        + "the network file of every process and restart them all, so that all roles begin with fresh pad"
+
     public let stream: PadStream
     private let source: any PadSource
     private let account: PadAccount
@@ -70,6 +75,7 @@ public final class SendingPad: @unchecked Sendable {
             let start = head
             head += need
             account.update { $0.spend(purpose, data: data, tag: tag) }
+            PadTrace.shared?.spent(stream, offset: offset, count: need, purpose)
             return try buffer.withUnsafeMutableBytes { bytes in
                 let pad = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + need])
                 defer { wipe(pad) }
@@ -82,26 +88,63 @@ public final class SendingPad: @unchecked Sendable {
     ///
     /// - Throws: `Failure(.data)` when that would be more than `PadOptions.maximumSkip`.
     public func skip(to offset: UInt64) throws {
+        try lock.withLock { try giveUp(below: offset) }
+    }
+
+    /// Checks what the peer says that it has of this stream, and gives up what it can no longer use.
+    ///
+    /// Every byte that was ever spent lies below `position`, also after a crash, because the mark is durable before its
+    /// bytes exist. A peer that accepted more has therefore seen pad that this ledger knows nothing of: the state directory
+    /// is an old copy. The peer may not have proved itself yet, so nothing is spent or given up on that word; and where
+    /// the source makes key only on demand, no peer can have lost more than was made.
+    ///
+    /// - Parameters:
+    ///   - resume: the lowest offset that the peer can still use.
+    ///   - accepted: one past the newest byte that the peer accepted.
+    /// - Throws: `Failure(.data)` for a rolled-back state, or a peer that asks for too much.
+    public func follow(resume: UInt64, accepted: UInt64) throws {
         try lock.withLock {
             try checkOpen()
             let position = filled - UInt64(tail - head)
-            guard offset > position else { return }
-            guard offset - position <= UInt64(options.maximumSkip) else {
+            guard accepted <= position else {
                 throw Failure(
                     .data, at: "\(stream)",
-                    "the peer asks to give up \(offset - position) bytes of pad, more than \(options.maximumSkip)",
-                    remedy: "find out why the peer lost its key, or whether somebody plays its part")
+                    "\(stream.receiver) has accepted pad up to offset \(accepted), but the ledger of \(stream.sender) ends at "
+                        + "\(position): its state directory was rolled back to an old copy",
+                    remedy: Self.rollbackRemedy)
             }
-            if offset < filled {
-                let count = Int(offset - position)
-                erase(count)
-                account.update { $0.lost += UInt64(count) }
-            } else {
-                let inHand = UInt64(tail - head)
-                try moveMark(from: filled, to: offset)
-                erase(tail - head)
-                account.update { $0.lost += inHand }
+            if source.makesOnDemand, resume > filled {
+                let made = try source.resume(stream, from: filled)
+                guard resume <= made else {
+                    throw Failure(
+                        .data, at: "\(stream)",
+                        "the peer asks to give up pad up to offset \(resume), of which only \(made) bytes were ever made",
+                        remedy: "find out whether somebody plays the part of \(stream.receiver)")
+                }
             }
+            try giveUp(below: resume)
+        }
+    }
+
+    private func giveUp(below offset: UInt64) throws {
+        try checkOpen()
+        let position = filled - UInt64(tail - head)
+        guard offset > position else { return }
+        guard offset - position <= UInt64(options.maximumSkip) else {
+            throw Failure(
+                .data, at: "\(stream)",
+                "the peer asks to give up \(offset - position) bytes of pad, more than \(options.maximumSkip)",
+                remedy: "find out why the peer lost its key, or whether somebody plays its part")
+        }
+        let inHand = UInt64(tail - head)
+        if offset < filled {
+            let count = Int(offset - position)
+            erase(count)
+            account.update { $0.lost += UInt64(count) }
+        } else {
+            try moveMark(from: filled, to: offset)
+            erase(Int(inHand))
+            account.update { $0.lost += inHand }
         }
     }
 

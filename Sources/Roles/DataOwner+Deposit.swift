@@ -3,6 +3,7 @@ internal import CCrypto
 internal import Diagnostics
 internal import Foundation
 internal import GenomicFormats
+internal import Glibc
 internal import Randomness
 internal import SecretSharing
 internal import Storage
@@ -31,6 +32,7 @@ extension DataOwner {
         do {
             for file in files { stored.append(try deposit(file, dataSet: dataSet, reply: reply)) }
             try catalogue.recordDeposit(dataSet: dataSet, sample: sample, objects: stored)
+            for (object, _) in stored { unlink(pendingPath(object.shareSet)) }
         } catch {
             for (object, _) in stored { forget(shareSet: object.shareSet) }
             throw error
@@ -60,6 +62,7 @@ extension DataOwner {
             share, bytes in try destinations.send(bytes, share)
         }
         let shareSet = splitter.description.set.description
+        try writeWhole(Array(dataSet.utf8), to: pendingPath(shareSet))
         try openDestinations(destinations, shareSet: shareSet, bytes: splitter.description.fileSize)
         let digest = RunningDigest()
         var done = 0
@@ -114,16 +117,45 @@ extension DataOwner {
         destinations.file = try PartialFile(path: try ownHolder.service.path(ofShareSet: shareSet))
     }
 
+    /// A note that shares of this set may lie at holders without being in the catalogue.
+    private func pendingPath(_ shareSet: String) -> String { stateDirectory + "/pending-\(shareSet)" }
+
+    func pendingDeposits() -> [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: stateDirectory)) ?? []).filter { $0.hasPrefix("pending-") }
+    }
+
+    /// Deletes the shares of deposits that a crash interrupted; what a holder does not confirm is tried at the next start.
+    ///
+    /// - Parameter names: the notes that were there before the owner took commands.
+    func forgetInterruptedDeposits(_ names: [String]) {
+        for name in names {
+            let shareSet = String(name.dropFirst("pending-".count))
+            if shareSet.hasSuffix(".partial") {
+                unlink(stateDirectory + "/" + name)
+                continue
+            }
+            let isKept = (try? catalogue.dataSets().contains { dataSet in
+                try catalogue.objects(ofDataSet: dataSet).contains { $0.0.shareSet == shareSet }
+            }) ?? true
+            if isKept { unlink(pendingPath(shareSet)) } else { forget(shareSet: shareSet) }
+        }
+    }
+
     /// Deletes what a failed deposit left at the holders, as far as they answer.
     private func forget(shareSet: String) {
+        var isForgotten = true
         if let path = try? ownHolder.service.path(ofShareSet: shareSet) { try? FileManager.default.removeItem(atPath: path) }
         for letter in ["b", "c"] {
             guard let holder = try? network.holder(ofShare: letter), let conversation = try? telephone.call(holder.name)
-            else { continue }
+            else {
+                isForgotten = false
+                continue
+            }
             try? conversation.say(.deleteShare(shareSet: shareSet))
-            _ = try? conversation.hear(timeout: 5)
+            if case .deleted? = try? conversation.hear(timeout: 5) {} else { isForgotten = false }
             conversation.close()
         }
+        if isForgotten { unlink(pendingPath(shareSet)) }
     }
 
     /// Restores an object for its owner into a file.

@@ -43,10 +43,12 @@ final class DataOwner: @unchecked Sendable {
     static func cataloguePath(stateDirectory: String) -> String { stateDirectory + "/catalogue.sqlite" }
 
     func start() throws {
+        let pending = pendingDeposits()
         listener = try telephone.listen(log: log) { [self] in try answerUser($0) }
         let admin = try AdminSocket(path: Self.adminSocketPath(stateDirectory: stateDirectory))
         admin.start { [self] in try administer($0, reply: $1) }
         self.admin = admin
+        Thread.detachNewThread { [pending] in self.forgetInterruptedDeposits(pending) }
     }
 
     func stop() {

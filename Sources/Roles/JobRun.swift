@@ -50,10 +50,13 @@ struct JobRun {
             session.cancel()
             throw error
         }
+        try Self.demandFit(result.metrics, at: order.sample)
         let genotyped = monotonicSeconds()
         try report(JobProgress(step: "filtering", done: 0, total: 0))
         let filtered = try filter.run(result.vcfGz, sample: order.sample, threads: threads)
         var receipt = makeReceipt(result, counts, streams, hardwareProfile: hardwareProfile)
+        let faults = streams.flatMap(\.object.faults)
+        receipt.faults = faults.isEmpty ? nil : faults
         receipt.recordsDelivered = filtered.recordsDelivered
         receipt.recordsWithheld = filtered.recordsWithheld
         receipt.filteredBytes = filtered.vcfBytes
@@ -73,6 +76,16 @@ struct JobRun {
             vcfBytes: filtered.vcfGz.count, indexBytes: filtered.index.count, recordsDelivered: filtered.recordsDelivered,
             recordsWithheld: filtered.recordsWithheld, receipt: receipt)
         return (ServerAnswer(vcfGz: filtered.vcfGz, index: filtered.index), note)
+    }
+
+    /// Refuses an answer about reads that are not of the reference's species or assembly: hardly any of them map.
+    private static func demandFit(_ metrics: GenotypingMetrics, at sample: String) throws {
+        guard metrics.reads < 100 || metrics.mappedReads * 10 >= metrics.reads else {
+            throw Failure(
+                .data, at: sample,
+                "only \(metrics.mappedReads) of \(metrics.reads) reads map to the trusted server's reference genome",
+                remedy: "check that the reads and the reference are of the same genome")
+        }
     }
 
     /// Restores the streams side by side and feeds the engine batch by batch.

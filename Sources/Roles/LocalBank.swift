@@ -174,6 +174,7 @@ public final class LocalBank {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: options.program)
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(options.environment) { $1 }
         let output = Pipe()
         let errors = Pipe()
         process.standardOutput = output

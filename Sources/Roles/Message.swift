@@ -100,6 +100,8 @@ public struct Receipt: Codable, Sendable, Equatable {
     public var job: String
     /// Holders whose shares were joined.
     public var holders: [String]
+    /// Holders that failed while shares were fetched, each with what was wrong; nil when all did well.
+    public var faults: [String]?
     public var engine: String
     public var hardwareProfile: String
     public var reads: Int

@@ -1,6 +1,7 @@
 internal import Channel
 internal import Diagnostics
 internal import Foundation
+internal import Kernels
 internal import Metering
 internal import SecretSharing
 
@@ -34,7 +35,8 @@ final class RestoredObject {
     private var candidates: [ShareSource]
     private var transfers: [Transfer] = []
     private var joiner: ShareJoiner?
-    private var faults: [String] = []
+    /// What was wrong with holders whose shares were given up, each with the holder's name.
+    private(set) var faults: [String] = []
     private var delivered = 0
     private var skipped = 0
     private let plaintext = Plaintext()
@@ -63,18 +65,7 @@ final class RestoredObject {
         var isOver = false
         while plaintext.bytes.isEmpty && !isOver {
             try connect()
-            for index in transfers.indices {
-                do {
-                    try advance(index)
-                } catch let failure as Failure {
-                    try replace(index, because: failure)
-                    break
-                }
-            }
-            if transfers.count == 2, transfers.allSatisfy({ $0.rest == 0 && $0.waiting.isEmpty }) {
-                try joiner?.finish()
-                isOver = true
-            }
+            isOver = try advanceBoth()
         }
         seconds += monotonicSeconds() - started
         let bytes = plaintext.bytes
@@ -121,28 +112,72 @@ final class RestoredObject {
         }
     }
 
-    /// Moves one share on: what waits goes to the joiner first, then one more record is received.
-    private func advance(_ index: Int) throws {
+    /// Moves both shares on. True when both have ended in good order; a holder that failed was replaced.
+    private func advanceBoth() throws -> Bool {
+        var hasMoved = false
+        for index in transfers.indices {
+            do {
+                if try advance(index) { hasMoved = true }
+            } catch let failure as Failure {
+                replace(faulty(failure) ?? index, because: failure)
+                return false
+            }
+        }
+        if transfers.allSatisfy({ $0.rest == 0 && $0.waiting.isEmpty }) {
+            do {
+                try joiner?.finish()
+                return true
+            } catch let failure as Failure {
+                replace(faulty(failure) ?? 1, because: failure)
+                return false
+            }
+        }
+        if !hasMoved, let index = transfers.firstIndex(where: { $0.rest == 0 && $0.waiting.isEmpty }) {
+            // The other share waits for bytes that this one does not have.
+            let failure = Failure(
+                .data, at: transfers[index].source.holder, "the share is truncated",
+                remedy: "repair it from the other two")
+            replace(index, because: failure)
+        }
+        return false
+    }
+
+    /// The transfer whose holder the failure names.
+    private func faulty(_ failure: Failure) -> Int? {
+        transfers.firstIndex { failure.place.hasPrefix($0.source.holder) }
+    }
+
+    /// Moves one share on: what waits goes to the joiner first, then one more record is received. False when nothing moved.
+    private func advance(_ index: Int) throws -> Bool {
         let transfer = transfers[index]
         let side: ShareJoiner.Side = index == 0 ? .first : .second
+        var hasMoved = false
         if transfer.waiting.isEmpty, transfer.rest > 0 {
+            hasMoved = true
             transfer.rest -= try transfer.conversation.receive { transfer.waiting.append(contentsOf: $0) }
             guard transfer.rest >= 0 else { throw transfer.conversation.unexpected("more bytes than it announced") }
             if transfer.rest == 0 { transfer.conversation.close() }
         }
         let taken = try transfer.waiting.withUnsafeBytes { try joiner!.append($0, from: side) }
         transfer.waiting.removeFirst(taken)
+        return hasMoved || taken > 0
     }
 
     /// Drops a holder that failed and starts the join again with another one.
-    private func replace(_ index: Int, because failure: Failure) throws {
+    private func replace(_ index: Int, because failure: Failure) {
         faults.append("\(transfers[index].source.holder): \(failure.problem)")
+        plaintextWasGivenUp()
         let kept = transfers[1 - index].source
         close()
         transfers = []
-        plaintext.bytes = []
         skipped = 0
         candidates.insert(kept, at: 0)
+    }
+
+    /// Overwrites what was joined and not handed on: it is restored again.
+    private func plaintextWasGivenUp() {
+        plaintext.bytes.withUnsafeMutableBytes { wipe($0) }
+        plaintext.bytes = []
     }
 
     func close() {

@@ -57,9 +57,7 @@ final class ShareHolder: @unchecked Sendable {
         switch message {
         case .storeShare(let shareSet, let bytes):
             try demandOwner(conversation.peer, "store a share")
-            let file = try PartialFile(path: try path(ofShareSet: shareSet))
-            try conversation.receive(count: bytes) { try file.write($0) }
-            try file.commit()
+            try store(shareSet, bytes: bytes, from: conversation)
             log("stored share \(shareSet.prefix(8)), \(bytes) bytes")
             try conversation.say(.stored(bytes: bytes))
         case .release(let ticket, let shareSet, let to, let seconds):
@@ -78,6 +76,27 @@ final class ShareHolder: @unchecked Sendable {
         default:
             throw conversation.unexpected("a message that a share holder does not answer")
         }
+    }
+
+    /// Writes a share as it arrives. When the disk fails, the rest is received and thrown away, because an owner that is
+    /// still sending would see a broken connection and not the reason.
+    private func store(_ shareSet: String, bytes: Int, from conversation: Conversation) throws {
+        guard bytes > 0 else { throw conversation.unexpected("a share without bytes") }
+        var problem: (any Error)?
+        var file: PartialFile?
+        let path = try path(ofShareSet: shareSet)
+        do { file = try PartialFile(path: path) } catch { problem = error }
+        try conversation.receive(count: bytes) { piece in
+            guard problem == nil else { return }
+            do {
+                try file?.write(piece)
+            } catch {
+                problem = error
+                file = nil
+            }
+        }
+        do { if problem == nil { try file?.commit() } } catch { problem = error }
+        if let problem { throw problem }
     }
 
     /// Lets `to` fetch a share with the ticket, as often as it needs (a transfer may break), until the time is over.

@@ -73,7 +73,9 @@ final class TrustedServer: @unchecked Sendable {
             try engineTurn.withLock {
                 let run = JobRun(
                     order: order, telephone: telephone, engine: engine, threads: threads, report: report)
-                try job.finish(run.execute(hardwareProfile: hardwareProfile))
+                let (answer, note) = try run.execute(hardwareProfile: hardwareProfile)
+                for fault in note.receipt.faults ?? [] { log("job \(order.job): share given up: \(fault)") }
+                try job.finish((answer, note))
             }
             try conversation.say(.readyToDeliver)
             try Self.expectProceed(conversation)

@@ -42,8 +42,8 @@ final class Interceptor: Sendable {
     private func run() throws {
         guard let client = Sockets.accept(descriptor) else { return }
         let server = try Sockets.connect(host: "127.0.0.1", port: target, Deadline(in: 5))
-        _ = try pass(client, server, 40)
-        _ = try pass(server, client, 32)
+        _ = try pass(client, server, 48)
+        _ = try pass(server, client, 40)
         _ = try pass(client, server, 24)
         _ = try pass(server, client, 32)
         var seen: [[UInt8]] = []

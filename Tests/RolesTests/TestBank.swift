@@ -25,10 +25,11 @@ final class TestBank {
         options.coverage = coverage
         options.contigs = 2
         _ = try SimulatedDataSet(options).run(into: sample)
-        bank = try LocalBank(
-            .init(
-                directory: directory.file("bank"), reference: sample + "/reference.fa.gz", program: Self.program,
-                linkRate: 40, linkStock: 24, users: Self.users, threads: 2))
+        var bankOptions = LocalBank.Options(
+            directory: directory.file("bank"), reference: sample + "/reference.fa.gz", program: Self.program,
+            linkRate: 40, linkStock: 24, users: Self.users, threads: 2)
+        bankOptions.environment["DSGD_PAD_TRACE"] = directory.file("pad-trace")
+        bank = try LocalBank(bankOptions)
         if start { try bank.start() }
     }
 

@@ -1,0 +1,26 @@
+import Foundation
+import Glibc
+
+/// A test aid: with `DSGD_PAD_TRACE=FILE` in the environment, every spend of a sending pad appends one line to the file,
+/// before the pad is used: stream (pool, sender, receiver), offset, length, purpose, with tabs. Never key bytes.
+///
+/// The lines of all processes of a bank, across crashes, prove that no byte of pad was spent twice: the ranges of a stream
+/// may not overlap. Each line is one `write` with O_APPEND, so that processes share the file and SIGKILL loses no line.
+struct PadTrace: Sendable {
+    static let shared = ProcessInfo.processInfo.environment["DSGD_PAD_TRACE"].flatMap(PadTrace.init)
+
+    private let descriptor: Int32
+
+    private init?(path: String) {
+        descriptor = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return nil }
+    }
+
+    func spent(_ stream: PadStream, offset: UInt64, count: Int, _ purpose: PadPurpose) {
+        let line = "\(stream.pool)\t\(stream.sender)\t\(stream.receiver)\t\(offset)\t\(count)\t\(purpose)\n"
+        var text = line
+        let written = text.withUTF8 { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        // A trace with holes would prove nothing.
+        precondition(written == line.utf8.count, "the pad trace cannot be written")
+    }
+}
