@@ -72,11 +72,11 @@ let package = Package(
 
         // Genomics wing: knows nothing of keys.
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "CZlib", "CDeflate"]),
-        library("Mapping", ["Diagnostics", "Kernels", "GenomicFormats", "Metering"]),
+        library("Mapping", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
-        library("Filtering", ["Diagnostics", "Kernels", "GenomicFormats", "Metering"]),
-        library("Simulation", ["Diagnostics", "GenomicFormats"]),
-        library("Evaluation", ["Diagnostics", "GenomicFormats"]),
+        library("Filtering", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
+        library("Simulation", ["Diagnostics", "Storage", "GenomicFormats"]),
+        library("Evaluation", ["Diagnostics", "Storage", "GenomicFormats"]),
 
         // Where the wings meet.
         library("Engines", ["Diagnostics", "Metering", "Hardware", "GenomicFormats", "Mapping", "Calling"]),
@@ -97,21 +97,23 @@ let package = Package(
             swiftSettings: strict),
 
         // Tests, fast ones first; TestSupport is not a test.
-        .target(name: "TestSupport", dependencies: ["Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["Diagnostics", "Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("LayeringTests", []),
+        tests("StorageTests", ["Diagnostics", "Storage"]),
         tests("KernelsTests", ["CKernels", "Kernels"]),
         tests("RandomnessTests", ["Diagnostics", "Kernels", "Randomness"]),
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),
         tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
         tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
         tests("KeyNetworkTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork"]),
-        tests("GenomicFormatsTests", ["Diagnostics", "GenomicFormats"]),
-        tests("FilteringTests", ["Diagnostics", "GenomicFormats", "Filtering", "Metering"]),
+        tests("GenomicFormatsTests", ["Diagnostics", "Storage", "GenomicFormats"]),
+        tests("FilteringTests", ["Diagnostics", "Storage", "GenomicFormats", "Filtering", "Metering"]),
         tests("MappingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping"]),
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
-        tests("SimulationTests", ["Diagnostics", "GenomicFormats", "Simulation"]),
+        tests("SimulationTests", ["Diagnostics", "Storage", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
         tests("BankTests", ["Diagnostics", "Bank"]),
+        tests("CommandLineTests", ["GenomicFormats", "dsgd"]),
         tests("RolesTests", ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Bank", "Roles", "dsgd"]),
     ],
     swiftLanguageModes: [.v6],

@@ -1,5 +1,6 @@
 import Diagnostics
 import GenomicFormats
+import Storage
 
 /// Reads what a comparison needs from a VCF file: plain, gzip or BGZF, of any size, as a stream.
 ///
@@ -17,7 +18,7 @@ public struct VCFTextReader: Sendable {
     public func read(_ path: String) throws -> [VariantRecord] {
         let parser = Parser(path: path, sample: sample)
         let inflater = GzipInflater(label: path)
-        try FileBytes.forEachChunk(of: path) { chunk in
+        try FileReader.forEachPiece(of: path) { chunk in
             try inflater.feed(chunk) { try parser.feed($0) }
         }
         try inflater.finish { try parser.feed($0) }

@@ -1,5 +1,6 @@
 import Diagnostics
 public import GenomicFormats
+import Storage
 
 /// ``VCFFilter`` in bounded memory: pushed VCF (plain, gzip or BGZF) in, BGZF out, index at the end.
 ///
@@ -92,15 +93,16 @@ public final class VCFFilterStream {
 }
 
 extension VCFFilter {
-    /// Filters a file to `output` and `output.tbi`, in bounded memory; both appear only when whole.
+    /// Filters a file to `output` and `output.tbi`, in bounded memory; both appear only when whole. `-` is standard
+    /// input and standard output, which gets no index.
     @discardableResult
     public func filterFile(_ input: String, to output: String, level: Int = 6) throws -> FilterCounts {
-        let file = try AtomicFile(path: output)
+        let file = try PartialFile(path: output, audience: .everyone)
         let stream = VCFFilterStream(self, label: input, level: level) { try file.write($0) }
-        try FileBytes.forEachChunk(of: input) { try stream.feed($0) }
+        try FileReader.forEachPiece(of: input) { try stream.feed($0) }
         let index = try stream.finish()
-        let indexFile = try index.map { bytes in
-            let indexFile = try AtomicFile(path: output + ".tbi")
+        let indexFile = try file.isStream ? nil : index.map { bytes in
+            let indexFile = try PartialFile(path: output + ".tbi", audience: .everyone)
             try indexFile.write(bytes)
             return indexFile
         }

@@ -49,7 +49,7 @@ final class BGZFBlockInflater {
     private let decompressor: OpaquePointer
 
     init() {
-        guard let decompressor = libdeflate_alloc_decompressor() else { fatalError("out of memory") }
+        guard let decompressor = libdeflate_alloc_decompressor() else { outOfMemory(bytes: 1 << 20, for: "compression") }
         self.decompressor = decompressor
     }
 
@@ -86,7 +86,7 @@ final class BGZFBlockDeflater {
         precondition((0...12).contains(level), "BGZF levels are 0 to 12")
         guard let compressor = libdeflate_alloc_compressor(Int32(level)),
             let stored = libdeflate_alloc_compressor(0)
-        else { fatalError("out of memory") }
+        else { outOfMemory(bytes: 1 << 20, for: "compression") }
         self.compressor = compressor
         storedCompressor = stored
     }

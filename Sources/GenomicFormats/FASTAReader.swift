@@ -1,5 +1,6 @@
 import Diagnostics
 import Glibc
+import Storage
 
 /// Reads a reference genome from FASTA: plain, gzip or BGZF; upper and lower case; IUPAC codes become N.
 public enum FASTAReader {
@@ -8,7 +9,7 @@ public enum FASTAReader {
     public static func read(_ path: String) throws -> ReferenceGenome {
         let inflater = GzipInflater(label: path)
         let parser = FASTAParser(label: path)
-        try FileBytes.forEachChunk(of: path) { chunk in
+        try FileReader.forEachPiece(of: path) { chunk in
             try inflater.feed(chunk) { try parser.feed($0) }
         }
         try inflater.finish { try parser.feed($0) }

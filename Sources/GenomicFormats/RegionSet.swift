@@ -1,4 +1,5 @@
 import Diagnostics
+import Storage
 
 /// Sorted, disjoint 0-based half-open intervals of one contig. Overlapping and touching intervals are one.
 public struct Intervals: Sendable, Equatable {
@@ -109,7 +110,7 @@ enum TableReader {
 public enum BEDReader {
     /// - Throws: ``Failure`` with the line: start beyond end, no numbers, fewer than three columns, beyond 2^31 - 1.
     public static func read(_ path: String) throws -> RegionSet {
-        let bytes = try FileBytes.contents(of: path)
+        let bytes = try readWhole(path)
         return try bytes.withUnsafeBytes { try parse($0, label: path) }
     }
 

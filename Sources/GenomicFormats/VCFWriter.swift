@@ -1,4 +1,5 @@
 import Diagnostics
+import Storage
 
 /// Writes a VCF as BGZF and builds its tabix index in the same pass.
 ///
@@ -67,13 +68,13 @@ public final class VCFWriter {
 /// A ``VCFWriter`` to `path` and `path.tbi`; both appear only when whole.
 public final class VCFFileWriter {
     public let writer: VCFWriter
-    private let file: AtomicFile
-    private let indexFile: AtomicFile?
+    private let file: PartialFile
+    private let indexFile: PartialFile?
 
     public init(path: String, header: VCFHeader, level: Int = 6, makesIndex: Bool = true) throws {
-        let file = try AtomicFile(path: path)
+        let file = try PartialFile(path: path, audience: .everyone)
         self.file = file
-        indexFile = makesIndex ? try AtomicFile(path: path + ".tbi") : nil
+        indexFile = makesIndex ? try PartialFile(path: path + ".tbi", audience: .everyone) : nil
         writer = try VCFWriter(header: header, label: path, level: level, makesIndex: makesIndex) {
             try file.write($0)
         }

@@ -1,5 +1,6 @@
 import Diagnostics
 import Glibc
+import Storage
 
 /// A list of variants on the genome: positions, or positions with alleles.
 ///
@@ -32,7 +33,7 @@ public struct VariantList: Sendable {
     /// Reads TSV of CHROM, POS (1-based), and optionally ID, REF, ALT, or a VCF; plain or gzip. All lines of one list
     /// must have alleles, or none.
     public static func read(_ path: String) throws -> VariantList {
-        let bytes = try FileBytes.contents(of: path)
+        let bytes = try readWhole(path)
         return try bytes.withUnsafeBytes { try VariantList(parsing: $0, label: path) }
     }
 

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// Zeroed memory for tables that are hit at random: page aligned, on huge pages where the kernel grants them.
@@ -11,7 +12,7 @@ final class LargeBuffer<Element: BitwiseCopyable>: @unchecked Sendable {
         self.count = count
         mappedBytes = max(1, count) * MemoryLayout<Element>.stride
         let memory = mmap(nil, mappedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard let memory, memory != MAP_FAILED else { fatalError("out of memory for \(mappedBytes) bytes") }
+        guard let memory, memory != MAP_FAILED else { outOfMemory(bytes: mappedBytes, for: "tables of the reference") }
         // MADV_HUGEPAGE. Advice only: a kernel without huge pages answers with an error that changes nothing.
         #if os(Linux)
             if mappedBytes >= 4 << 20 { _ = madvise(memory, mappedBytes, 14) }

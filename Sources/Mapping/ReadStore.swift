@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -74,7 +75,7 @@ public final class ReadStore: @unchecked Sendable {
             // Large blocks grow by remapping, so doubling copies little and untouched pages cost nothing.
             bin.pointee.capacity = max(16 << 10, 2 * bin.pointee.capacity, bin.pointee.used + size)
             guard let memory = realloc(bin.pointee.memory, bin.pointee.capacity) else {
-                fatalError("out of memory for \(bin.pointee.capacity) bytes of reads")
+                outOfMemory(bytes: bin.pointee.capacity, for: "reads")
             }
             bin.pointee.memory = memory
         }
@@ -114,7 +115,7 @@ public final class ReadStore: @unchecked Sendable {
             return Rank(position: header.pointee.position, ordinal: header.pointee.ordinal, start: start)
         }
         ranks.sort { ($0.position, $0.ordinal) < ($1.position, $1.ordinal) }
-        guard let ordered = malloc(used) else { fatalError("out of memory for \(used) bytes of reads") }
+        guard let ordered = malloc(used) else { outOfMemory(bytes: used, for: "reads") }
         var next = 0
         for (rank, entry) in ranks.enumerated() {
             let header = (memory + entry.start).assumingMemoryBound(to: AlignedReadHeader.self).pointee

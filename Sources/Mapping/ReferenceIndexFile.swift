@@ -2,6 +2,7 @@ import CKernels
 import Diagnostics
 import Foundation
 public import GenomicFormats
+import Storage
 
 /// The index as a file. Layout, little endian, 64-bit words: magic, version, seed window, seed extension, reference
 /// digest, counts of contigs, plane words, buckets and list words, checksum of the header words before it; then one
@@ -16,14 +17,7 @@ extension ReferenceIndex {
     ///
     /// - Throws: `Failure(.cannotCreate)` or `Failure(.inputOutput)`.
     public func save(to path: String) throws {
-        let partial = path + ".partial"
-        let file = open(partial, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
-        guard file >= 0 else { throw Self.failure(.cannotCreate, partial, "cannot be created") }
-        var isWhole = false
-        defer {
-            close(file)
-            if !isWhole { unlink(partial) }
-        }
+        let file = try PartialFile(path: path, audience: .everyone)
         var header: [UInt64] = [
             Self.fileMagic, Self.fileVersion, UInt64(shape.window), UInt64(shape.extensionLength), referenceDigest,
             UInt64(contigs.count), UInt64(planes.count), UInt64(buckets.count), UInt64(lists.count),
@@ -38,22 +32,15 @@ extension ReferenceIndex {
             }
         }
         var hash = WordHash()
-        try header.withUnsafeBytes { try Self.write($0, to: file, partial) }
-        try names.withUnsafeBytes { try Self.write($0, to: file, partial) }
+        try header.withUnsafeBytes { try file.write($0) }
+        try names.withUnsafeBytes { try file.write($0) }
         names.withUnsafeBufferPointer { hash.add($0) }
         for section in [words(of: planes), words(of: buckets), words(of: lists)] {
             hash.add(section)
-            try Self.write(UnsafeRawBufferPointer(section), to: file, partial)
+            try file.write(UnsafeRawBufferPointer(section))
         }
-        try withUnsafeBytes(of: hash.value) { try Self.write($0, to: file, partial) }
-        guard fsync(file) == 0 else { throw Self.failure(.inputOutput, partial, "cannot be written to the disk") }
-        guard rename(partial, path) == 0 else { throw Self.failure(.cannotCreate, path, "cannot be put in place") }
-        isWhole = true
-        let parent = open(URL(fileURLWithPath: path).deletingLastPathComponent().path, O_RDONLY)
-        if parent >= 0 {
-            fsync(parent)
-            close(parent)
-        }
+        try withUnsafeBytes(of: hash.value) { try file.write($0) }
+        try file.commit()
     }
 
     /// Reads an index and checks that it is whole and, when `genome` is given, that it was built from that reference.
@@ -112,16 +99,6 @@ extension ReferenceIndex {
         var hash = WordHash()
         words.withUnsafeBufferPointer { hash.add($0) }
         return hash.value
-    }
-
-    private static func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, _ path: String) throws {
-        var done = 0
-        while done < bytes.count {
-            let written = Foundation.write(file, bytes.baseAddress! + done, min(bytes.count - done, 1 << 28))
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else { throw failure(.inputOutput, path, "cannot be written") }
-            done += written
-        }
     }
 
     static func failure(_ kind: FailureKind, _ path: String, _ problem: String) -> Failure {

@@ -1,11 +1,14 @@
 import Diagnostics
 import Kernels
+import Storage
 
 /// A share in a file, read block by block in any order.
 final class ShareFile {
+    static let remedy = "fetch it again; a share can be repaired from the other two"
+
     let header: ShareHeader
     let tags: ShareTags?
-    private let file: InputFile
+    private let file: PositionedFile
     private let buffer: SecureBytes
 
     var path: String { file.path }
@@ -13,7 +16,7 @@ final class ShareFile {
 
     /// Opens a share and checks its header, its length and, with tags, the header's tag.
     init(_ path: String, tags: ShareTags?) throws {
-        let file = try InputFile(path)
+        let file = try PositionedFile(path: path, remedy: ShareFile.remedy)
         self.file = file
         self.tags = tags
         let reader = ShareReader(place: path, tags: tags)

@@ -1,6 +1,7 @@
 import Diagnostics
 import Kernels
 public import Randomness
+import Storage
 
 /// Where the parts of a share set lie.
 public struct SharePaths: Sendable {
@@ -46,9 +47,9 @@ public enum ShareFiles {
         _ path: String, to output: SharePaths, objectID: Identifier,
         blockSize: Int = ShareSetDescription.defaultBlockSize, random: some RandomSource
     ) throws -> ShareSetDescription {
-        let input = try InputFile(path)
-        var files: [ShareIndex: AtomicFile] = [:]
-        for index in ShareIndex.allCases { files[index] = try AtomicFile(output[index]) }
+        let input = try PositionedFile(path: path, remedy: "leave the file alone while it is split")
+        var files: [ShareIndex: PartialFile] = [:]
+        for index in ShareIndex.allCases { files[index] = try PartialFile(path: output[index]) }
         let outputs = files
         let splitter = try ShareSplitter(
             objectID: objectID, length: input.size, blockSize: blockSize, random: random
@@ -75,7 +76,7 @@ public enum ShareFiles {
         _ first: String, _ second: String, tags: ShareTags?, to output: String
     ) throws -> ShareSetDescription {
         let x = try ShareFile(first, tags: tags), y = try ShareFile(second, tags: tags)
-        let file = try AtomicFile(output)
+        let file = try PartialFile(path: output)
         try restore(0..<x.description.length, x, y) { try file.write($0) }
         try file.commit()
         return x.description
@@ -171,14 +172,14 @@ public enum ShareFiles {
     }
 
     static func write(_ tags: ShareTags, to path: String) throws {
-        let file = try AtomicFile(path)
+        let file = try PartialFile(path: path)
         try tags.withUnsafeBytes { try file.write($0) }
         try file.commit()
     }
 
     /// Reads the owner's tag file.
     public static func tags(_ path: String) throws -> ShareTags {
-        let file = try InputFile(path)
+        let file = try PositionedFile(path: path, remedy: "name the tag file of the share set")
         guard file.size <= ShareTags.largestBlob else {
             throw Failure(.data, at: path, "this is not a tag file", remedy: "name the tag file of the share set")
         }

@@ -1,6 +1,7 @@
 import Diagnostics
 import Kernels
 public import Randomness
+import Storage
 
 extension ShareFiles {
     /// Makes a lost share from the other two, equal to the lost one to the byte, without forming the secret.
@@ -20,7 +21,7 @@ extension ShareFiles {
         guard let missing = ShareIndex.allCases.first(where: { $0 != x.header.index && $0 != y.header.index }) else {
             preconditionFailure("two of three shares leave one")
         }
-        let file = try AtomicFile(output)
+        let file = try PartialFile(path: output)
         try withUnsafeTemporaryAllocation(byteCount: ShareHeader.size, alignment: 16) { header in
             tags.writeHeader(missing, into: header)
             try file.write(UnsafeRawBufferPointer(header))
@@ -78,7 +79,7 @@ extension ShareFiles {
                 set: try Identifier(from: random), object: old.object, length: old.length, blockSize: old.blockSize)
         else { preconditionFailure("a description that was read is valid") }
         let newTags = try ShareTags(for: description, from: random)
-        let files = try ShareIndex.allCases.map { try AtomicFile(output[$0]) }
+        let files = try ShareIndex.allCases.map { try PartialFile(path: output[$0]) }
         for (index, file) in zip(ShareIndex.allCases, files) {
             try withUnsafeTemporaryAllocation(byteCount: ShareHeader.size, alignment: 16) { header in
                 newTags.writeHeader(index, into: header)

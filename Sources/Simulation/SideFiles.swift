@@ -1,4 +1,5 @@
 import GenomicFormats
+import Storage
 
 /// The files beside the reads: reference, truth, regions, panel and list of variants.
 struct SideFiles {
@@ -7,7 +8,7 @@ struct SideFiles {
     let seed: UInt64
 
     func writeReference(to path: String) throws {
-        let file = try AtomicFile(path: path)
+        let file = try PartialFile(path: path, audience: .everyone)
         let writer = BGZFWriter { try file.write($0) }
         var text: [UInt8] = []
         for contig in genome.contigs {
@@ -134,7 +135,7 @@ struct SideFiles {
     }
 
     private func write(_ text: String, to path: String) throws {
-        let file = try AtomicFile(path: path)
+        let file = try PartialFile(path: path, audience: .everyone)
         try file.write(Array(text.utf8))
         try file.commit()
     }

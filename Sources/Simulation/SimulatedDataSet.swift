@@ -1,6 +1,7 @@
 import GenomicFormats
 import Diagnostics
 import Glibc
+import Storage
 
 /// What to simulate. The defaults make the demonstration: 1 Mbp in two contigs at 30x, about 100,000 pairs.
 public struct SimulationOptions: Sendable {
@@ -128,8 +129,8 @@ public struct SimulatedDataSet: Sendable {
         reads.namesTruth = options.namesTruth
         let perPair = Double(options.readLength1 + options.readLength2)
         let pairs = options.pairs ?? Int((options.coverage * Double(notN) / perPair).rounded())
-        let first = try AtomicFile(path: directory + "/reads_R1.fastq.gz")
-        let second = try AtomicFile(path: directory + "/reads_R2.fastq.gz")
+        let first = try PartialFile(path: directory + "/reads_R1.fastq.gz", audience: .everyone)
+        let second = try PartialFile(path: directory + "/reads_R2.fastq.gz", audience: .everyone)
         let one = BGZFWriter(level: options.compressionLevel) { try first.write($0) }
         let two = BGZFWriter(level: options.compressionLevel) { try second.write($0) }
         let totals = try reads.run(sample: sample, genome: genome, pairs: pairs) { text1, text2 in

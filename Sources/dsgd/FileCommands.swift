@@ -10,27 +10,56 @@ import Metering
 import Simulation
 import Storage
 
+/// The number of worker threads, the same option for every command that has it.
+struct ThreadOptions: ParsableArguments {
+    @Option(name: [.customShort("@"), .long], help: "Worker threads; 0 for all cores.") var threads = 0
+
+    func validate() throws {
+        guard (0...1024).contains(threads) else { throw ValidationError("--threads is 0 to 1024") }
+    }
+}
+
 struct GenotypeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "genotype",
         abstract: "FASTQ to VCF.gz with its index.",
-        discussion: "Reads may be plain, gzip or BGZF; `-` is standard input. One file of reads is taken as unpaired.")
+        discussion: """
+            Reads may be plain, gzip or BGZF. `-` is standard input for the reads and standard output for the VCF.gz, which
+            gets no index there. One file of reads is taken as unpaired.
+            """)
 
     @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
     @Option(name: [.customShort("1"), .customLong("reads1")], help: "First mates.", completion: .file()) var reads1: String
     @Option(name: [.customShort("2"), .customLong("reads2")], help: "Second mates.", completion: .file()) var reads2: String?
     @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
-    @Option(name: [.customShort("@"), .long], help: "Worker threads; 0 for all cores.") var threads = 0
+    @OptionGroup var threads: ThreadOptions
     @Option(help: "Index from `dsgd index`; built in memory when left out.", completion: .file()) var index: String?
     @Option(help: "Name of the sample column.") var sample = "sample"
     @Option(help: "Name or file of a hardware profile.") var hardwareProfile: String?
     @Flag(help: "Reads of one file are mates in turn.") var interleaved = false
     @Flag(help: "Print counts and times as JSON.") var json = false
 
+    func validate() throws {
+        // A tab or line end would break the VCF's columns, and tools of the field take a name to be one word.
+        guard (1...255).contains(sample.utf8.count), sample.unicodeScalars.allSatisfy({ $0.value > 32 && $0.value != 127 })
+        else { throw ValidationError("--sample is one word of at most 255 bytes") }
+        guard output != "-" || !json else { throw ValidationError("standard output is the VCF: --json needs -o FILE") }
+        guard let reads2 else { return }
+        guard !interleaved else { throw ValidationError("--interleaved takes one file of reads, not two") }
+        guard reads1 != reads2, !isSameFile(reads1, reads2) else {
+            throw ValidationError("-1 and -2 are the same file: first and second mates are in two files, or --interleaved")
+        }
+    }
+
     func run() throws {
+        let inputs = [reference, reads1] + [reads2, index].compactMap(\.self)
+        try refuseOverwriting(inputs: inputs, outputs: [output, output + ".tbi"])
+        // The outputs come first: a place that cannot be written is known before hours of work.
+        let vcf = try PartialFile(path: output, audience: .everyone)
+        let indexFile = vcf.isStream ? nil : try PartialFile(path: output + ".tbi", audience: .everyone)
         let profile = try HardwareProfile.choose(hardwareProfile)
         profile.apply()
-        let engine = CPUEngine(profile: profile, threads: threads)
+        let engine = CPUEngine(profile: profile, threads: threads.threads)
         let genome = try FASTAReader.read(reference)
         if let index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
         let session = try engine.open(GenotypingJob(sample: sample, command: nil))
@@ -44,8 +73,10 @@ struct GenotypeCommand: ParsableCommand {
                 Terminal.progress("\(batch.firstOrdinal + UInt64(batch.readCount)) reads")
             }
             let result = try session.finish()
-            try writeWhole(result.vcfGz, to: output)
-            try writeWhole(result.index, to: output + ".tbi")
+            try vcf.write(result.vcfGz)
+            try indexFile?.write(result.index)
+            try vcf.commit()
+            try indexFile?.commit()
             Terminal.clearProgress()
             let seconds = monotonicSeconds() - started
             let stage = StageMeasurement(
@@ -90,8 +121,8 @@ struct EvaluateCommand: ParsableCommand {
         if json {
             try printJSON(report)
         } else {
-            print(report.table)
-            print(ComparisonReport.list(report.passing.differences))
+            try printResult(report.table)
+            try printResult(ComparisonReport.list(report.passing.differences))
         }
     }
 }
@@ -122,7 +153,6 @@ struct SimulateCommand: ParsableCommand {
     }
 }
 
-
 struct IndexCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "index",
@@ -130,13 +160,14 @@ struct IndexCommand: ParsableCommand {
 
     @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
     @Option(name: .shortAndLong, help: "Index to write; REFERENCE.dsgdx when left out.") var output: String?
-    @Option(name: [.customShort("@"), .long], help: "Threads; 0 for all cores.") var threads = 0
+    @OptionGroup var threads: ThreadOptions
 
     func run() throws {
+        let path = output ?? reference + ".dsgdx"
+        try refuseOverwriting(inputs: [reference], outputs: [path])
         let started = monotonicSeconds()
         let index = try ReferenceIndex(
-            genome: try FASTAReader.read(reference), threads: threads > 0 ? threads : HardwareProfile.availableCores)
-        let path = output ?? reference + ".dsgdx"
+            genome: try FASTAReader.read(reference), threads: threads.threads > 0 ? threads.threads : HardwareProfile.availableCores)
         try index.save(to: path)
         Terminal.say("\(index.byteCount) bytes in \(decimals(monotonicSeconds() - started, 2)) s, in \(path)")
     }

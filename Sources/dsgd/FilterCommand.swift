@@ -26,6 +26,7 @@ struct FilterCommand: ParsableCommand {
 
     func run() throws {
         guard regions == nil || variants == nil else { throw ValidationError("give -R or -T, not both") }
+        guard input != "-" || isatty(STDIN_FILENO) == 0 else { throw ValidationError("name a VCF, or pipe one in") }
         let selection: Selection =
             if let regions { .regions(try BEDReader.read(regions)) }
             else if let variants { .variants(try VariantList.read(variants)) }
@@ -35,33 +36,14 @@ struct FilterCommand: ParsableCommand {
             selection: selection, overlap: try .named(overlap), fields: fields,
             header: .keep(commandLine: noVersion ? nil : CommandLine.arguments.dropFirst().joined(separator: " ")),
             requiresSortedInput: output != "-")
-        let counts: FilterCounts
-        if output == "-" {
-            let stream = VCFFilterStream(filter, label: input) { try Self.writeToStandardOutput($0) }
-            let file = try FileReader(path: input)
-            while try file.next({ try stream.feed($0) }) {}
-            _ = try stream.finish()
-            counts = stream.counts
-        } else {
-            counts = try filter.filterFile(input, to: output)
-        }
+        try refuseOverwriting(
+            inputs: [input] + [regions, variants].compactMap(\.self), outputs: [output, output + ".tbi"])
+        let counts = try filter.filterFile(input, to: output)
         Terminal.say("\(counts.recordsOut) of \(counts.recordsIn) records kept")
     }
 
     private static func keys(_ list: String?) -> Set<String>? {
         list.map { Set($0.split(separator: ",").map(String.init)) }
-    }
-
-    private static func writeToStandardOutput(_ bytes: UnsafeRawBufferPointer) throws {
-        var sent = 0
-        while sent < bytes.count {
-            let count = write(STDOUT_FILENO, bytes.baseAddress! + sent, bytes.count - sent)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else {
-                throw Failure(.inputOutput, at: "standard output", errorText(), remedy: "look at the next program of the pipe")
-            }
-            sent += count
-        }
     }
 }
 

@@ -3,6 +3,7 @@ import Diagnostics
 import Foundation
 import Kernels
 import Roles
+import Storage
 
 /// The program. Secrets may pass through any of its commands, so core dumps and crash backtraces, which print memory,
 /// are off before anything else happens.
@@ -37,14 +38,36 @@ struct DSGD: ParsableCommand {
     static func main() {
         do {
             try hardenProcess()
+            occupyStandardDescriptors()
             signal(SIGPIPE, SIG_IGN)
             var command = try parseAsRoot()
             try command.run()
-        } catch let failure as Failure {
+        } catch {
+            // Help and version are errors too, for ArgumentParser, and go to standard output.
+            if exitCode(for: error).isSuccess { exit(withError: error) }
+            let failure = failure(of: error)
             Terminal.report(failure)
             Foundation.exit(failure.kind.exitCode)
-        } catch {
-            exit(withError: error)
+        }
+    }
+
+    /// Every error as the one that people and scripts see.
+    private static func failure(of error: any Error) -> Failure {
+        if let failure = error as? Failure { return failure }
+        let words = message(for: error).split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+            .joined(separator: " ")
+        if exitCode(for: error) == .validationFailure {
+            return Failure(.usage, at: "command line", words, remedy: "see dsgd help, or dsgd help COMMAND")
+        }
+        return Failure(.internalError, at: "dsgd", words, remedy: "report this with the command line")
+    }
+
+    /// A standard descriptor that the caller closed would be given to the next file that is opened, and messages would
+    /// be written into it. Each is taken by /dev/null, opened the wrong way round so that its use is an error.
+    private static func occupyStandardDescriptors() {
+        for (descriptor, wrongWay) in [(STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDONLY)]
+        where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", wrongWay)
         }
     }
 }
@@ -59,12 +82,18 @@ enum Terminal {
         say("hint: \(failure.remedy)")
     }
 
-    static func say(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
+    static func say(_ line: String) { write(line + "\n") }
+
+    /// A message that cannot be written is lost: there is nobody left to tell.
+    private static func write(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = Foundation.write(STDERR_FILENO, bytes, bytes.count)
+    }
 
     /// A line that the next one overwrites; silent unless a person watches.
     static func progress(_ line: String) {
         guard isInteractive else { return }
-        FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))
+        write("\r\u{1B}[K\(line)")
     }
 
     static func progress(_ step: String, _ done: Int, _ total: Int) {
@@ -74,15 +103,24 @@ enum Terminal {
 
     static func clearProgress() {
         guard isInteractive else { return }
-        FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+        write("\r\u{1B}[K")
     }
+}
+
+/// Prints a line of the result on standard output.
+///
+/// - Throws: `Failure` `.inputOutput`, which `print` would pass over.
+func printResult(_ line: String) throws {
+    let output = try PartialFile(path: "-")
+    try output.write(Array((line + "\n").utf8))
+    try output.commit()
 }
 
 /// Prints a value as JSON with sorted keys.
 func printJSON(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
-    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    try printResult(String(decoding: try encoder.encode(value), as: UTF8.self))
 }
 
 /// Pads `text` to `width` columns.

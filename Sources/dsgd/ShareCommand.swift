@@ -3,6 +3,7 @@ import Diagnostics
 import Foundation
 import Randomness
 import SecretSharing
+import Storage
 
 struct ShareCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -35,10 +36,12 @@ struct ShareCommand: ParsableCommand {
         @Option(name: .shortAndLong, help: "Prefix of the outputs; FILE when left out.") var output: String?
 
         func run() throws {
+            let paths = ShareCommand.paths(output ?? file)
+            try refuseOverwriting(inputs: [file], outputs: [paths.a, paths.b, paths.c, paths.tags])
             let random = try source.open()
             let set = try ShareFiles.split(
-                file, to: ShareCommand.paths(output ?? file), objectID: try Identifier(from: random), random: random)
-            print("share set \(set.set), \(set.length) bytes, \(set.blockCount) blocks, random numbers from \(random.name)")
+                file, to: paths, objectID: try Identifier(from: random), random: random)
+            try printResult("share set \(set.set), \(set.length) bytes, \(set.blockCount) blocks, random numbers from \(random.name)")
         }
     }
 
@@ -50,8 +53,9 @@ struct ShareCommand: ParsableCommand {
 
         func run() throws {
             guard shares.count == 2 else { throw ValidationError("name exactly two share files") }
+            try refuseOverwriting(inputs: shares + [tags].compactMap(\.self), outputs: [output])
             let set = try ShareFiles.join(shares[0], shares[1], tags: try tags.map(ShareFiles.tags), to: output)
-            print("restored \(set.length) bytes")
+            Terminal.say("restored \(set.length) bytes")
         }
     }
 
@@ -64,14 +68,14 @@ struct ShareCommand: ParsableCommand {
             guard (1...3).contains(shares.count) else { throw ValidationError("name one to three share files") }
             let faults = try ShareFiles.verify(shares, tags: try tags.map(ShareFiles.tags))
             for fault in faults {
-                print("\(fault.path)\(fault.block.map { " block \($0)" } ?? ""): \(fault.problem)")
+                try printResult("\(fault.path)\(fault.block.map { " block \($0)" } ?? ""): \(fault.problem)")
             }
             if !faults.isEmpty {
                 throw Failure(
                     .data, at: shares.joined(separator: ", "), "\(faults.count) faults were found",
                     remedy: "repair the share that is named from the other two (dsgd share repair)")
             }
-            print("no fault in \(shares.count) shares")
+            try printResult("no fault in \(shares.count) shares")
         }
     }
 
@@ -84,8 +88,9 @@ struct ShareCommand: ParsableCommand {
 
         func run() throws {
             guard shares.count == 2 else { throw ValidationError("name exactly two share files") }
+            try refuseOverwriting(inputs: shares + [tags], outputs: [output])
             let made = try ShareFiles.repair(from: shares[0], shares[1], tags: try ShareFiles.tags(tags), to: output)
-            print("made share \(made)")
+            try printResult("made share \(made)")
         }
     }
 
@@ -97,9 +102,11 @@ struct ShareCommand: ParsableCommand {
         @Option(name: .shortAndLong, help: "Prefix of the outputs.") var output: String
 
         func run() throws {
+            let old = ShareCommand.paths(prefix), new = ShareCommand.paths(output)
+            try refuseOverwriting(inputs: [old.a, old.b, old.c, old.tags], outputs: [new.a, new.b, new.c, new.tags])
             let set = try ShareFiles.refresh(
-                ShareCommand.paths(prefix), to: ShareCommand.paths(output), random: try source.open())
-            print("share set \(set.set); delete the old shares and tags")
+                old, to: new, random: try source.open())
+            try printResult("share set \(set.set); delete the old shares and tags")
         }
     }
 }

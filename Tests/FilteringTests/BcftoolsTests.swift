@@ -3,6 +3,8 @@ import Filtering
 import Foundation
 import GenomicFormats
 import Metering
+import Storage
+import TestSupport
 import Testing
 
 private let rules: [(OverlapRule, String)] = [(.position, "0"), (.record, "1"), (.variant, "2")]
@@ -18,10 +20,10 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
     #expect(theirs.status == 0 && mine.status == 0)
     #expect(mine.output == theirs.output, "\(rule) on \(input)")
     // The stages in memory give the same lines as the stream.
-    let bytes = try FileBytes.contents(of: input)
+    let bytes = try readWhole(input)
     let output = try bytes.withUnsafeBytes { try filter.run($0, label: input, threads: 2) }
     let inflated = try output.vcfGz.withUnsafeBytes { try BGZF.decompress($0, label: "own") }
-    let streamed = try FileBytes.contents(of: own).withUnsafeBytes { try BGZF.decompress($0, label: "own") }
+    let streamed = try readWhole(own).withUnsafeBytes { try BGZF.decompress($0, label: "own") }
     #expect(inflated == streamed)
     save(output.vcfGz, folder + "/run.vcf.gz")
     save(output.tbi ?? [], folder + "/run.vcf.gz.tbi")
@@ -39,10 +41,10 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
     ]) func realFiles(
         name: String, contig: String, range: Range<Int>, width: Int, rules: [(OverlapRule, String)]
     ) throws {
-        guard let path = sharedData("filters/" + name) else { return }
+        guard let path = TestData.path("filters/" + name) else { return }
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        var random = SplitMix(state: 11)
+        var random = SplitMix64(seed: 11)
         let lines = (0..<400).map { _ in
             let start = range.lowerBound + Int(random.next() % UInt64(range.count))
             return "\(contig)\t\(start)\t\(start + 1 + Int(random.next() % UInt64(width)))\n"
@@ -63,7 +65,7 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
     }
 
     @Test func randomSmallFiles() throws {
-        var random = SplitMix(state: 21)
+        var random = SplitMix64(seed: 21)
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         func pick<T>(_ values: [T]) -> T { values[Int(random.next() % UInt64(values.count))] }
@@ -105,10 +107,10 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
     }
 
     @Test func identifiersAndEverything() throws {
-        guard let path = sharedData("filters/HG001.v3.3.2.b37.chr20.vcf.gz") else { return }
+        guard let path = TestData.path("filters/HG001.v3.3.2.b37.chr20.vcf.gz") else { return }
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let bytes = try FileBytes.contents(of: path)
+        let bytes = try readWhole(path)
         let all = try bytes.withUnsafeBytes { try VCFFilter(selection: .everything).run($0, label: path, threads: 2) }
         #expect(all.counts == FilterCounts(recordsIn: 78_096, recordsOut: 78_096, withheld: 0, altered: 0))
         let before = try bytes.withUnsafeBytes { try BGZF.decompress($0, label: "a") }
@@ -132,7 +134,7 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
 
     @Test func oneSampleOfMany() throws {
         let name = "filters/1kg-phaseIII-v5a.20130502.genotypes.chr22-16-16.5mb.vcf.gz"
-        guard let path = sharedData(name) else { return }
+        guard let path = TestData.path(name) else { return }
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let samples = [SampleName(original: "HG00100", disclosed: "b"), .init(original: "HG00096", disclosed: "a")]
@@ -147,8 +149,8 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
     }
 
     @Test func aFileMatchesItselfAsAList() throws {
-        guard let path = sharedData("filters/HG001.v3.3.2.b37.chr20.vcf.gz") else { return }
-        let bytes = try FileBytes.contents(of: path)
+        guard let path = TestData.path("filters/HG001.v3.3.2.b37.chr20.vcf.gz") else { return }
+        let bytes = try readWhole(path)
         let filter = VCFFilter(selection: .variants(try VariantList.read(path)))
         let all = try bytes.withUnsafeBytes { try filter.run($0, label: path) }
         #expect(all.counts.recordsOut == 78_096)

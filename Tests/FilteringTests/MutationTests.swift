@@ -2,6 +2,7 @@ import Diagnostics
 import Filtering
 import Foundation
 import GenomicFormats
+import TestSupport
 import Testing
 
 /// Damaged input may be refused or, where the damage is harmless, taken; it never crashes, and what comes out is whole.
@@ -34,7 +35,7 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func mutatedVCF(isCompressed: Bool) throws {
-        var random = SplitMix(state: isCompressed ? 1 : 2)
+        var random = SplitMix64(seed: isCompressed ? 1 : 2)
         let plain = Array(Self.text.utf8)
         let whole = isCompressed ? plain.withUnsafeBytes { BGZF.compress($0).bytes } : plain
         let alphabet = Array("\t\n,:;/|.<>[]*=0123456789ACGT\r\0#\u{7f}".utf8)
@@ -68,7 +69,7 @@ import Testing
     }
 
     @Test func mutatedReadsAndRegions() {
-        var random = SplitMix(state: 4)
+        var random = SplitMix64(seed: 4)
         let fastq = Array("@a/1 x\nACGTN\n+\nIIIII\n@b/1\nAC\n+\nII\n".utf8)
         let bed = Array("1\t5\t9\tx\n1\t20\t30\ntrack x\n2\t1\t2\n".utf8)
         let list = Array("1\t5\trs1\tA\tC,G\n1\t9\t.\tACG\tA\n".utf8)

@@ -2,6 +2,7 @@ import Diagnostics
 import Filtering
 import Foundation
 import GenomicFormats
+import TestSupport
 import Testing
 
 private let head = """

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import GenomicFormats
+import TestSupport
 import Testing
 
 private func parse(_ text: String, pieces: Int = 1_000) throws -> ReferenceGenome {
@@ -43,7 +44,7 @@ private func parse(_ text: String, pieces: Int = 1_000) throws -> ReferenceGenom
     }
 
     @Test func realReference() throws {
-        guard let path = sharedData("hg001_b37_chr20/hg19.chr20.unittest.fa.gz") else { return }
+        guard let path = TestData.path("hg001_b37_chr20/hg19.chr20.unittest.fa.gz") else { return }
         let genome = try FASTAReader.read(path)
         #expect(genome.contigs.count == 1)
         #expect(genome.contigs[0].length == 63_025_520)

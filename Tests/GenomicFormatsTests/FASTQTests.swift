@@ -1,6 +1,8 @@
 import Diagnostics
 import Foundation
 import GenomicFormats
+import Storage
+import TestSupport
 import Testing
 
 /// Pushes two streams (or one) alternately in small pieces and gathers the batches.
@@ -24,7 +26,7 @@ private func batches(
 }
 
 private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
-    var random = SplitMix(state: UInt64(mate))
+    var random = SplitMix64(seed: UInt64(mate))
     var text = ""
     for number in 0..<count {
         let own = length - number % 7
@@ -131,7 +133,7 @@ private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
     }
 
     @Test func realReads() throws {
-        guard let path = sharedData("hg001_b37_chr20") else { return }
+        guard let path = TestData.path("hg001_b37_chr20") else { return }
         let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.contains("q.gz") }.sorted()
         guard names.count == 2 else { return }
         let batcher = ReadBatcher(layout: .paired, labels: names)
@@ -139,7 +141,7 @@ private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
         for (place, name) in names.enumerated() {
             let inflater = GzipInflater(label: name, limits: .init(requiresBGZFEndMarker: false))
             let mate = Mate(rawValue: place)!
-            try FileBytes.forEachChunk(of: path + "/" + name) { chunk in
+            try FileReader.forEachPiece(of: path + "/" + name) { chunk in
                 try inflater.feed(chunk) { try batcher.push($0, of: mate) { total += $0.readCount } }
             }
             try inflater.finish { try batcher.push($0, of: mate) { total += $0.readCount } }

@@ -1,11 +1,12 @@
 import Diagnostics
 import Foundation
 import GenomicFormats
+import TestSupport
 import Testing
 
 /// Text that compresses, but not to nothing.
 private func sample(_ count: Int) -> [UInt8] {
-    var random = SplitMix(state: 7)
+    var random = SplitMix64(seed: 7)
     return (0..<count).map { _ in "ACGT\n".utf8.map { $0 }[Int(random.next() % 5)] }
 }
 

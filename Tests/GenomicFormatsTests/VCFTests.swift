@@ -1,6 +1,8 @@
 import Diagnostics
 import Foundation
 import GenomicFormats
+import Storage
+import TestSupport
 import Testing
 
 private let head = """
@@ -88,7 +90,7 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
     }
 
     @Test func tabixIndexAnswersLikeTabix() throws {
-        var random = SplitMix(state: 3)
+        var random = SplitMix64(seed: 3)
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let contigs = [VCFHeader.Contig(name: "1", length: 400_000_000), .init(name: "chrX", length: 500_000)]
@@ -142,7 +144,7 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
         let writer = try VCFFileWriter(path: folder + "/x.vcf.gz", header: VCFHeader(contigs: [], samples: []))
         writer.abandon()
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
-        #expect(failure { _ = try AtomicFile(path: folder + "/none/x") }?.kind == .cannotCreate)
+        #expect(failure { _ = try PartialFile(path: folder + "/none/x") }?.kind == .cannotCreate)
     }
 }
 
@@ -177,7 +179,7 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
     }
 
     @Test func intervalsAnswerLikeAScan() {
-        var random = SplitMix(state: 5)
+        var random = SplitMix64(seed: 5)
         for _ in 0..<200 {
             let ranges = (0..<Int(random.next() % 8)).map { _ in
                 let start = Int(random.next() % 60)
@@ -195,7 +197,7 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
     }
 
     @Test func realExons() throws {
-        guard let path = sharedData("filters/exons_hg38.chr21.bed.gz") else { return }
+        guard let path = TestData.path("filters/exons_hg38.chr21.bed.gz") else { return }
         #expect(try BEDReader.read(path).baseCount > 100_000)
     }
 

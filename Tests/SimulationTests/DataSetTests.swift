@@ -2,6 +2,7 @@ import Diagnostics
 import Foundation
 import GenomicFormats
 import Simulation
+import Storage
 import Testing
 
 @Suite struct DataSetTests {
@@ -15,7 +16,7 @@ import Testing
     static func plain(_ path: String) throws -> String {
         var text: [UInt8] = []
         let inflater = GzipInflater(label: path)
-        try FileBytes.forEachChunk(of: path) { chunk in try inflater.feed(chunk) { text += $0 } }
+        try FileReader.forEachPiece(of: path) { chunk in try inflater.feed(chunk) { text += $0 } }
         try inflater.finish { text += $0 }
         return String(decoding: text, as: UTF8.self)
     }
@@ -43,15 +44,15 @@ import Testing
             #expect(one == two)
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory + "/one").sorted() == Self.names)
             for name in Self.names {
-                let bytes = try FileBytes.contents(of: "\(directory)/one/\(name)")
-                #expect(try bytes == FileBytes.contents(of: "\(directory)/two/\(name)"))
+                let bytes = try readWhole("\(directory)/one/\(name)")
+                #expect(try bytes == readWhole("\(directory)/two/\(name)"))
             }
             var options = Self.small
             options.seed = 2
             _ = try SimulatedDataSet(options).run(into: directory + "/three")
             for name in Self.names where name != "truth.vcf.gz.tbi" {
-                let bytes = try FileBytes.contents(of: "\(directory)/one/\(name)")
-                #expect(try bytes != FileBytes.contents(of: "\(directory)/three/\(name)"))
+                let bytes = try readWhole("\(directory)/one/\(name)")
+                #expect(try bytes != readWhole("\(directory)/three/\(name)"))
             }
             #expect(one.pairs == Int((3 * Double(one.basesNotN) / 300).rounded()))
             let reads = try Self.plain(directory + "/one/reads_R1.fastq.gz")
