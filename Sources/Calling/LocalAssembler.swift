@@ -3,6 +3,8 @@
 /// Only counts and look-ups decide, never the order of a hash table, so the result is the same in every process.
 struct LocalAssembler {
     static let wordLengths = [25, 41, 61]
+    /// A path may pass a word of the longest length this often: a duplication longer than the word is a loop.
+    static let mostVisits = 2
     static let minimumCount: Int32 = 2
     static let mostPaths = 32
     static let mostSteps = 20_000
@@ -24,19 +26,25 @@ struct LocalAssembler {
     }
 
     /// Haplotypes of the stretch, best supported first, the reference itself left out.
+    ///
+    /// A tandem duplication is a loop in a graph of shorter words, so longer words are tried when paths are cut off by
+    /// one; what the shorter ones found is kept too.
     static func haplotypes(
         reference: [UInt8], reads: [(bases: UnsafeBufferPointer<UInt8>, qualities: UnsafeBufferPointer<UInt8>)],
         most: Int
     ) -> [[UInt8]] {
+        var kept: [[UInt8]] = []
         for length in wordLengths where reference.count > length + 2 {
             var assembler = LocalAssembler(wordLength: length)
             guard assembler.add(reference: reference) else { continue }
             for read in reads { assembler.add(read.bases, read.qualities) }
-            if let paths = assembler.paths(reference: reference) {
-                return Array(paths.filter { $0.bases != reference }.prefix(most).map(\.bases))
-            }
+            guard let (paths, hasLoop) = assembler.paths(reference: reference) else { continue }
+            let found = paths.map(\.bases).filter { $0 != reference }.prefix(most)
+            // Longer words say more: theirs come first.
+            kept = found + kept.filter { !found.contains($0) }
+            if !hasLoop { break }
         }
-        return []
+        return Array(kept.prefix(most))
     }
 
     /// False when a word repeats: the graph would have a loop on the reference already.
@@ -70,8 +78,9 @@ struct LocalAssembler {
         bases.reduce(0) { ($0 << 2 | UInt128($1)) & mask }
     }
 
-    /// All simple paths from the first to the last word of the reference; nil when the graph is too tangled.
-    private func paths(reference: [UInt8]) -> [(bases: [UInt8], support: Int32)]? {
+    /// The paths from the first to the last word of the reference, and whether a loop cut one off; nil when the graph
+    /// is too tangled.
+    private func paths(reference: [UInt8]) -> (paths: [(bases: [UInt8], support: Int32)], hasLoop: Bool)? {
         struct Step {
             var word: UInt128
             var support: Int32
@@ -82,12 +91,14 @@ struct LocalAssembler {
         let first = word(reference.prefix(wordLength))
         var found: [(bases: [UInt8], support: Int32)] = []
         var bases = Array(reference.prefix(wordLength))
-        var onPath: Set<UInt128> = [first]
+        let mostVisits = wordLength == Self.wordLengths.last ? Self.mostVisits : 1
+        var visits: [UInt128: Int] = [first: 1]
+        var hasLoop = false
         var stack = [Step(word: first, support: .max, branches: branches(first))]
         var steps = 0
         while var top = stack.popLast() {
             if top.next == top.branches.count {
-                onPath.remove(top.word)
+                visits[top.word, default: 1] -= 1
                 bases.removeLast()
                 continue
             }
@@ -97,7 +108,11 @@ struct LocalAssembler {
             let following = (top.word << 2 | UInt128(base)) & mask
             steps += 1
             guard steps < Self.mostSteps else { return nil }
-            guard !onPath.contains(following), bases.count < reference.count + Self.longestGrowth else { continue }
+            guard visits[following, default: 0] < mostVisits else {
+                hasLoop = true
+                continue
+            }
+            guard bases.count < reference.count + Self.longestGrowth else { continue }
             let support = min(top.support, count)
             if following == last {
                 found.append((bases + [base], support))
@@ -105,10 +120,10 @@ struct LocalAssembler {
                 continue
             }
             bases.append(base)
-            onPath.insert(following)
+            visits[following, default: 0] += 1
             stack.append(Step(word: following, support: support, branches: branches(following)))
         }
-        return found.sorted { ($0.support, $1.bases.count) > ($1.support, $0.bases.count) }
+        return (found.sorted { ($0.support, $1.bases.count) > ($1.support, $0.bases.count) }, hasLoop)
     }
 
     private func branches(_ word: UInt128) -> [(base: UInt8, count: Int32)] {

@@ -27,8 +27,9 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
 /// number of threads or on how reads are cut into batches: the insert-size model comes from the first
 /// ``Options/modelPairs`` pairs, each pair is mapped by itself, and the store and the duplicates have a total order.
 public final class MappingRun: @unchecked Sendable {
-    // `state` guards the queue and the first failure; each worker has its own mapper and tallies, which `finish()`
-    // reads after the workers have ended. `pending`, `model` and `isStarted` belong to the submitting thread.
+    // `state` guards the queue, the two flags, the count of workers and the first failure; each worker has its own
+    // mapper and tallies, which `finish()` reads after the workers have ended. `pending`, `model` and `isStarted`
+    // belong to the submitting thread.
 
     /// How a run uses the machine; results do not depend on it, `modelPairs` apart.
     public struct Options: Sendable {
@@ -66,6 +67,7 @@ public final class MappingRun: @unchecked Sendable {
     private let state = NSCondition()
     private var queue: [ReadBatch] = []
     private var isClosed = false
+    private var isCancelled = false
     private var runningWorkers = 0
     private var failure: Failure?
     private var tallies: [Tally]
@@ -102,7 +104,7 @@ public final class MappingRun: @unchecked Sendable {
         isClosed = true
         state.broadcast()
         while runningWorkers > 0 { state.wait() }
-        let problem = failure
+        let problem = isCancelled ? Self.cancelled : failure
         state.unlock()
         if let problem { throw problem }
         var metrics = MappingMetrics()
@@ -121,11 +123,13 @@ public final class MappingRun: @unchecked Sendable {
         return Result(store: store, metrics: metrics, insertSizes: model)
     }
 
-    /// Stops the workers without a result; batches that wait are dropped.
+    /// Stops the workers without a result; batches that wait are dropped. Any thread may call it: a `submit` that
+    /// waits, and every later one, throws.
     public func cancel() {
         state.lock()
         queue = []
         isClosed = true
+        isCancelled = true
         state.broadcast()
         while runningWorkers > 0 { state.wait() }
         state.unlock()
@@ -141,7 +145,11 @@ public final class MappingRun: @unchecked Sendable {
             left -= batch.isPaired ? batch.readCount / 2 : batch.readCount
         }
         model = InsertSizeModel(insertSizes: sizes)
-        runningWorkers = options.threads
+        state.lock()
+        let isCancelled = isCancelled
+        if !isCancelled { runningWorkers = options.threads }
+        state.unlock()
+        if isCancelled { throw Self.cancelled }
         for worker in 0..<options.threads {
             let thread = Thread { [self] in work(worker) }
             thread.stackSize = 4 << 20
@@ -155,7 +163,8 @@ public final class MappingRun: @unchecked Sendable {
     private func enqueue(_ batch: ReadBatch) throws {
         state.lock()
         defer { state.unlock() }
-        while queue.count >= options.queueLength && failure == nil { state.wait() }
+        while queue.count >= options.queueLength && failure == nil && !isCancelled { state.wait() }
+        if isCancelled { throw Self.cancelled }
         if let failure { throw failure }
         queue.append(batch)
         state.broadcast()
@@ -171,7 +180,12 @@ public final class MappingRun: @unchecked Sendable {
         return batch
     }
 
+    private static var cancelled: Failure {
+        Failure(.transient, at: "mapping", "the job was cancelled", remedy: "start it again")
+    }
+
     private func work(_ worker: Int) {
+        Thread.current.name = "dsgd-map-\(worker)"
         let mapper = PairedMapper(index: index, insertSizes: model)
         var tally = Tally()
         while let batch = next() {
