@@ -8,8 +8,8 @@ internal import Metering
 
 /// The engine in this process: maps on all its threads while reads arrive, calls variants when they have ended.
 public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
-    /// At least this share of the reads must map, or the reads are not of this reference.
-    public static let leastMappedFraction = 0.05
+    /// At least this share of 100 reads or more must map, or the reads are not of this reference.
+    public static let leastMappedFraction = 0.1
 
     public let capabilities = EngineCapabilities(name: "cpu", maximumReadLength: 500, bitExactGroup: "cpu-1")
     private let profile: HardwareProfile
@@ -68,7 +68,7 @@ final class CPUSession: GenotypingSession {
         let mapped = try run.finish()
         let mapping = monotonicSeconds() - started
         let counts = mapped.metrics
-        guard Double(counts.mapped) >= Double(counts.reads) * CPUEngine.leastMappedFraction else {
+        guard counts.reads < 100 || Double(counts.mapped) >= Double(counts.reads) * CPUEngine.leastMappedFraction else {
             throw Failure(
                 .data, at: "sample \(job.sample)",
                 "only \(counts.mapped) of \(counts.reads) reads map to the reference",

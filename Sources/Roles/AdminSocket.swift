@@ -1,7 +1,9 @@
+internal import Bank
 public import Diagnostics
 internal import Foundation
 internal import Glibc
 internal import Kernels
+internal import Metering
 internal import Storage
 
 /// A command to the process that plays the data owner, from the same account on the same machine.
@@ -145,6 +147,24 @@ public func administer(
     throw Failure(
         .peerUnavailable, at: path, "the data owner's process ended in the middle of the command",
         remedy: "look at its log, start it again and repeat the command")
+}
+
+/// The receipt of a job that was delivered. The trusted server reports to the owner a moment after the user has the
+/// answer, so this waits a little.
+public func receipt(ofJob job: String, socket path: String) throws -> Receipt {
+    let deadline = monotonicSeconds() + 10
+    while true {
+        let text = try administer(.jobs, socket: path)
+        let lines = try JSONDecoder().decode([JobLine].self, from: Data(text.utf8))
+        if let line = lines.first(where: { $0.id == job }), line.state == .delivered {
+            return try JSONDecoder().decode(Receipt.self, from: Data(line.outcome.utf8))
+        }
+        guard monotonicSeconds() < deadline else {
+            throw Failure(
+                .noInput, at: "job \(job)", "the data owner has no receipt of it", remedy: "see `dsgd audit show`")
+        }
+        usleep(20_000)
+    }
 }
 
 /// Any error as the failure that a person gets to see.

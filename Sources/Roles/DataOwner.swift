@@ -91,7 +91,7 @@ final class DataOwner: @unchecked Sendable {
 
     /// Releases the shares of a data set's reads and writes down what the trusted server is to do.
     private func orderJob(_ job: String, ticket: String, right: Right) throws -> JobOrder {
-        let objects = try catalogue.objects(ofDataSet: right.dataSet).filter { $0.0.part.hasPrefix("reads") }
+        let objects = try catalogue.objects(ofDataSet: right.dataSet).filter { $0.0.part.hasPrefix("reads-") }
         guard let sample = try catalogue.sample(ofDataSet: right.dataSet), !objects.isEmpty else {
             throw Failure(
                 .noInput, at: "data set \(right.dataSet)", "it has no reads", remedy: "deposit FASTQ files under this name")

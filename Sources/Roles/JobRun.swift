@@ -2,6 +2,7 @@ internal import Diagnostics
 internal import Engines
 internal import Foundation
 internal import GenomicFormats
+internal import Kernels
 internal import Metering
 
 /// One job at the trusted server: restore, genotype, filter. Reads and genotypes stay in memory.
@@ -24,7 +25,7 @@ struct JobRun {
         let mate: Mate
     }
 
-    func execute(hardwareProfile: String) throws -> (ServerAnswer, DeliveryNote) {
+    func execute(hardwareProfile: String) throws -> ServerAnswer {
         let started = monotonicSeconds()
         let filter = try RightFilter(
             coverage: order.coverage, list: order.list, overlap: order.overlap, fields: order.formatFields)
@@ -50,7 +51,6 @@ struct JobRun {
             session.cancel()
             throw error
         }
-        try Self.demandFit(result.metrics, at: order.sample)
         let genotyped = monotonicSeconds()
         try report(JobProgress(step: "filtering", done: 0, total: 0))
         let filtered = try filter.run(result.vcfGz, sample: order.sample, threads: threads)
@@ -69,23 +69,13 @@ struct JobRun {
                     stage: .genotyping, bytes: counts.fastqBytes + result.vcfBytes, seconds: genotyped - started),
             ] + filtered.measurements
         receipt.totalSeconds = monotonicSeconds() - started
-        var whole = ServerAnswer(vcfGz: result.vcfGz, index: result.index)
-        whole.erase()
-        result.vcfGz = []
+        // The result is the only owner of these arrays, so they are overwritten in place.
+        result.vcfGz.withUnsafeMutableBytes { wipe($0) }
+        result.index.withUnsafeMutableBytes { wipe($0) }
         let note = DeliveryNote(
-            vcfBytes: filtered.vcfGz.count, indexBytes: filtered.index.count, recordsDelivered: filtered.recordsDelivered,
-            recordsWithheld: filtered.recordsWithheld, receipt: receipt)
-        return (ServerAnswer(vcfGz: filtered.vcfGz, index: filtered.index), note)
-    }
-
-    /// Refuses an answer about reads that are not of the reference's species or assembly: hardly any of them map.
-    private static func demandFit(_ metrics: GenotypingMetrics, at sample: String) throws {
-        guard metrics.reads < 100 || metrics.mappedReads * 10 >= metrics.reads else {
-            throw Failure(
-                .data, at: sample,
-                "only \(metrics.mappedReads) of \(metrics.reads) reads map to the trusted server's reference genome",
-                remedy: "check that the reads and the reference are of the same genome")
-        }
+            job: order.job, vcfBytes: filtered.vcfGz.count, indexBytes: filtered.index.count,
+            recordsDelivered: filtered.recordsDelivered)
+        return ServerAnswer(vcfGz: filtered.vcfGz, index: filtered.index, note: note, receipt: receipt)
     }
 
     /// Restores the streams side by side and feeds the engine batch by batch.

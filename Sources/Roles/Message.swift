@@ -74,14 +74,13 @@ public struct JobProgress: Codable, Sendable, Equatable {
     public var total: Int
 }
 
-/// What comes with a delivery.
+/// What comes with a delivery. It tells the user nothing of what was withheld: that is in the owner's receipt.
 public struct DeliveryNote: Codable, Sendable, Equatable {
+    public var job: String
     /// Bytes of F_VCF.gz and of its index, which follow in this order.
     public var vcfBytes: Int
     public var indexBytes: Int
     public var recordsDelivered: Int
-    public var recordsWithheld: Int
-    public var receipt: Receipt
 }
 
 /// One step of erasure and what it guarantees.

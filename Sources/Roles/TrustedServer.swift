@@ -73,9 +73,9 @@ final class TrustedServer: @unchecked Sendable {
             try engineTurn.withLock {
                 let run = JobRun(
                     order: order, telephone: telephone, engine: engine, threads: threads, report: report)
-                let (answer, note) = try run.execute(hardwareProfile: hardwareProfile)
-                for fault in note.receipt.faults ?? [] { log("job \(order.job): share given up: \(fault)") }
-                try job.finish((answer, note))
+                let answer = try run.execute(hardwareProfile: hardwareProfile)
+                for fault in answer.receipt.faults ?? [] { log("job \(order.job): share given up: \(fault)") }
+                job.finish(answer)
             }
             try conversation.say(.readyToDeliver)
             try Self.expectProceed(conversation)
@@ -113,9 +113,9 @@ final class TrustedServer: @unchecked Sendable {
         }
         while let progress = try job.nextProgress() { try conversation.say(.progress(progress)) }
         let started = monotonicSeconds()
-        var (answer, note) = try job.takeAnswer()
+        var answer = try job.takeAnswer()
         do {
-            try conversation.say(.delivery(note))
+            try conversation.say(.delivery(answer.note))
             try answer.vcfGz.withUnsafeBytes { try conversation.send($0) }
             try answer.index.withUnsafeBytes { try conversation.send($0) }
             guard case .received = try conversation.hear() else {
@@ -123,15 +123,15 @@ final class TrustedServer: @unchecked Sendable {
             }
         } catch {
             // The user may call again with the same ticket: the answer goes out under new pad then.
-            job.putBack((answer, note))
+            job.putBack(answer)
             throw error
         }
         answer.erase()
-        note.receipt.measurements.append(
-            StageMeasurement(stage: .delivery, bytes: note.vcfBytes, seconds: monotonicSeconds() - started))
-        note.receipt.totalSeconds += monotonicSeconds() - started
-        job.confirmDelivery(note.receipt)
-        try conversation.say(.delivery(note))
+        let seconds = monotonicSeconds() - started
+        answer.receipt.measurements.append(
+            StageMeasurement(stage: .delivery, bytes: answer.note.vcfBytes, seconds: seconds))
+        answer.receipt.totalSeconds += seconds
+        job.confirmDelivery(answer.receipt)
     }
 }
 
@@ -139,6 +139,10 @@ final class TrustedServer: @unchecked Sendable {
 struct ServerAnswer {
     var vcfGz: [UInt8]
     var index: [UInt8]
+    /// For the user.
+    var note: DeliveryNote
+    /// For the data owner.
+    var receipt: Receipt
 
     /// Overwrites the bytes. Best effort: Swift arrays may have been copied by the runtime before.
     mutating func erase() {
@@ -155,7 +159,7 @@ final class ServerJob: @unchecked Sendable {
     /// Guards everything below.
     private let condition = NSCondition()
     private var progress: [JobProgress] = []
-    private var answer: (ServerAnswer, DeliveryNote)?
+    private var answer: ServerAnswer?
     private var mayDeliver = false
     private var failure: Failure?
     private var failedAt = 0.0
@@ -178,7 +182,7 @@ final class ServerJob: @unchecked Sendable {
         }
     }
 
-    func finish(_ result: (ServerAnswer, DeliveryNote)) throws {
+    func finish(_ result: ServerAnswer) {
         condition.withLock { answer = result }
     }
 
@@ -193,7 +197,7 @@ final class ServerJob: @unchecked Sendable {
         condition.withLock {
             self.failure = failure
             failedAt = monotonicSeconds()
-            answer?.0.erase()
+            answer?.erase()
             answer = nil
             condition.broadcast()
         }
@@ -223,7 +227,7 @@ final class ServerJob: @unchecked Sendable {
         }
     }
 
-    func takeAnswer() throws -> (ServerAnswer, DeliveryNote) {
+    func takeAnswer() throws -> ServerAnswer {
         try condition.withLock {
             guard let taken = answer, !isDelivering else {
                 throw failure
@@ -237,7 +241,7 @@ final class ServerJob: @unchecked Sendable {
         }
     }
 
-    func putBack(_ untaken: (ServerAnswer, DeliveryNote)) {
+    func putBack(_ untaken: ServerAnswer) {
         condition.withLock {
             isDelivering = false
             answer = untaken
@@ -251,7 +255,7 @@ final class ServerJob: @unchecked Sendable {
             while receipt == nil {
                 if let failure { throw failure }
                 guard condition.wait(until: deadline) else {
-                    answer?.0.erase()
+                    answer?.erase()
                     answer = nil
                     throw Failure(
                         .transient, at: "job \(order.job)", "the user did not collect the answer in \(Int(seconds)) s",

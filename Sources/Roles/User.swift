@@ -75,8 +75,7 @@ public struct User: Sendable {
                 try vcf.commit()
                 try index.commit()
                 try conversation.say(.received)
-                guard case .delivery(let final) = try conversation.hear() else { return note }
-                return final
+                return note
             default: throw conversation.unexpected("a message that does not belong to a job")
             }
         }

@@ -79,7 +79,7 @@ struct GrantCommand: ParsableCommand {
     @Option(help: "Records at these regions (BED).", completion: .file()) var regions: String?
     @Option(help: "Records at these positions (CHROM POS [ID REF ALT]).", completion: .file()) var variants: String?
     @Option(help: "When a record is inside a region: position, record, variant or within (docs/FILTER-RULES.md).")
-    var overlap = "position"
+    var overlap = "within"
     @Option(help: "FORMAT keys that the user may see, with commas; all when left out.") var fields: String?
     @Option(help: "Days until the right ends.") var days: Double?
     @Option(help: "How often the right may be used.") var uses: Int?
@@ -118,7 +118,7 @@ struct RequestCommand: ParsableCommand {
     @Option(help: "Name of the data set.") var dataSet: String
     @Option(help: "DUO code of the purpose, to be held against the right.") var purpose: String?
     @Option(name: .shortAndLong, help: "VCF.gz to write; its index goes beside it.") var output: String
-    @Flag(help: "Print the receipt as JSON.") var json = false
+    @Flag(help: "Print the delivery note as JSON.") var json = false
 
     func run() throws {
         let user = try User(configuration: try LoadedConfiguration(path: config))
@@ -128,7 +128,7 @@ struct RequestCommand: ParsableCommand {
         if json {
             try printJSON(note)
         } else {
-            print("\(note.recordsDelivered) records delivered, \(note.recordsWithheld) withheld, in \(output)")
+            print("\(note.recordsDelivered) records in \(output)")
         }
     }
 }

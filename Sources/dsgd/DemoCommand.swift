@@ -124,8 +124,9 @@ struct DemoCommand: ParsableCommand {
                 "its request failed: \(result.error.split(separator: "\n").first ?? "")", remedy: "see the logs in \(output)")
         }
         let note = try JSONDecoder().decode(DeliveryNote.self, from: Data(result.output.utf8))
-        Self.step("\(user) received \(note.recordsDelivered) records, \(note.recordsWithheld) were withheld")
-        return .init(user: user, right: grant.summary, path: path, note: note)
+        let receipt = try receipt(ofJob: note.job, socket: bank.ownerSocket)
+        Self.step("\(user) received \(note.recordsDelivered) records, \(receipt.recordsWithheld) were withheld")
+        return .init(user: user, right: grant.summary, path: path, note: note, receipt: receipt)
     }
 }
 
@@ -147,6 +148,7 @@ struct DemoOutcome {
         var right: String
         var path: String
         var note: DeliveryNote
+        var receipt: Receipt
     }
 
     struct Summary: Codable {

@@ -22,10 +22,10 @@ struct DemoReport {
         var rows = stages.map { stage, what in
             (
                 label: stage.label, what: what,
-                values: outcome.answers.map { $0.note.receipt.measurement(stage)?.megabitsPerSecond ?? 0 }
+                values: outcome.answers.map { $0.receipt.measurement(stage)?.megabitsPerSecond ?? 0 }
             )
         }
-        rows.append(("total", "size(FASTQ) / time of all", outcome.answers.map { $0.note.receipt.totalThroughput }))
+        rows.append(("total", "size(FASTQ) / time of all", outcome.answers.map { $0.receipt.totalThroughput }))
         return rows
     }
 
@@ -44,10 +44,10 @@ struct DemoReport {
             lines.append(
                 column("  \(answer.user)", 19) + column(answer.right, 22)
                     + column("\(answer.note.recordsDelivered) records", 16, right: true)
-                    + column("\(answer.note.recordsWithheld) withheld", 18, right: true)
+                    + column("\(answer.receipt.recordsWithheld) withheld", 18, right: true)
                     + column("\(grouped(answer.note.vcfBytes)) bytes", 17, right: true))
         }
-        if let receipt = outcome.answers.last?.note.receipt {
+        if let receipt = outcome.answers.last?.receipt {
             lines.append("")
             lines.append(
                 "Reads \(receipt.reads), mapped \(receipt.mappedReads), duplicates \(receipt.duplicates); "
@@ -176,7 +176,7 @@ struct DemoReport {
     private func usersTable() -> String {
         let rows = outcome.answers.map { answer in
             "<tr><td>\(escaped(answer.user))</td><td class=\"l\">\(escaped(answer.right))</td>"
-                + "<td>\(grouped(answer.note.recordsDelivered))</td><td>\(grouped(answer.note.recordsWithheld))</td>"
+                + "<td>\(grouped(answer.note.recordsDelivered))</td><td>\(grouped(answer.receipt.recordsWithheld))</td>"
                 + "<td>\(grouped(answer.note.vcfBytes))</td></tr>"
         }.joined()
         return "<table><tr><th>user</th><th class=\"l\">right</th><th>records received</th><th>withheld</th><th>bytes of VCF.gz</th></tr>\(rows)</table>"
@@ -202,7 +202,7 @@ struct DemoReport {
     }
 
     private func erasuresTable() -> String {
-        let rows = (outcome.answers.last?.note.receipt.erasures ?? []).map {
+        let rows = (outcome.answers.last?.receipt.erasures ?? []).map {
             "<tr><td>\(escaped($0.what))</td><td class=\"l\">\($0.guarantee.rawValue)</td></tr>"
         }.joined()
         return "<table><tr><th>what</th><th class=\"l\">guarantee</th></tr>\(rows)</table>"
