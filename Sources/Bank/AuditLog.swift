@@ -26,8 +26,8 @@ public struct AuditLine: Sendable, Codable, Equatable {
 
 /// A hash chain of decisions, refusals and deliveries: a line that was changed, removed or put in between breaks it.
 ///
-/// The guarantee is computational (SHA-256), and covers every line before one whose hash is known from elsewhere: whoever
-/// may write the file can still cut off its end.
+/// The guarantee is computational (SHA-256), and covers every line before one whose hash is known from elsewhere:
+/// whoever may write the file can still cut off its end.
 public enum AuditLog {
     static let origin = String(repeating: "0", count: 64)
 

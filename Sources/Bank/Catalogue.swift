@@ -7,7 +7,7 @@ public struct DepositedObject: Sendable, Codable, Equatable {
     /// Random identifier, 32 hexadecimal digits.
     public var id: String
     public var dataSet: String
-    /// What the object is to its data set: `reads-1`, `reads-2`, or `object` for anything else.
+    /// What the object is to its data set: `reads-1`, `reads-2`, or the file's name for anything else.
     public var part: String
     /// Length of the secret in bytes.
     public var length: Int
@@ -26,6 +26,7 @@ public struct DepositedObject: Sendable, Codable, Equatable {
     }
 }
 
+/// What became of a job.
 public enum JobState: String, Sendable, Codable {
     case running, delivered, failed, cancelled
 }
@@ -43,8 +44,8 @@ public struct JobLine: Sendable, Codable, Equatable {
 
 /// The data owner's catalogue: data sets, objects, rights, jobs and the audit log, in one SQLite file.
 ///
-/// Every commit is durable when it returns (`synchronous=FULL`, read back on opening): a decision that was acted upon is
-/// never lost. Safe from many threads.
+/// Every commit is durable when it returns (`synchronous=FULL`, read back on opening): a decision that was acted upon
+/// is never lost. Safe from many threads.
 public final class Catalogue: Sendable {
     private let database: DatabaseQueue
 
@@ -99,16 +100,19 @@ public final class Catalogue: Sendable {
         }
     }
 
+    /// Name of the sample that a data set belongs to; nil when nothing was deposited under the name.
     public func sample(ofDataSet name: String) throws -> String? {
         try database.read {
             try String.fetchOne($0, sql: "SELECT sample FROM data_set WHERE name = ?", arguments: [name])
         }
     }
 
+    /// Names of all data sets, in order of name.
     public func dataSets() throws -> [String] {
         try database.read { try String.fetchAll($0, sql: "SELECT name FROM data_set ORDER BY name") }
     }
 
+    /// The objects of a data set in order of part, each with the owner's tags of its share set.
     public func objects(ofDataSet name: String) throws -> [(DepositedObject, tags: [UInt8])] {
         try database.read { database in
             try Row.fetchAll(database, sql: "SELECT * FROM object WHERE data_set = ? ORDER BY part", arguments: [name])
@@ -124,6 +128,7 @@ public final class Catalogue: Sendable {
 
     // MARK: Rights
 
+    /// Writes a right down; it holds from then on.
     public func grant(_ right: Right) throws {
         try database.write { database in
             try database.execute(
@@ -148,7 +153,7 @@ public final class Catalogue: Sendable {
         }
     }
 
-    /// Whether `right` may still be acted upon; running jobs ask again before they deliver.
+    /// Whether a right was revoked, or never existed; running jobs are asked about it at every step.
     public func isRevoked(_ id: String) throws -> Bool {
         try database.read {
             try Bool.fetchOne($0, sql: "SELECT revoked FROM access_right WHERE id = ?", arguments: [id]) ?? true
@@ -193,6 +198,7 @@ public final class Catalogue: Sendable {
 
     // MARK: Jobs
 
+    /// Ends a job; `outcome` is the receipt as JSON, or the reason.
     public func finish(job: String, state: JobState, outcome: String) throws {
         try database.write { database in
             try database.execute(
@@ -209,6 +215,7 @@ public final class Catalogue: Sendable {
         }
     }
 
+    /// All jobs, oldest first.
     public func jobs() throws -> [JobLine] {
         try database.read { database in
             try Row.fetchAll(database, sql: "SELECT * FROM job ORDER BY rowid").map { row in
@@ -221,10 +228,12 @@ public final class Catalogue: Sendable {
 
     // MARK: Audit
 
+    /// Adds a line to the audit log for something that changes no table.
     public func note(_ kind: String, _ details: [String: String]) throws {
         try database.write { try AuditLog.append(kind, details, to: $0) }
     }
 
+    /// The whole audit log, first line first.
     public func auditLines() throws -> [AuditLine] {
         try database.read { try AuditLog.lines($0) }
     }

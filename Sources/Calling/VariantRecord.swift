@@ -48,13 +48,22 @@ struct VariantRecord {
         return Array((fields.joined(separator: "\t") + "\n").utf8)
     }
 
-    /// A non-negative number with a fixed count of decimals, by integer arithmetic: the same bytes in every locale.
-    private static func decimal(_ value: Double, _ places: Int) -> String {
-        let scale = places == 1 ? 10 : 100
+    /// A non-negative number with at most `places` decimals and at most six significant digits, without zeros at its end:
+    /// what htslib writes for the same value, so that a pass through bcftools changes no byte. Integer arithmetic gives
+    /// the same bytes in every locale.
+    static func decimal(_ value: Double, _ places: Int) -> String {
+        var places = places
+        while places > 0, value >= 1e6 / Double(power(places)) { places -= 1 }
+        let scale = power(places)
         let scaled = Int((value * Double(scale)).rounded())
-        let fraction = String(scaled % scale)
-        return "\(scaled / scale)." + String(repeating: "0", count: places - fraction.count) + fraction
+        guard scaled % scale != 0 else { return String(scaled / scale) }
+        var fraction = String(scaled % scale)
+        fraction = String(repeating: "0", count: places - fraction.count) + fraction
+        while fraction.hasSuffix("0") { fraction.removeLast() }
+        return "\(scaled / scale).\(fraction)"
     }
+
+    private static func power(_ places: Int) -> Int { (0..<places).reduce(1) { scale, _ in scale * 10 } }
 
     /// The header of a one-sample file (VCF 4.3 section 1.4).
     static func header(reference: ReferenceGenome, sample: String, command: String) -> [UInt8] {

@@ -4,16 +4,18 @@ import OneTimePad
 
 /// How two roles prove to each other that they hold the same pad, when they connect.
 ///
-/// Four messages, all of fixed size. Names never appear; a pool identifier stands for them.
-/// 1. client hello: magic, version, which of the two names the client is, pool identifier, nonce, lowest usable offset of
-///    the pad that comes towards the client
+/// Four messages, all of fixed size. Names never appear; a pool identifier stands for them. Whatever roles the two play
+/// in the bank, the client is the side that connected and the server the side that listens; docs/FORMATS.md has the
+/// messages byte by byte.
+/// 1. client hello: magic, version, which of the two names the client is, pool identifier, nonce, lowest usable offset
+///    of the pad that comes towards the client
 /// 2. server hello: status, nonce, lowest usable offset of the pad that comes towards the server
 /// 3. client proof: offset of its hash key, tag over messages 1 and 2
 /// 4. server proof: status, offset of its hash key, tag over all before
 ///
-/// Each proof costs its sender 32 bytes of pad: 16 for the hash key of the session's direction, 16 for the tag. The client
-/// proves itself first, so a stranger cannot make a server spend its sending pad; what a failed proof burns at the server
-/// is the 32 bytes that it names, and failures are rate-limited.
+/// Each proof costs its sender 32 bytes of pad: 16 for the hash key of the session's direction, 16 for the tag. The
+/// client proves itself first, so a stranger cannot make a server spend its sending pad; what a failed proof burns at
+/// the server is the 32 bytes that it names, and failures are rate-limited.
 enum Handshake {
     static let magic: UInt32 = 0x4453_4744  // "DSGD"
     static let version: UInt16 = 1

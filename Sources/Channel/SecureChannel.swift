@@ -44,13 +44,14 @@ public struct Record: Sendable {
 
 /// A connection between two roles under one-time pad, every record with a Wegman-Carter tag.
 ///
-/// A record is header (length, flags, sequence, pad offset), ciphertext, tag. The first byte of the plaintext is its kind.
-/// The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered, cut, or
-/// taken from another session or direction is refused, before anything of it is decrypted. The first wrong record ends the
-/// channel. `close` sends an authenticated last record: an end of stream without it is reported as truncation.
+/// A record is header (length, flags, sequence, pad offset), ciphertext, tag. The first byte of the plaintext is its
+/// kind. The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered,
+/// cut, or taken from another session or direction is refused, before anything of it is decrypted. The first wrong
+/// record ends the channel. `close` sends an authenticated last record: an end of stream without it is reported as
+/// truncation.
 ///
-/// Sending and receiving may run on two threads. `@unchecked Sendable`: `sendLock` guards the sending half, `receiveLock`
-/// the receiving half, `counts` is a mutex.
+/// Sending and receiving may run on two threads. `@unchecked Sendable`: `sendLock` guards the sending half,
+/// `receiveLock` the receiving half, `counts` is a mutex.
 public final class SecureChannel: @unchecked Sendable {
     /// Bytes of payload that one record may carry.
     public static let maximumPayload = 262_144
@@ -203,8 +204,8 @@ public final class SecureChannel: @unchecked Sendable {
     /// Waits for the next record and hands it to `body`; the payload is valid only there and is wiped afterwards.
     ///
     /// - Returns: nil when the peer closed the channel in good order.
-    /// - Throws: `.transient` when no record was begun in time, which leaves the channel usable; any other failure of the
-    ///   channel ends it. What `body` throws is passed on and does not.
+    /// - Throws: `.transient` when no record was begun in time, which leaves the channel usable; any other failure of
+    ///   the channel ends it. What `body` throws is passed on and does not.
     public func receive<R>(
         timeout: Double, _ body: (_ kind: UInt8, _ payload: UnsafeRawBufferPointer) throws -> R
     ) throws -> R? {

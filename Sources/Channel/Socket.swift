@@ -21,8 +21,8 @@ package struct Deadline: Sendable {
 ///
 /// Plain POSIX calls into buffers that the caller owns, because what passes through here is wiped afterwards, and that
 /// cannot be promised of the buffers of a networking framework.
-/// `@unchecked Sendable`: the descriptor never changes and is closed in `deinit`, so no thread can meet a reused number;
-/// one thread at a time reads and one writes.
+/// `@unchecked Sendable`: the descriptor never changes and is closed in `deinit`, so no thread can meet a reused
+/// number; one thread at a time reads and one writes.
 package final class Socket: @unchecked Sendable {
     package let descriptor: Int32
     /// For messages: the address of the other side.

@@ -1,7 +1,7 @@
 /// What went wrong, for a person and for a script: one line that names the place and the remedy, and an exit code.
 ///
-/// Every module throws this type for what the world did (bad input, a silent peer, a full disk). What the programmer did
-/// is a `precondition`. A message never carries bases, genotypes or key bytes.
+/// Every module throws this type for what the world did (bad input, a silent peer, a full disk). What the programmer
+/// did is a `precondition`. A message never carries bases, genotypes or key bytes.
 public struct Failure: Error, Sendable, Equatable, CustomStringConvertible {
     public var kind: FailureKind
     /// The file, peer or option, with the record, line or byte where that is known.

@@ -29,6 +29,7 @@ public struct GenotypingJob: Sendable {
     }
 }
 
+/// Whether an engine can take jobs; the text says what is wrong with it.
 public enum EngineHealth: Sendable, Equatable {
     case ok
     case degraded(String)
@@ -44,7 +45,7 @@ public struct GenotypingMetrics: Sendable, Codable, Equatable {
     public var records = 0
     public var insertSizeMean = 0.0
     public var insertSizeDeviation = 0.0
-    /// Seconds by part of the engine, in the order in which they ran.
+    /// Seconds by part of the engine; names are the engine's own.
     public var seconds: [String: Double] = [:]
 
     public init() {}

@@ -26,8 +26,8 @@ public struct CallSetComparison: Sendable {
         self.regions = regions?.mapValues(Self.merged)
     }
 
-    /// With regions, records on contigs that the reference lacks lie outside and are left aside, as long as the side has
-    /// a record on a contig that it has; without, they are refused.
+    /// With regions, records on contigs that the reference lacks lie outside and are left aside, as long as the side
+    /// has a record on a contig that it has; without, they are refused.
     ///
     /// - Throws: `Failure(.data)` when a record's contig is not in the reference, its REF does not agree with it, or
     ///   its genotype names an allele that the record does not have.

@@ -21,9 +21,9 @@ public enum BaseCode {
 
 /// A batch of parsed reads, the unit that travels from the parser to a genotyping engine.
 ///
-/// Paired reads alternate: read `2 * i` is the first mate of pair `i`, read `2 * i + 1` the second. Reads lie end to end
-/// in `bases` and `qualities`; read `r` is the range `offsets[r] ..< offsets[r + 1]` of both. A batch carries its place in
-/// the input (`firstOrdinal`), so that results never depend on which thread handled it.
+/// Paired reads alternate: read `2 * i` is the first mate of pair `i`, read `2 * i + 1` the second. Reads lie end to
+/// end in `bases` and `qualities`; read `r` is the range `offsets[r] ..< offsets[r + 1]` of both. A batch carries its
+/// place in the input (`firstOrdinal`), so that results never depend on which thread handled it.
 public struct ReadBatch: Sendable {
     /// The ordinal, in the whole input, of the batch's first read (mates counted one by one).
     public var firstOrdinal: UInt64

@@ -5,11 +5,13 @@ internal import Kernels
 
 /// How DSGD uses a class of machine (hardware-profiles/README.md). A profile changes speed, never an answer.
 public struct HardwareProfile: Codable, Sendable, Equatable {
+    /// What a machine must have for the profile to hold.
     public struct Matches: Codable, Sendable, Equatable {
         public var architecture: String
         public var isa: String
     }
 
+    /// How DSGD uses such a machine.
     public struct Uses: Codable, Sendable, Equatable {
         public var isa: String
         public var threads: Int

@@ -20,7 +20,7 @@ public struct KeyNodeStatus: Codable, Sendable {
     public var node: String
     public var isKms: Bool
     public var links: [Link]
-    /// Rows of pool `store` are link key, of pool `link` the pads of the channels to the neighbours, all others streams of
-    /// roles at this node.
+    /// Rows of pool `store` are link key, of pool `link` the pads of the channels to the neighbours, all others streams
+    /// of roles at this node.
     public var ledger: [LedgerLine]
 }

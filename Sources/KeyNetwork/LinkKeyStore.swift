@@ -134,6 +134,16 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
+    /// Gives up the key of a direction below a block, which the other end has lost.
+    func discard(belowBlock number: UInt64) throws {
+        try condition.withLock {
+            let index = Int(number & 1)
+            guard !stopped, number / 2 <= directions[index].next else { return }
+            let lost = try directions[index].discard(below: number / 2 * UInt64(QuantumSocket.block))
+            directions[index].account.update { $0.lost += lost }
+        }
+    }
+
     // MARK: - To the channel
 
     func take(

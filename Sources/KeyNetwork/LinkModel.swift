@@ -7,10 +7,11 @@ import Synchronization
 
 /// Plays the quantum links: makes equal random key and writes it to both ends of every link, at the link's rate.
 ///
-/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing else
-/// of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets `plenty` as fast
-/// as it goes, whenever it has less, and the rest in the background at a bounded share of a processor. What comes after
-/// the initial stock comes at the rate; a full store holds a direction back. Photons, and so eavesdroppers on the link, are not modelled beyond the rate formula.
+/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing
+/// else of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets `plenty`
+/// as fast as it goes, whenever it has less, and the rest in the background at a bounded share of a processor. What
+/// comes after the initial stock comes at the rate; a full store holds a direction back. Photons, and so eavesdroppers
+/// on the link, are not modelled beyond the rate formula.
 public final class LinkModel: Sendable {
     private let topology: NetworkTopology
     private let source: any RandomSource
@@ -54,6 +55,24 @@ public final class LinkModel: Sendable {
         while running.load(ordering: .acquiring) > 0 { Thread.sleep(forTimeInterval: 0.01) }
     }
 
+    /// Where one end's store is full and the other's empty, the empty end was restarted and has lost what fills the
+    /// full one. Key of records that may still be on their way, the newest that the empty end has used, stays.
+    private func makeRoom(
+        _ ends: [QuantumSocket.Client], _ states: inout [QuantumSocket.State], _ limit: UInt64
+    ) throws {
+        for direction in 0...1 {
+            let rooms = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
+            for (full, empty) in [(0, 1), (1, 0)]
+            where rooms[full] < UInt64(QuantumSocket.block) && rooms[empty] == limit {
+                let next = direction == 0 ? states[empty].next.0 : states[empty].next.1
+                states[full] = try ends[full].discard(below: next - min(next & ~1, 2 * Self.onTheirWay))
+            }
+        }
+    }
+
+    /// Blocks of one direction.
+    private static let onTheirWay: UInt64 = 16
+
     private func serve(_ link: NetworkTopology.Link) throws {
         let ends = try [link.ordered.0, link.ordered.1].map {
             try QuantumSocket.Client(path: topology.node($0).quantumSocket, link: link.name)
@@ -85,6 +104,7 @@ public final class LinkModel: Sendable {
             guard let direction = order.first(where: { rooms[$0] >= UInt64(QuantumSocket.block) }) else {
                 Thread.sleep(forTimeInterval: 0.05)
                 states = try ends.map { try $0.state() }
+                try makeRoom(ends, &states, limit)
                 continue
             }
             turn = 1 - direction

@@ -5,8 +5,8 @@ import Foundation
 /// The asymptotic rate of Lo, Ma and Chen, "Decoy state quantum key distribution" (Phys. Rev. Lett. 94, 230504, 2005),
 /// equation 1 with the yields of a threshold detector: `R >= q (-Q f H2(E) + Q1 (1 - H2(e1)))`.
 public enum LinkRate {
-    /// Pulses per second, mean photon number, loss of the fibre in dB/km, efficiency of detector and receiver, dark counts
-    /// per pulse, misalignment error, and efficiency of error correction of the modelled link.
+    /// Pulses per second, mean photon number, loss of the fibre in dB/km, efficiency of detector and receiver, dark
+    /// counts per pulse, misalignment error, and efficiency of error correction of the modelled link.
     static let clock = 1e9
     static let meanPhotons = 0.4
     static let lossPerKm = 0.2

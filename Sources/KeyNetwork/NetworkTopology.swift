@@ -150,8 +150,8 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         }
     }
 
-    /// The paper's network: four nodes at one site (Koganei) and one at a distance (Otemachi), in a ring with a chord, so
-    /// that no single node between two others can cut them off.
+    /// The paper's network: four nodes at one site (Koganei) and one at a distance (Otemachi), in a ring with a chord,
+    /// so that no single node between two others can cut them off.
     ///
     /// - Parameters:
     ///   - directory: parent of the nodes' directories.

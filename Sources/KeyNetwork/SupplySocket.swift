@@ -7,8 +7,8 @@ public import OneTimePad
 
 /// The messages on a node's `ksa.sock`, an indexed key stream in the manner of ETSI GS QKD 004's GET_KEY.
 ///
-/// Request: length of what follows (4 bytes, big-endian), JSON. Answer: status (1 byte: 0 key or JSON, 1 failure as JSON),
-/// 3 zero bytes, length (4), the key or JSON. Key is never inside JSON.
+/// Request: length of what follows (4 bytes, big-endian), JSON. Answer: status (1 byte: 0 key or JSON, 1 failure as
+/// JSON), 3 zero bytes, length (4), the key or JSON. Key is never inside JSON.
 struct SupplyRequest: Codable {
     enum Operation: String, Codable { case take, resume, discard, status }
     var operation: Operation

@@ -30,6 +30,7 @@ public final class MappingRun: @unchecked Sendable {
     // `state` guards the queue and the first failure; each worker has its own mapper and tallies, which `finish()`
     // reads after the workers have ended. `pending`, `model` and `isStarted` belong to the submitting thread.
 
+    /// How a run uses the machine; results do not depend on it, `modelPairs` apart.
     public struct Options: Sendable {
         public var threads: Int
         /// Pairs from whose insert sizes the model is learned.
@@ -47,6 +48,7 @@ public final class MappingRun: @unchecked Sendable {
         }
     }
 
+    /// What a run leaves: a sealed store, counts, and the insert sizes that pairs were judged by.
     public struct Result: Sendable {
         public let store: ReadStore
         public let metrics: MappingMetrics

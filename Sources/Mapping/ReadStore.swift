@@ -5,8 +5,7 @@ import Synchronization
 ///
 /// A bin covers ``binSpan`` bases of one contig and holds the reads whose `position` lies in it, each as one record in
 /// the bin's memory: the header, the CIGAR, the bases, the qualities. After ``seal(threads:isDuplicate:)`` each bin is
-/// in
-/// (position, ordinal) order and duplicates carry their flag; nothing can be appended any more. Reads live in memory
+/// in (position, ordinal) order and duplicates carry their flag; nothing can be appended any more. Reads live in memory
 /// only.
 public final class ReadStore: @unchecked Sendable {
     // `bins[i]` is guarded by `locks[i % lockCount]` until the store is sealed, and only read afterwards.

@@ -59,8 +59,7 @@ extension ReferenceIndex {
     /// Reads an index and checks that it is whole and, when `genome` is given, that it was built from that reference.
     ///
     /// - Throws: `Failure(.noInput)` when there is no such file, `Failure(.data)` when it is damaged, of another
-    /// version
-    ///   or of another reference.
+    ///   version or of another reference.
     public convenience init(contentsOf path: String, matching genome: ReferenceGenome? = nil, threads: Int = 1) throws {
         let file = open(path, O_RDONLY)
         guard file >= 0 else { throw Self.failure(.noInput, path, "cannot be opened") }

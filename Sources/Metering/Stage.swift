@@ -3,7 +3,7 @@
 /// The paper calls them A, B-1, B-2, B-3 and C. Holders are called A, B and C too, so code uses these names and only
 /// ``label`` prints the letters.
 public enum Stage: String, CaseIterable, Codable, Sendable {
-    /// Not in the paper's list of throughputs, but inside its total: two shares to FASTQ.
+    /// Not in the paper's list of throughputs, but inside its total: two shares to FASTQ.gz.
     case restore
     /// FASTQ to VCF.gz.
     case genotyping

@@ -1,7 +1,7 @@
 /// One stream's account, to the byte: `supplied = data + tags + handshake + lost + expired + onHand`.
 ///
-/// All figures are bytes. A statement read while another process holds the ledger shows the last durable state, in which
-/// pad spent since then still counts as on hand.
+/// All figures are bytes. A statement read while another process holds the ledger shows the last durable state, in
+/// which pad spent since then still counts as on hand.
 public struct LedgerLine: Codable, Sendable, Equatable {
     public enum Side: String, Codable, Sendable { case sender, receiver }
 

@@ -4,8 +4,8 @@ import Kernels
 
 /// Equal pad for both ends of every stream, inside one process: for tests and for measurements of the channel alone.
 ///
-/// Key is made when the sender's end asks for it and kept in secret memory until the receiver's end took it. Each end is
-/// given each byte once, as with a real source.
+/// Key is made when the sender's end asks for it and kept in secret memory until the receiver's end took it. Each end
+/// is given each byte once, as with a real source.
 ///
 /// `@unchecked Sendable`: `condition` guards `streams`; `fill` is called under it.
 public final class MemoryPadSource: @unchecked Sendable {

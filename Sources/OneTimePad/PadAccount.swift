@@ -28,7 +28,8 @@ package final class PadAccount: Sendable {
         state.withLock { change(&$0.counts) }
     }
 
-    /// Changes the counters and makes them durable; when that fails the change is undone and nothing may be spent on it.
+    /// Changes the counters and makes them durable; when that fails the change is undone and nothing may be spent on
+    /// it.
     package func commit(_ change: (inout PadCounts) -> Void = { _ in }) throws {
         try state.withLock { state in
             let before = state.counts

@@ -7,8 +7,8 @@ import Synchronization
 /// The durable account of a role's pads: high-water marks, and what every byte below them was spent on.
 ///
 /// The marks are what makes "never a byte twice" survive `kill -9` and power loss, so a commit must be on the medium
-/// before pad is spent. SQLite in WAL mode gives that only with `synchronous=FULL`; GRDB sets NORMAL when it turns WAL on,
-/// so FULL is set after opening and read back. One process at a time may hold a ledger for writing.
+/// before pad is spent. SQLite in WAL mode gives that only with `synchronous=FULL`; GRDB sets NORMAL when it turns WAL
+/// on, so FULL is set after opening and read back. One process at a time may hold a ledger for writing.
 public final class PadLedger: Sendable {
     public let path: String
     public let owner: String

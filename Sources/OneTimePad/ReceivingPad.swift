@@ -4,12 +4,12 @@ import Kernels
 
 /// The receiver's end of a stream: accepts each stretch of pad once and knows when its sender went back in time.
 ///
-/// Pad is fetched from the source for the very range a record names, and a range counts as accepted only when its tag was
-/// right, so a forged offset costs no more than its own bytes. Records of several connections may overtake each other
-/// within `PadOptions.window`; a stretch that nobody claimed by then is booked as lost and erased at the source.
+/// Pad is fetched from the source for the very range a record names, and a range counts as accepted only when its tag
+/// was right, so a forged offset costs no more than its own bytes. Records of several connections may overtake each
+/// other within `PadOptions.window`; a stretch that nobody claimed by then is booked as lost and erased at the source.
 ///
-/// The durable mark follows lazily. It may: a replay needs pad that the source gave out and erased, and a new session has
-/// a new hash key. What the mark tells is that the *sender's* state was restored from an old copy.
+/// The durable mark follows lazily. It may: a replay needs pad that the source gave out and erased, and a new session
+/// has a new hash key. What the mark tells is that the *sender's* state was restored from an old copy.
 ///
 /// `@unchecked Sendable`: `lock` guards every stored variable; it is not held while waiting for the source.
 public final class ReceivingPad: @unchecked Sendable {
@@ -53,8 +53,8 @@ public final class ReceivingPad: @unchecked Sendable {
     /// Fetches the pad for a record and calls `body`, which checks the record's tag and throws when it is wrong.
     ///
     /// - Parameter scratch: secret memory of at least `data + tag` bytes; it is wiped before the call returns.
-    /// - Throws: `Failure(.data)` for an offset below the mark or used before, `Failure(.transient)` when the key does not
-    ///   arrive in time, and whatever `body` throws; in each case the stretch is not accepted.
+    /// - Throws: `Failure(.data)` for an offset below the mark or used before, `Failure(.transient)` when the key does
+    ///   not arrive in time, and whatever `body` throws; in each case the stretch is not accepted.
     public func accept<R>(
         _ purpose: PadPurpose, offset: UInt64, data: Int, tag: Int, timeout: Double,
         scratch: UnsafeMutableRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> R

@@ -5,9 +5,10 @@ import Kernels
 
 /// The sender's end of a stream: hands out each byte of pad once, in order, and erases it after use.
 ///
-/// Burn before use: a durable mark in the ledger covers a reservation before the first byte of it is asked of the source.
-/// After a crash the next process begins at the mark; the rest of the reservation is lost, by design. Reservations grow
-/// while the stream is busy, so that the cost of a durable mark stays small, up to `PadOptions.maximumReservation`.
+/// Burn before use: a durable mark in the ledger covers a reservation before the first byte of it is asked of the
+/// source. After a crash the next process begins at the mark; the rest of the reservation is lost, by design.
+/// Reservations grow while the stream is busy, so that the cost of a durable mark stays small, up to
+/// `PadOptions.maximumReservation`.
 ///
 /// `@unchecked Sendable`: `lock` guards every stored variable. It is held while the pad waits for its source, because
 /// later users of the stream need later key.
@@ -48,7 +49,8 @@ public final class SendingPad: @unchecked Sendable {
     /// The offset that the next byte has unless the source lost key.
     public var position: UInt64 { lock.withLock { filled - UInt64(tail - head) } }
 
-    /// Calls `body` with the offset and the pad for `data` plus `tag` bytes, then erases that pad, also when `body` throws.
+    /// Calls `body` with the offset and the pad for `data` plus `tag` bytes, then erases that pad, also when `body`
+    /// throws.
     ///
     /// - Parameter timeout: seconds to wait for key.
     /// - Throws: `Failure(.transient)` "insufficient key"; whatever `body` throws.

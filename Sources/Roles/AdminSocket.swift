@@ -6,8 +6,8 @@ internal import Storage
 
 /// A command to the process that plays the data owner, from the same account on the same machine.
 ///
-/// The owner's pads, catalogue and jobs belong to one process, so `dsgd deposit`, `grant` and `revoke` ask it instead of
-/// opening its files beside it.
+/// The owner's pads, catalogue and jobs belong to one process, so `dsgd deposit`, `grant` and `revoke` ask it instead
+/// of opening its files beside it.
 public enum AdminCommand: Codable, Sendable {
     case deposit(dataSet: String, sample: String, files: [DepositFile])
     case retrieve(dataSet: String, part: String, output: String)
@@ -17,6 +17,7 @@ public enum AdminCommand: Codable, Sendable {
     case ledger
 }
 
+/// A file to deposit and what it is to its data set; the owner's process opens it itself, so the path is absolute.
 public struct DepositFile: Codable, Sendable, Equatable {
     public var path: String
     public var part: String

@@ -10,6 +10,8 @@ final class Conversation {
     private enum Kind {
         static let message: UInt8 = 1
         static let data: UInt8 = 2
+        /// A piece of a message that goes on in the next record.
+        static let messagePart: UInt8 = 3
     }
 
     /// A peer that says nothing for this long is given up, in seconds.
@@ -24,10 +26,10 @@ final class Conversation {
 
     func say(_ message: Message) throws {
         let bytes = try encodeJSON(message)
-        // A long message (a right with a large list) goes out in pieces, the last one marked by its kind.
+        // A long message, such as a right with a large list, goes out in pieces.
         var rest = bytes[...]
         while rest.count > Self.recordBytes {
-            try rest.prefix(Self.recordBytes).withUnsafeBytes { try channel.send(kind: Kind.message + 2, $0) }
+            try rest.prefix(Self.recordBytes).withUnsafeBytes { try channel.send(kind: Kind.messagePart, $0) }
             rest = rest.dropFirst(Self.recordBytes)
         }
         try rest.withUnsafeBytes { try channel.send(kind: Kind.message, $0) }
@@ -53,7 +55,7 @@ final class Conversation {
             }
             guard let kind else { return nil }
             guard bytes.count <= 512 << 20 else { throw unexpected("a message over 512 MiB") }
-            if kind == Kind.message + 2 { continue }
+            if kind == Kind.messagePart { continue }
             guard kind == Kind.message, let message = try? JSONDecoder().decode(Message.self, from: Data(bytes)) else {
                 throw unexpected("something that is not a message")
             }

@@ -6,8 +6,8 @@ internal import Storage
 
 /// A whole bank on this machine: every role a process of its own on loopback, for demonstrations and tests.
 ///
-/// It writes the network file and one configuration a process, starts `dsgd serve` for each and waits until it says that
-/// it is ready. Processes die with the one that started them.
+/// It writes the network file and one configuration a process, starts `dsgd serve` for each and waits until it says
+/// that it is ready. Processes die with the one that started them.
 public final class LocalBank {
     public struct Options: Sendable {
         /// Directory for configurations, states and logs.

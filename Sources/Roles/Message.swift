@@ -116,7 +116,8 @@ public struct Receipt: Codable, Sendable, Equatable {
     public var filteredBytes: Int
     public var filteredGzBytes: Int
     public var measurements: [StageMeasurement]
-    /// From the first share request to the last delivered byte.
+    /// Seconds from the first share request to the filtered answer, and of the delivery; how long the user let the
+    /// answer wait is left out.
     public var totalSeconds: Double
     /// Parts of the engine's time.
     public var engineSeconds: [String: Double]

@@ -6,8 +6,8 @@ internal import SecretSharing
 
 /// Restores one object from two of its shares as they arrive under one-time pad. Nothing touches a disk.
 ///
-/// When a holder fails in mid-transfer, the next one takes its place: the join starts again from the beginning, and what
-/// was already delivered is left out.
+/// When a holder fails in mid-transfer, the next one takes its place: the join starts again from the beginning, and
+/// what was already delivered is left out.
 final class RestoredObject {
     /// One share that is on its way.
     private final class Transfer {

@@ -80,7 +80,7 @@ final class ShareHolder: @unchecked Sendable {
         }
     }
 
-    /// Lets `to` fetch a share once for each connection that shows the ticket, until the time is over.
+    /// Lets `to` fetch a share with the ticket, as often as it needs (a transfer may break), until the time is over.
     func release(ticket: String, shareSet: String, to: String, validSeconds: Double) throws {
         guard access(try path(ofShareSet: shareSet), R_OK) == 0 else {
             throw Failure(

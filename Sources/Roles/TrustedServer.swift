@@ -7,7 +7,7 @@ internal import GenomicFormats
 internal import Kernels
 internal import Metering
 
-/// The trusted server: the only place where reads and genotypes exist in the clear, in memory, for the time of one job.
+/// The trusted server: here reads and genotypes exist in the clear, in memory, for the time of one job.
 final class TrustedServer: @unchecked Sendable {
     /// An answer that no user collects in this time, in seconds, is erased (Table 1, condition 4, allows a day).
     static let collectionSeconds = 600.0
@@ -58,8 +58,10 @@ final class TrustedServer: @unchecked Sendable {
             throw conversation.unexpected("a message that the trusted server does not answer")
         }
         let job = ServerJob(order: order)
-        lock.withLock { jobs[order.job] = job }
-        defer { lock.withLock { jobs[order.job] = nil } }
+        lock.withLock {
+            jobs = jobs.filter { !$0.value.isOver(forSeconds: Self.collectionSeconds) }
+            jobs[order.job] = job
+        }
         try conversation.say(.proceed)
         do {
             // Every step asks the owner whether the job may go on.
@@ -78,7 +80,9 @@ final class TrustedServer: @unchecked Sendable {
             job.allowDelivery()
             try conversation.say(.jobFinished(try job.waitForDelivery(seconds: Self.collectionSeconds)))
             log("job \(order.job) done, its plaintext is freed")
+            lock.withLock { jobs[order.job] = nil }
         } catch {
+            // The job stays on the list for a while, so that its user, who may not have called yet, learns the reason.
             job.fail(asFailure(error))
             throw error
         }
@@ -152,6 +156,7 @@ final class ServerJob: @unchecked Sendable {
     private var answer: (ServerAnswer, DeliveryNote)?
     private var mayDeliver = false
     private var failure: Failure?
+    private var failedAt = 0.0
     private var receipt: Receipt?
     private var isDelivering = false
 
@@ -185,10 +190,16 @@ final class ServerJob: @unchecked Sendable {
     func fail(_ failure: Failure) {
         condition.withLock {
             self.failure = failure
+            failedAt = monotonicSeconds()
             answer?.0.erase()
             answer = nil
             condition.broadcast()
         }
+    }
+
+    /// Whether the job failed longer ago than that.
+    func isOver(forSeconds seconds: Double) -> Bool {
+        condition.withLock { failure != nil && monotonicSeconds() - failedAt > seconds }
     }
 
     func confirmDelivery(_ receipt: Receipt) {

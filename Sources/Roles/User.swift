@@ -37,8 +37,8 @@ public struct User: Sendable {
 
     /// Makes the request and writes the answer, all or nothing.
     ///
-    /// - Throws: the data owner's refusal as `Failure(.notAuthorised)`; `Failure(.peerUnavailable)` when too few holders
-    ///   answer; nothing is written then.
+    /// - Throws: the data owner's refusal as `Failure(.notAuthorised)`; `Failure(.peerUnavailable)` when too few
+    ///   holders answer; nothing is written then.
     public func fetch(_ request: UserRequest, progress: (JobProgress) -> Void = { _ in }) throws -> DeliveryNote {
         defer { telephone.close() }
         let owner = try telephone.call(telephone.network.only(.dataOwner).name)

@@ -93,7 +93,8 @@ public final class ShareTags: @unchecked Sendable {
         blob = SecureBytes(copying: source)
     }
 
-    /// The blob to store or send, always under encryption: whoever has it can forge tags.
+    /// The blob to store or send. It stays with the owner and travels under one-time pad only: whoever has it can forge
+    /// tags.
     public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         try blob.withUnsafeBytes(body)
     }

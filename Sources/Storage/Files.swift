@@ -8,12 +8,16 @@ public final class PartialFile {
     private var descriptor: Int32
     private var partialPath: String { path + ".partial" }
 
+    /// Creates `path.partial`, or empties one that a crash left.
+    ///
+    /// - Throws: `Failure(.cannotCreate)` or `Failure(.inputOutput)`.
     public init(path: String, mode: mode_t = 0o600) throws {
         self.path = path
         descriptor = open(path + ".partial", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure("cannot be created") }
     }
 
+    /// Appends bytes.
     public func write(_ bytes: UnsafeRawBufferPointer) throws {
         var written = 0
         while written < bytes.count {

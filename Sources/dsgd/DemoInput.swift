@@ -99,7 +99,8 @@ struct DemoInput {
         try (lines.joined(separator: "\n") + "\n").write(toFile: panel, atomically: true, encoding: .utf8)
     }
 
-    /// Writes every eighth variant of the truth as a list of positions and alleles; without truth, positions of the panel.
+    /// Writes every eighth variant of the truth as a list of positions and alleles; without truth, positions of the
+    /// panel.
     private func writeVariants() throws {
         var lines = ["#CHROM\tPOS\tID\tREF\tALT"]
         if let truth {

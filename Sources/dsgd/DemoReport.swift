@@ -45,7 +45,7 @@ struct DemoReport {
                 column("  \(answer.user)", 19) + column(answer.right, 22)
                     + column("\(answer.note.recordsDelivered) records", 16, right: true)
                     + column("\(answer.note.recordsWithheld) withheld", 18, right: true)
-                    + column("\(answer.note.vcfBytes) bytes", 17, right: true))
+                    + column("\(grouped(answer.note.vcfBytes)) bytes", 17, right: true))
         }
         if let receipt = outcome.answers.last?.note.receipt {
             lines.append("")
@@ -58,9 +58,9 @@ struct DemoReport {
         lines.append("Key used on each QKD link")
         for link in linkUsage {
             lines.append(
-                column("  \(link.name)", 34) + column("\(link.used) bytes used", 22, right: true)
-                    + column("\(link.generated) generated", 24, right: true)
-                    + column("\(link.onHand) on hand", 22, right: true))
+                column("  \(link.name)", 34) + column("\(grouped(link.used)) bytes used", 24, right: true)
+                    + column("\(grouped(link.generated)) generated", 24, right: true)
+                    + column("\(grouped(link.onHand)) on hand", 22, right: true))
         }
         if let comparison = outcome.comparison {
             lines += ["", "Calls against the truth", comparison.table]
@@ -95,7 +95,7 @@ struct DemoReport {
         </style></head><body>
         <h1>Reads to shares to answers: \(escaped(outcome.input.sample))</h1>
         <p class="note">\(outcome.input.isSimulated ? "A simulated diploid sample whose truth is known. " : "")\
-        \(outcome.deposit.bytes) bytes of FASTQ.gz, deposited in \(decimals(outcome.deposit.seconds, 2)) s; the whole
+        \(grouped(outcome.deposit.bytes)) bytes of FASTQ.gz, deposited in \(decimals(outcome.deposit.seconds, 2)) s; the whole
         demonstration took \(decimals(outcome.seconds, 1)) s on this machine.</p>
         \(pathPicture())
         <h2>Throughput</h2>\(throughputTable())\(throughputPlot())
@@ -116,7 +116,7 @@ struct DemoReport {
             (410, 70, "trusted server", "joins, genotypes, filters"), (640, 70, "users", "only their part"),
         ]
         let arrows: [(Int, Int, Int, Int)] = [
-            (150, 85, 210, 45), (150, 105, 210, 150), (350, 45, 410, 85), (350, 150, 410, 105), (590, 95, 640, 95),
+            (150, 85, 210, 45), (150, 95, 410, 95), (150, 105, 210, 150), (350, 45, 410, 80), (350, 150, 410, 110), (590, 95, 640, 95),
         ]
         let lines = arrows.map { x1, y1, x2, y2 in
             "<line x1=\"\(x1)\" y1=\"\(y1)\" x2=\"\(x2)\" y2=\"\(y2)\" stroke=\"#2f6f9f\" stroke-width=\"2\" marker-end=\"url(#a)\"/>"
@@ -176,13 +176,14 @@ struct DemoReport {
     private func usersTable() -> String {
         let rows = outcome.answers.map { answer in
             "<tr><td>\(escaped(answer.user))</td><td class=\"l\">\(escaped(answer.right))</td>"
-                + "<td>\(answer.note.recordsDelivered)</td><td>\(answer.note.recordsWithheld)</td><td>\(answer.note.vcfBytes)</td></tr>"
+                + "<td>\(grouped(answer.note.recordsDelivered))</td><td>\(grouped(answer.note.recordsWithheld))</td>"
+                + "<td>\(grouped(answer.note.vcfBytes))</td></tr>"
         }.joined()
         return "<table><tr><th>user</th><th class=\"l\">right</th><th>records received</th><th>withheld</th><th>bytes of VCF.gz</th></tr>\(rows)</table>"
     }
 
     private func keysTable() -> String {
-        let rows = linkUsage.map { "<tr><td>\(escaped($0.name))</td><td>\($0.generated)</td><td>\($0.used)</td><td>\($0.onHand)</td></tr>" }.joined()
+        let rows = linkUsage.map { "<tr><td>\(escaped($0.name))</td><td>\(grouped($0.generated))</td><td>\(grouped($0.used))</td><td>\(grouped($0.onHand))</td></tr>" }.joined()
         return "<table><tr><th>QKD link</th><th>bytes of key generated</th><th>used</th><th>on hand</th></tr>\(rows)</table>"
     }
 
@@ -206,6 +207,16 @@ struct DemoReport {
         }.joined()
         return "<table><tr><th>what</th><th class=\"l\">guarantee</th></tr>\(rows)</table>"
     }
+}
+
+/// A whole number with commas between its thousands.
+func grouped(_ number: some BinaryInteger) -> String {
+    var text = ""
+    for (index, digit) in String(number).reversed().enumerated() {
+        if index > 0, index % 3 == 0 { text.append(",") }
+        text.append(digit)
+    }
+    return String(text.reversed())
 }
 
 func escaped(_ text: String) -> String {
