@@ -156,7 +156,12 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
             while true {
                 try directions[index].reveal(below: end)
                 if directions[index].pieces.take(at: offset, into: destination) {
-                    directions[index].account.update { $0.data += UInt64(destination.count) }
+                    // A sender never goes back, so what it passed over is of no more use.
+                    let passed = me == stream.sender ? try directions[index].discard(below: offset) : 0
+                    directions[index].account.update {
+                        $0.data += UInt64(destination.count)
+                        $0.lost += passed
+                    }
                     return
                 }
                 let frontier = directions[index].next * UInt64(QuantumSocket.block)

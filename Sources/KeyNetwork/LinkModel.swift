@@ -55,17 +55,18 @@ public final class LinkModel: Sendable {
         while running.load(ordering: .acquiring) > 0 { Thread.sleep(forTimeInterval: 0.01) }
     }
 
-    /// Where one end's store is full and the other's empty, the empty end was restarted and has lost what fills the
-    /// full one. Key of records that may still be on their way, the newest that the empty end has used, stays.
+    /// Where one end's store stays full and the other's has not half as much, the lean end was restarted and has lost
+    /// what fills the full one. As much as the lean end has stays, and key of records that may still be on their way.
     private func makeRoom(
         _ ends: [QuantumSocket.Client], _ states: inout [QuantumSocket.State], _ limit: UInt64
     ) throws {
         for direction in 0...1 {
             let rooms = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
-            for (full, empty) in [(0, 1), (1, 0)]
-            where rooms[full] < UInt64(QuantumSocket.block) && rooms[empty] == limit {
-                let next = direction == 0 ? states[empty].next.0 : states[empty].next.1
-                states[full] = try ends[full].discard(below: next - min(next & ~1, 2 * Self.onTheirWay))
+            for (full, lean) in [(0, 1), (1, 0)] where rooms[full] < UInt64(QuantumSocket.block) {
+                guard rooms[lean] > limit / 2, rooms[lean] <= limit else { continue }
+                let next = direction == 0 ? states[lean].next.0 : states[lean].next.1
+                let kept = (limit - rooms[lean]) / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
+                states[full] = try ends[full].discard(below: next - min(next & ~1, 2 * kept))
             }
         }
     }
@@ -84,6 +85,8 @@ public final class LinkModel: Sendable {
         var budget = link.stockMib * 1_048_576
         var time = Deadline.clock()
         var turn = 0
+        /// How often in a row no direction had room at both ends.
+        var stuck = 0
         while !stopping.load(ordering: .acquiring) {
             let clock = Deadline.clock()
             budget += (clock - time) * link.rate / 8
@@ -104,9 +107,14 @@ public final class LinkModel: Sendable {
             guard let direction = order.first(where: { rooms[$0] >= UInt64(QuantumSocket.block) }) else {
                 Thread.sleep(forTimeInterval: 0.05)
                 states = try ends.map { try $0.state() }
-                try makeRoom(ends, &states, limit)
+                stuck += 1
+                if stuck >= 20 {
+                    try makeRoom(ends, &states, limit)
+                    stuck = 0
+                }
                 continue
             }
+            stuck = 0
             turn = 1 - direction
             // Half of what there is, so that the other direction gets as much.
             let most = min(max(block, budget / 2), Double(rooms[direction]), Double(QuantumSocket.longestRun))
