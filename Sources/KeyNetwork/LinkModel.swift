@@ -94,7 +94,8 @@ public final class LinkModel: Sendable {
             // A link that waited on full stores has not saved up key meanwhile.
             budget = min(budget, max(link.stockMib * 1_048_576, link.rate / 8) + block)
             let rooms = [states.map(\.room.0).min() ?? 0, states.map(\.room.1).min() ?? 0]
-            let hurry = rooms.contains { limit - min(limit, $0) < min(Self.plenty, limit / 4) && $0 >= UInt64(QuantumSocket.block) }
+            let low = limit - min(Self.plenty, limit / 4)
+            let hurry = rooms.contains { $0 > low && $0 >= UInt64(QuantumSocket.block) }
             // A link in no hurry waits until whole runs have gathered.
             let least = hurry || link.rate == 0 ? block : Double(QuantumSocket.longestRun)
             guard budget >= least else {
