@@ -18,7 +18,8 @@ typedef enum {
 } ck_secret_kind;
 
 // Zeroed memory for n bytes, 64-byte aligned. Blocks up to 2,048 bytes come from shared slabs, larger ones get pages of
-// their own between two guard pages; freed ones are wiped and kept for the next block of as many pages, up to a limit. NULL when there is no memory. Never survives fork(2): the child must not touch it.
+// their own between two guard pages; freed ones are wiped and kept for the next block of as many pages, up to a limit.
+// NULL when there is no memory. Never survives fork(2): the child must not touch it.
 void *ck_secret_alloc(size_t n);
 
 // Wipes and returns a block; n is the size that was asked for. NULL is allowed.

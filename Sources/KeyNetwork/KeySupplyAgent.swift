@@ -7,18 +7,19 @@ import Randomness
 
 /// The KSA: hands key to the roles at its node and forgets it.
 ///
-/// A sending role's request makes new key, which is relayed to the receiving role's node before it is handed out; the copy
-/// for the receiving role waits there in secret memory until it is taken or given up. For a role that asks for one large
-/// stretch after the other, the next is made while it spends the last. A durable mark per stream, set before key leaves the
-/// generator, keeps an offset from being generated twice; it covers more at once the busier the stream is.
-/// `@unchecked Sendable`: `condition` guards `sending`, `receiving`, `busy` and `stopped`.
+/// A sending role's request makes new key, which is relayed to the receiving role's node before it is handed out; the
+/// copy for the receiving role waits there in secret memory until it is taken or given up. For a role that asks for one
+/// large stretch after the other, the next is made while it spends the last. A durable mark per stream, set before key
+/// leaves the generator, keeps an offset from being generated twice; it covers more at once the busier the stream is.
+/// `@unchecked Sendable`: `condition` guards every variable.
 final class KeySupplyAgent: @unchecked Sendable {
     /// Brings pieces of key to the receiver's node and returns when all are stored there.
     typealias Relay = @Sendable (
         _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
     ) throws -> Void
 
-    /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by asking.
+    /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by
+    /// asking.
     typealias Afford = @Sendable (_ stream: PadStream, _ bytes: UInt64, _ timeout: Double) throws -> Void
 
     /// Bytes of key in one message between nodes.

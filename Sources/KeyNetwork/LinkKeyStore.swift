@@ -134,6 +134,16 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
+    /// Gives up the key of a direction below a block, which the other end has lost.
+    func discard(belowBlock number: UInt64) throws {
+        try condition.withLock {
+            let index = Int(number & 1)
+            guard !stopped, number / 2 <= directions[index].next else { return }
+            let lost = try directions[index].discard(below: number / 2 * UInt64(QuantumSocket.block))
+            directions[index].account.update { $0.lost += lost }
+        }
+    }
+
     // MARK: - To the channel
 
     func take(
@@ -146,7 +156,12 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
             while true {
                 try directions[index].reveal(below: end)
                 if directions[index].pieces.take(at: offset, into: destination) {
-                    directions[index].account.update { $0.data += UInt64(destination.count) }
+                    // A sender never goes back, so what it passed over is of no more use.
+                    let passed = me == stream.sender ? try directions[index].discard(below: offset) : 0
+                    directions[index].account.update {
+                        $0.data += UInt64(destination.count)
+                        $0.lost += passed
+                    }
                     return
                 }
                 let frontier = directions[index].next * UInt64(QuantumSocket.block)

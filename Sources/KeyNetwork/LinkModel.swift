@@ -7,10 +7,11 @@ import Synchronization
 
 /// Plays the quantum links: makes equal random key and writes it to both ends of every link, at the link's rate.
 ///
-/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing else
-/// of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets `plenty` as fast
-/// as it goes, whenever it has less, and the rest in the background at a bounded share of a processor. What comes after
-/// the initial stock comes at the rate; a full store holds a direction back. Photons, and so eavesdroppers on the link, are not modelled beyond the rate formula.
+/// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing
+/// else of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets `plenty`
+/// as fast as it goes, whenever it has less, and the rest in the background at a bounded share of a processor. What
+/// comes after the initial stock comes at the rate; a full store holds a direction back. Photons, and so eavesdroppers
+/// on the link, are not modelled beyond the rate formula.
 public final class LinkModel: Sendable {
     private let topology: NetworkTopology
     private let source: any RandomSource
@@ -54,6 +55,25 @@ public final class LinkModel: Sendable {
         while running.load(ordering: .acquiring) > 0 { Thread.sleep(forTimeInterval: 0.01) }
     }
 
+    /// Where one end's store stays full and the other's has not half as much, the lean end was restarted and has lost
+    /// what fills the full one. As much as the lean end has stays, and key of records that may still be on their way.
+    private func makeRoom(
+        _ ends: [QuantumSocket.Client], _ states: inout [QuantumSocket.State], _ limit: UInt64
+    ) throws {
+        for direction in 0...1 {
+            let rooms = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
+            for (full, lean) in [(0, 1), (1, 0)] where rooms[full] < UInt64(QuantumSocket.block) {
+                guard rooms[lean] > limit / 2, rooms[lean] <= limit else { continue }
+                let next = direction == 0 ? states[lean].next.0 : states[lean].next.1
+                let kept = (limit - rooms[lean]) / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
+                states[full] = try ends[full].discard(below: next - min(next & ~1, 2 * kept))
+            }
+        }
+    }
+
+    /// Blocks of one direction.
+    private static let onTheirWay: UInt64 = 16
+
     private func serve(_ link: NetworkTopology.Link) throws {
         let ends = try [link.ordered.0, link.ordered.1].map {
             try QuantumSocket.Client(path: topology.node($0).quantumSocket, link: link.name)
@@ -65,6 +85,8 @@ public final class LinkModel: Sendable {
         var budget = link.stockMib * 1_048_576
         var time = Deadline.clock()
         var turn = 0
+        /// How often in a row no direction had room at both ends.
+        var stuck = 0
         while !stopping.load(ordering: .acquiring) {
             let clock = Deadline.clock()
             budget += (clock - time) * link.rate / 8
@@ -72,7 +94,8 @@ public final class LinkModel: Sendable {
             // A link that waited on full stores has not saved up key meanwhile.
             budget = min(budget, max(link.stockMib * 1_048_576, link.rate / 8) + block)
             let rooms = [states.map(\.room.0).min() ?? 0, states.map(\.room.1).min() ?? 0]
-            let hurry = rooms.contains { limit - min(limit, $0) < min(Self.plenty, limit / 4) && $0 >= UInt64(QuantumSocket.block) }
+            let low = limit - min(Self.plenty, limit / 4)
+            let hurry = rooms.contains { $0 > low && $0 >= UInt64(QuantumSocket.block) }
             // A link in no hurry waits until whole runs have gathered.
             let least = hurry || link.rate == 0 ? block : Double(QuantumSocket.longestRun)
             guard budget >= least else {
@@ -85,8 +108,14 @@ public final class LinkModel: Sendable {
             guard let direction = order.first(where: { rooms[$0] >= UInt64(QuantumSocket.block) }) else {
                 Thread.sleep(forTimeInterval: 0.05)
                 states = try ends.map { try $0.state() }
+                stuck += 1
+                if stuck >= 20 {
+                    try makeRoom(ends, &states, limit)
+                    stuck = 0
+                }
                 continue
             }
+            stuck = 0
             turn = 1 - direction
             // Half of what there is, so that the other direction gets as much.
             let most = min(max(block, budget / 2), Double(rooms[direction]), Double(QuantumSocket.longestRun))

@@ -2,11 +2,11 @@ import CCrypto
 import Diagnostics
 import Kernels
 
-/// Key that waits, stored as figure 5 of the paper has it: `K1 = K4 + K3`, where K3 is the AES-256-CTR expansion of a fresh
-/// K2. K1 may lie in ordinary memory, K2 is in secret memory; without K2 the rest tells nothing.
+/// Key that waits, stored as figure 5 of the paper has it: `K1 = K4 + K3`, where K3 is the AES-256-CTR expansion of a
+/// fresh K2. K1 may lie in ordinary memory, K2 is in secret memory; without K2 the rest tells nothing.
 ///
-/// A link's stock is hundreds of MiB. Pages of secret memory for all of it would exceed an ordinary user's lock limit, and
-/// each costs tens of microseconds in the kernel.
+/// A node's links hold hundreds of MiB. Pages of secret memory for all of it would exceed an ordinary user's lock limit,
+/// and each costs tens of microseconds in the kernel.
 /// `@unchecked Sendable`: nothing changes after `init`.
 final class MaskedKey: @unchecked Sendable {
     let offset: UInt64

@@ -5,14 +5,15 @@ import Kernels
 
 /// The interface between a quantum link's driver and a trusted node: blocks of key over the node's `quantum.sock`.
 ///
-/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end whose
-/// name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
+/// A link's two directions have key of their own. Blocks are numbered; even numbers serve the direction from the end
+/// whose name sorts first, odd numbers the other. Each direction's numbers ascend; a driver leaves out the numbers of a
 /// direction whose store is full. All integers are big-endian.
 ///
-/// Request: operation (1 byte: 1 state, 2 deliver), length of the link's name (1 byte), 2 zero bytes, length of the key (4),
-/// number of its first block (8), the name (`a|b`, sorted), the key: 1 to 16 blocks of one direction, in order.
-/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that the
-/// node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
+/// Request: operation (1 byte: 1 state, 2 deliver, 3 discard), length of the link's name (1 byte), 2 zero bytes, length
+/// of the key (4), number of its first block, or of the first block to keep (8), the name (`a|b`, sorted), the key: 1 to
+/// 16 blocks of one direction, in order.
+/// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that
+/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
 enum QuantumSocket {
     static let requestSize = 16
     static let answerSize = 40
@@ -21,7 +22,7 @@ enum QuantumSocket {
     /// Bytes of key in one request at most.
     static let longestRun = 16 * block
 
-    enum Operation: UInt8 { case state = 1, deliver = 2 }
+    enum Operation: UInt8 { case state = 1, deliver = 2, discard = 3 }
     enum Status: UInt8 { case stored = 0, full, refused }
 
     struct State: Sendable {
@@ -45,6 +46,11 @@ enum QuantumSocket {
 
         /// Delivers blocks whose first has that number.
         func deliver(_ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State { try call(.deliver, number, key) }
+
+        /// Gives up the blocks of the number's direction below it, which the other end has lost.
+        func discard(below number: UInt64) throws -> State {
+            try call(.discard, number, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
 
         private func call(_ operation: Operation, _ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State {
             let deadline = Deadline(in: 10)
@@ -97,6 +103,7 @@ enum QuantumSocket {
                         return try store.deliver(number, UnsafeRawBufferPointer(key))
                     }
                 }
+                if operation == .discard { try store.discard(belowBlock: number) }
                 var state = store.state()
                 state.status = status
                 try answer(socket, state)

@@ -242,6 +242,31 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         #expect(try network.nodes["b"]?.status().ledger.allSatisfy(\.balanced) == true)
     }
 
+    /// The neighbour's store is full of key that the restarted node has lost; the link gets rid of it.
+    @Test func aNodeRestartedBesideAFullStoreComesBack() throws {
+        let network = try TestNetwork(["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")], stockMib: 6)
+        try network.settle()
+        let alice = try network.client("alice")
+        for _ in 0..<200 {
+            let link = try #require(try alice.status().links.first)
+            if min(link.stockOut, link.stockIn) > (4 << 20) - (128 << 10) { break }
+            usleep(50_000)
+        }
+        #expect(try #require(try alice.status().links.first).stockOut > 3 << 20)
+        try network.kill("b")
+        try network.start("b")
+        try network.settle()
+        var equal = false
+        for _ in 0..<50 where !equal {
+            let offset = try alice.resume(stream, from: 0)
+            if let key = try? take(alice, stream, offset, 2000) {
+                equal = try take(network.client("bob"), stream, offset, 2000) == key
+            }
+        }
+        #expect(equal)
+        for node in network.nodes.values { #expect(try node.status().ledger.allSatisfy(\.balanced)) }
+    }
+
     @Test func insufficientKeyIsToldWithFigures() throws {
         let network = try TestNetwork(
             ["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")], stockMib: 0.25, rate: 0)
