@@ -17,6 +17,8 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     let link: NetworkTopology.Link
     let peer: String
     private let me: String
+    /// Room above `limit` for the blocks that bring two ends to the same number after one of them lost its key.
+    static let slack = UInt64(64 * QuantumSocket.block)
     /// Bytes per direction that the store takes.
     let limit: UInt64
 
@@ -62,7 +64,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
             let index = Int(number & 1)
             let position = number / 2
             guard !stopped, position >= directions[index].next, position < 1 << 45 else { return .refused }
-            guard directions[index].pieces.onHand + UInt64(bytes.count) <= limit else { return .full }
+            guard directions[index].pieces.onHand + UInt64(bytes.count) <= limit + Self.slack else { return .full }
             let offset = position * UInt64(QuantumSocket.block)
             directions[index].pieces.append(bytes, at: offset)
             directions[index].next = position + 1

@@ -49,6 +49,19 @@ public final class LinkModel: Sendable {
         while running.load(ordering: .acquiring) > 0 { Thread.sleep(forTimeInterval: 0.01) }
     }
 
+    /// Whether a direction takes a block: both ends have room, or they have come apart.
+    ///
+    /// A node that was restarted holds nothing, while its neighbour may be full of key that has lost its partner. Such ends
+    /// get blocks at once, above the full one's limit: they tell both from where on they agree, and what is older is
+    /// given up when they connect.
+    private static func isDue(_ direction: Int, _ states: [QuantumSocket.State], stockMib: Double) -> Bool {
+        let next = states.map { direction == 0 ? $0.next.0 : $0.next.1 }
+        let room = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
+        let (least, most) = (room.min() ?? 0, room.max() ?? 0)
+        if least >= UInt64(QuantumSocket.block) || Set(next).count > 1 { return true }
+        return most >= UInt64(stockMib * 1_048_576 / 4) + (1 << 20)
+    }
+
     private func serve(_ link: NetworkTopology.Link) throws {
         let ends = try [link.ordered.0, link.ordered.1].map {
             try QuantumSocket.Client(path: topology.node($0).quantumSocket, link: link.name)
@@ -68,9 +81,7 @@ public final class LinkModel: Sendable {
                 Thread.sleep(forTimeInterval: 0.005)
                 continue
             }
-            let direction = [turn, 1 - turn].first { direction in
-                states.allSatisfy { (direction == 0 ? $0.room.0 : $0.room.1) >= UInt64(QuantumSocket.block) }
-            }
+            let direction = [turn, 1 - turn].first { Self.isDue($0, states, stockMib: link.stockMib) }
             guard let direction else {
                 Thread.sleep(forTimeInterval: 0.02)
                 states = try ends.map { try $0.state() }
