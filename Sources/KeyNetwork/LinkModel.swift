@@ -90,7 +90,12 @@ public final class LinkModel: Sendable {
             turn = 1 - direction
             let number = states.map { direction == 0 ? $0.next.0 : $0.next.1 }.max() ?? 0
             try block.withUnsafeMutableBytes { try source.fill($0) }
-            for index in ends.indices { states[index] = try ends[index].deliver(number, block) }
+            // The fuller end first: what it refuses the other must not hold, or it would have key without a partner.
+            let room = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
+            for index in room[0] <= room[1] ? [0, 1] : [1, 0] {
+                states[index] = try ends[index].deliver(number, block)
+                if states[index].status != .stored { break }
+            }
             block.wipe()
             guard states.allSatisfy({ $0.status == .stored }) else {
                 throw Failure(
