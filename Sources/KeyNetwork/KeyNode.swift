@@ -64,6 +64,8 @@ public final class KeyNode: @unchecked Sendable {
         options.maximumReservation = 16 << 20
         options.authenticationReserve = 1 << 10
         options.maximumSkip = 1 << 30
+        // One connection carries a link, so what it skips is soon given up: it makes room for key with a partner.
+        options.window = 1 << 20
         cabinet = PadCabinet(
             identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(), source: StoreSource(stores: byPeer),
             ledger: ledger, options: options)

@@ -125,7 +125,12 @@ public final class LinkModel: Sendable {
                 let key = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
                 defer { wipe(key) }
                 try source.fill(key)
-                for index in ends.indices { states[index] = try ends[index].deliver(number, UnsafeRawBufferPointer(key)) }
+                // The fuller end first: what it refuses the other must not hold, or it would have key without a partner.
+                let room = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
+                for index in room[0] <= room[1] ? [0, 1] : [1, 0] {
+                    states[index] = try ends[index].deliver(number, UnsafeRawBufferPointer(key))
+                    if states[index].status != .stored { break }
+                }
             }
             guard states.allSatisfy({ $0.status == .stored }) else {
                 throw Failure(

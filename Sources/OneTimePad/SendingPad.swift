@@ -145,6 +145,8 @@ public final class SendingPad: @unchecked Sendable {
             try moveMark(from: filled, to: offset)
             erase(Int(inHand))
             account.update { $0.lost += inHand }
+            // Key that nobody will ask for must not fill the source's store.
+            try source.discard(stream, below: offset)
         }
     }
 

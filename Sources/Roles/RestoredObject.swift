@@ -14,6 +14,7 @@ final class RestoredObject {
     private final class Transfer {
         let source: ShareSource
         let conversation: Conversation
+        let length: Int
         var rest: Int
         /// Bytes that arrived and that the joiner has not taken yet.
         var waiting: [UInt8] = []
@@ -25,6 +26,7 @@ final class RestoredObject {
             guard case .share(let bytes) = try conversation.hear(), bytes >= 0 else {
                 throw conversation.unexpected("no share")
             }
+            length = bytes
             rest = bytes
         }
     }
@@ -128,18 +130,27 @@ final class RestoredObject {
                 try joiner?.finish()
                 return true
             } catch let failure as Failure {
-                replace(faulty(failure) ?? 1, because: failure)
+                // A whole share that waits for the other's bytes looks cut off too; the shorter one is to blame.
+                let (first, second) = (transfers[0].length, transfers[1].length)
+                if first == second {
+                    replace(faulty(failure) ?? 1, because: failure)
+                } else {
+                    replace(first < second ? 0 : 1, because: truncated(first < second ? 0 : 1))
+                }
                 return false
             }
         }
         if !hasMoved, let index = transfers.firstIndex(where: { $0.rest == 0 && $0.waiting.isEmpty }) {
             // The other share waits for bytes that this one does not have.
-            let failure = Failure(
-                .data, at: transfers[index].source.holder, "the share is truncated",
-                remedy: "repair it from the other two")
-            replace(index, because: failure)
+            replace(index, because: truncated(index))
         }
         return false
+    }
+
+    private func truncated(_ index: Int) -> Failure {
+        Failure(
+            .data, at: transfers[index].source.holder, "the share is truncated after \(transfers[index].length) bytes",
+            remedy: "repair it from the other two")
     }
 
     /// The transfer whose holder the failure names.

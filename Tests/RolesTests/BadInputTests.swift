@@ -103,7 +103,7 @@ import TestSupport
             bytes[bytes.count / 2] ^= 1
             try bytes.write(to: URL(fileURLWithPath: path))
         }
-        try? FileManager.default.removeItem(atPath: test.answer("user-everything"))
+        for suffix in ["", ".tbi"] { try? FileManager.default.removeItem(atPath: test.answer("user-everything") + suffix) }
         let refused = try test.request("user-everything")
         #expect([69, 65].contains(refused.exitCode), "\(refused.exitCode)")
         #expect(refused.error.contains("holder-b") && refused.error.contains("holder-c"), "\(refused.error)")
