@@ -6,13 +6,13 @@
 
 #include "align/align.h"
 #include "gf128/gf128.h"
-#include "memory/health.h"
+#include "health/health.h"
 #include "memory/memory.h"
 #include "pack/pack.h"
 #include "pairhmm/pairhmm.h"
 #include "process/process.h"
 #include "seed/seed.h"
-#include "xor/shares.h"
+#include "shares/shares.h"
 #include "xor/xor.h"
 
 #endif

@@ -1,44 +1,31 @@
-#include "align.h"
-
-#include <string.h>
+#include "align_internal.h"
 
 #include "../cpu/ck_cpu.h"
-#include "../pack/pack.h"
-
-#define CK_VARIANT(name) name##_portable
-#include "align_body.h"
-#undef CK_VARIANT
 
 #if defined(__x86_64__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
-#define CK_VARIANT(name) name##_avx2
-#include "align_body.h"
-#undef CK_VARIANT
-#pragma clang attribute pop
-#define DISPATCH(name, ...) \
-    return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__)
+#define DISPATCH(name, ...) return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__)
 #else
 #define DISPATCH(name, ...) return name##_portable(__VA_ARGS__)
 #endif
 
 ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length) {
-    DISPATCH(score_diagonal, reference, start, read, length);
+    DISPATCH(ck_score_diagonal, reference, start, read, length);
 }
 
 int32_t ck_score_one_gap(
     const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
     const int32_t *more, uint32_t more_count, int32_t *shift) {
-    DISPATCH(score_one_gap, reference, start, read, length, least, max_shift, more, more_count, shift);
+    DISPATCH(ck_score_one_gap, reference, start, read, length, least, max_shift, more, more_count, shift);
 }
 
 ck_alignment ck_align_banded(
     const uint64_t *reference, uint32_t first, uint32_t lanes, const uint8_t *codes, uint32_t length, uint32_t *cigar,
     uint8_t *scratch) {
-    DISPATCH(align_banded, reference, first, lanes, codes, length, cigar, scratch);
+    DISPATCH(ck_align_banded, reference, first, lanes, codes, length, cigar, scratch);
 }
 
 uint32_t ck_scan_diagonals(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores) {
-    DISPATCH(scan_diagonals, reference, from, count, read, length, starts, scores);
+    DISPATCH(ck_scan_diagonals, reference, from, count, read, length, starts, scores);
 }

@@ -1,4 +1,5 @@
-// Bodies of the alignment kernels, compiled once per instruction set. Define CK_VARIANT(name) before including.
+// Bodies of the alignment kernels, compiled once per instruction set: align_portable.c and align_avx2.c define
+// CK_VARIANT(name) and include this.
 
 #define MATCH 1
 #define MISMATCH 4
@@ -80,7 +81,7 @@ static inline uint32_t CK_VARIANT(count_between)(const uint64_t *mask, uint32_t 
     return count;
 }
 
-static ck_alignment CK_VARIANT(score_diagonal)(
+ck_alignment CK_VARIANT(ck_score_diagonal)(
     const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length) {
     uint64_t mask[8], ambiguous[8];
     CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
@@ -198,7 +199,7 @@ static int32_t CK_VARIANT(one_gap)(
     return best - 2 * CLIP;
 }
 
-static int32_t CK_VARIANT(score_one_gap)(
+int32_t CK_VARIANT(ck_score_one_gap)(
     const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
     const int32_t *more, uint32_t more_count, int32_t *shift) {
     uint64_t mask[8], ambiguous[8], shifted[8];
@@ -219,7 +220,7 @@ static int32_t CK_VARIANT(score_one_gap)(
     return best;
 }
 
-static uint32_t CK_VARIANT(scan_diagonals)(
+uint32_t CK_VARIANT(ck_scan_diagonals)(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores) {
     uint32_t probe = length < 48 ? length : 48, limit = probe / 6, results = 0;
@@ -250,7 +251,7 @@ static uint32_t CK_VARIANT(scan_diagonals)(
             __builtin_popcountll(rear & outer_rear) > 3) {
             continue;
         }
-        int32_t score = CK_VARIANT(score_diagonal)(reference, place, read, length).score;
+        int32_t score = CK_VARIANT(ck_score_diagonal)(reference, place, read, length).score;
         uint32_t rank = results;
         while (rank > 0 && scores[rank - 1] < score) rank--;
         if (rank == CK_SCAN_RESULTS) continue;
@@ -383,7 +384,7 @@ static void CK_VARIANT(left_align)(uint32_t *cigar, uint32_t count, const uint8_
     }
 }
 
-static ck_alignment CK_VARIANT(align_banded)(
+ck_alignment CK_VARIANT(ck_align_banded)(
     const uint64_t *reference, uint32_t first, uint32_t lanes, const uint8_t *codes, uint32_t length, uint32_t *cigar,
     uint8_t *scratch) {
     ck_alignment none = {INT32_MIN, first, first, 0, 0, 0, 0};

@@ -2,7 +2,7 @@
 
 #include "../cpu/ck_cpu.h"
 #include "../memory/memory.h"
-#include "gf128_variants.h"
+#include "gf128_internal.h"
 
 #include <string.h>
 

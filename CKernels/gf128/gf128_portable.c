@@ -1,4 +1,4 @@
-#include "gf128_variants.h"
+#include "gf128_internal.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "gf128_variants.h"
+#include "gf128_internal.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -117,7 +117,9 @@ ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks) 
     // 32 blocks, eight vectors of four, for one reduction. The running value joins the first block.
     for (; blocks >= 32; blocks -= 32, message += 512) {
         product512 sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+#if defined(__clang__)
 #pragma clang loop unroll(full)
+#endif
         for (int i = 1; i < 8; i++) {
             accumulate512(&sum, reversed512(_mm512_loadu_si512(message + 64 * i)), _mm512_loadu_si512(powers + 4 * i),
                           _mm512_loadu_si512(folded + 4 * i));

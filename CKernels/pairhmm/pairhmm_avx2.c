@@ -3,11 +3,9 @@
 
 #include "pairhmm_internal.h"
 
-#pragma STDC FP_CONTRACT OFF
-
 #define NAME ck_pairhmm_avx2
 #define LANES 8
 #define TARGET __attribute__((target("avx2")))
-#include "pairhmm_vector.inc"
+#include "pairhmm_body.h"
 
 #endif

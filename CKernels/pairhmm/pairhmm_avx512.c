@@ -3,11 +3,9 @@
 
 #include "pairhmm_internal.h"
 
-#pragma STDC FP_CONTRACT OFF
-
 #define NAME ck_pairhmm_avx512
 #define LANES 16
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
-#include "pairhmm_vector.inc"
+#include "pairhmm_body.h"
 
 #endif

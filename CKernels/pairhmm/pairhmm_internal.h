@@ -4,6 +4,13 @@
 
 #include "pairhmm.h"
 
+// A product and a sum that are rounded once in one variant and twice in another would be two results.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #define CK_PAIRHMM_MAX_QUALITY 60
 #define CK_PAIRHMM_SCALE 0x1p120f
 // Below this scaled sum the float result has lost terms to underflow.

@@ -1,14 +1,7 @@
-// Scalar reference of the pair HMM, the double version for underflow, and the dispatch.
+// Scalar reference of the pair HMM, and the double version for underflow.
 #include <math.h>
 
-#include "../cpu/ck_cpu.h"
 #include "pairhmm_internal.h"
-
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
-
-#pragma STDC FP_CONTRACT OFF
 
 // 10^(-q/10), at most 3/4, so that a base of quality 0 or 1 is equally likely on every haplotype base.
 static const float error_of_quality[CK_PAIRHMM_MAX_QUALITY + 1] = {
@@ -112,35 +105,4 @@ void ck_pairhmm_scalar(const ck_pairhmm_read *reads, size_t count, const ck_pair
         }
         log10_likelihood[r] = ck_pairhmm_finish(sum, &reads[r], haplotype, gap_extend, scratch);
     }
-}
-
-// Denormals are flushed in every variant: they would cost a hundred cycles each and never reach a trusted sum.
-static void run(ck_pairhmm_variant *variant, const ck_pairhmm_read *reads, size_t count,
-                const ck_pairhmm_haplotype *haplotype, float gap_extend, void *scratch, double *log10_likelihood) {
-#if defined(__x86_64__)
-    unsigned saved = _mm_getcsr();
-    _mm_setcsr(saved | 0x8040);  // flush to zero, denormals are zero
-    variant(reads, count, haplotype, gap_extend, scratch, log10_likelihood);
-    _mm_setcsr(saved);
-#else
-    variant(reads, count, haplotype, gap_extend, scratch, log10_likelihood);
-#endif
-}
-
-void ck_pairhmm_portable(const ck_pairhmm_read *reads, size_t count, const ck_pairhmm_haplotype *haplotype,
-                         float gap_extend, void *scratch, double *log10_likelihood) {
-    run(ck_pairhmm_scalar, reads, count, haplotype, gap_extend, scratch, log10_likelihood);
-}
-
-void ck_pairhmm(const ck_pairhmm_read *reads, size_t count, const ck_pairhmm_haplotype *haplotype, float gap_extend,
-                void *scratch, double *log10_likelihood) {
-    ck_pairhmm_variant *variant = ck_pairhmm_scalar;
-#if defined(__x86_64__)
-    if (ck_cpu_has(CK_CPU_AVX512)) {
-        variant = ck_pairhmm_avx512;
-    } else if (ck_cpu_has(CK_CPU_AVX2)) {
-        variant = ck_pairhmm_avx2;
-    }
-#endif
-    run(variant, reads, count, haplotype, gap_extend, scratch, log10_likelihood);
 }

@@ -80,7 +80,12 @@ final class CPUSession: GenotypingSession {
             header: try header.withUnsafeBytes { try VCFHeader(parsing: $0, label: "engine cpu") }, label: "engine cpu"
         ) { output.bytes.append(contentsOf: $0) }
         let caller = VariantCaller(reference: genome, options: CallingOptions())
-        let calling = try caller.call(store: mapped.store, threads: threads, regions: nil, sample: job.sample) {
+        let regions = job.regions.map { regions in
+            genome.contigs.enumerated().flatMap { number, contig in
+                regions.intervals(of: contig.name).map { $0.ranges.map { (contig: number, range: $0) } } ?? []
+            }
+        }
+        let calling = try caller.call(store: mapped.store, threads: threads, regions: regions, sample: job.sample) {
             try $0.withUnsafeBytes { try writer.write(lines: $0) }
         }
         guard let index = try writer.finish() else {

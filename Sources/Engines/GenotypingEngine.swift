@@ -22,10 +22,13 @@ public struct GenotypingJob: Sendable {
     public var sample: String
     /// Text for the header's `##dsgdCommand` line; nil leaves the line out.
     public var command: String?
+    /// Where records are written, by the reference's contig names; nil for everywhere.
+    public var regions: RegionSet?
 
-    public init(sample: String, command: String? = nil) {
+    public init(sample: String, command: String? = nil, regions: RegionSet? = nil) {
         self.sample = sample
         self.command = command
+        self.regions = regions
     }
 }
 

@@ -129,6 +129,7 @@ private final class Parser {
 
     private func takeColumns(_ bytes: UnsafeRawBufferPointer) throws {
         let names = bytes.split(separator: Self.tab, omittingEmptySubsequences: false)
+        guard !hasHeader else { throw failure("a second #CHROM line follows: two files were put together") }
         guard names.count >= 10, names[0].elementsEqual("#CHROM".utf8) else {
             throw failure("the #CHROM line names no sample")
         }

@@ -73,6 +73,9 @@ public final class FASTAParser {
         if isInHeader { try openContig() }
         try closeContig()
         guard !contigs.isEmpty else { throw failure("holds no sequence", "give a FASTA file") }
+        guard contigs.contains(where: { $0.bases.contains { $0 < 4 } }) else {
+            throw failure("holds no base but N", "give a reference with sequence")
+        }
         return ReferenceGenome(contigs: contigs)
     }
 
@@ -84,10 +87,21 @@ public final class FASTAParser {
         let word = header.prefix { $0 != 32 && $0 != 9 && $0 != 13 }
         let name = String(decoding: word, as: UTF8.self)
         guard !name.isEmpty else { throw failure("contig has no name", "write a name after '>'") }
+        // A sequence that lost its line end is no name, and is not to be printed.
+        guard word.count <= 255, Self.isName(word) else {
+            throw failure("contig's name is too long or holds characters that SAM does not allow", "correct the name")
+        }
         guard names.insert(name).inserted else {
             throw failure("contig '\(name)' appears twice", "give every contig its own name")
         }
         self.name = name
+    }
+
+    /// SAM 1.6, section 1.2.1: printable, without \\ , " ' ( ) [ ] { } < >, and neither * nor = at the beginning.
+    private static func isName(_ word: ArraySlice<UInt8>) -> Bool {
+        let refused = Array("\\,\"'()[]{}<>".utf8)
+        return word.allSatisfy { $0 > 32 && $0 < 127 && !refused.contains($0) }
+            && word.first != UInt8(ascii: "*") && word.first != UInt8(ascii: "=")
     }
 
     private func closeContig() throws {

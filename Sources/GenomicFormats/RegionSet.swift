@@ -6,6 +6,7 @@ public struct Intervals: Sendable, Equatable {
     public private(set) var starts: [Int]
     public private(set) var ends: [Int]
     public var count: Int { starts.count }
+    public var ranges: [Range<Int>] { zip(starts, ends).map { $0..<$1 } }
 
     public init(_ ranges: [Range<Int>]) {
         starts = []

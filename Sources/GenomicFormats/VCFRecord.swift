@@ -76,6 +76,8 @@ public struct VCFRecordScanner {
     private let knowsContigs: Bool
     private let columnCount: Int
     private var contigByName: [String: Int]
+    /// In bases; `Int.max` where the header does not say.
+    private var contigLengths: [Int]
     private var contigIsPast: [Bool]
     private var lastContig = -1
     private var lastName: [UInt8] = []
@@ -91,6 +93,7 @@ public struct VCFRecordScanner {
         columnCount = header.columnCount
         contigByName = Dictionary(uniqueKeysWithValues: contigNames.enumerated().map { ($1, $0) })
         contigIsPast = contigNames.map { _ in false }
+        contigLengths = header.contigs.map { $0.length ?? .max }
     }
 
     public func failure(_ problem: String, _ remedy: String, record: Int? = nil) -> Failure {
@@ -100,7 +103,7 @@ public struct VCFRecordScanner {
     /// Splits one line (without LF; a trailing CR is taken off) and checks its columns.
     ///
     /// - Throws: ``Failure`` `.data`: wrong number of columns, NUL, unknown contig, POS that is no number from 1 to
-    ///   2^31 - 1, empty REF or ALT.
+    ///   2^31 - 1 or lies beyond the contig's end, REF that is no sequence, empty ALT.
     public mutating func scan(_ rawLine: UnsafeRawBufferPointer) throws -> VCFRecord {
         recordCount += 1
         var line = rawLine
@@ -125,7 +128,15 @@ public struct VCFRecordScanner {
         guard refEnd > idEnd + 1, altEnd > refEnd + 1 else {
             throw failure("REF or ALT is empty", "write '.' for no alternative allele")
         }
+        for at in idEnd + 1..<refEnd where !Self.isLetter(base.load(fromByteOffset: at, as: UInt8.self)) {
+            throw failure("REF is no sequence of bases", "correct or remove the record")
+        }
         let contig = try contigIndex(base, chromEnd)
+        // One beyond the last base is the telomere (VCF 4.3, section 1.6.1).
+        guard position - 1 <= contigLengths[contig] else {
+            throw failure(
+                "POS lies beyond the end of the contig", "check that header and records are of the same genome build")
+        }
         if contig == lastContig {
             if position < lastPosition { isSorted = false }
         } else {
@@ -138,6 +149,9 @@ public struct VCFRecordScanner {
             line: line, contig: contig, position: position, chromEnd: chromEnd, posEnd: posEnd, idEnd: idEnd,
             refEnd: refEnd, altEnd: altEnd)
     }
+
+    @inline(__always)
+    private static func isLetter(_ byte: UInt8) -> Bool { (97...122).contains(byte | 32) }
 
     @inline(__always)
     private func tab(_ base: UnsafeRawPointer, _ from: Int) -> Int {
@@ -163,6 +177,7 @@ public struct VCFRecordScanner {
         }
         contigNames.append(name)
         contigIsPast.append(false)
+        contigLengths.append(.max)
         contigByName[name] = contigNames.count - 1
         return contigNames.count - 1
     }

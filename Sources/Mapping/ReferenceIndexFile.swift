@@ -48,12 +48,7 @@ extension ReferenceIndex {
     /// - Throws: `Failure(.noInput)` when there is no such file, `Failure(.data)` when it is damaged, of another
     ///   version or of another reference.
     public convenience init(contentsOf path: String, matching genome: ReferenceGenome? = nil, threads: Int = 1) throws {
-        let file = open(path, O_RDONLY)
-        guard file >= 0 else { throw Self.failure(.noInput, path, "cannot be opened") }
-        defer { close(file) }
-        let size = Int(lseek(file, 0, SEEK_END))
-        lseek(file, 0, SEEK_SET)
-        var reader = IndexReader(file: file, path: path, left: size)
+        var reader = IndexReader(file: try PositionedFile(path: path, remedy: IndexReader.remedy))
         let header = try reader.words(10)
         guard header[0] == Self.fileMagic else {
             throw Failure(.data, at: path, "this is not a DSGD index", remedy: "build it with dsgd index")
@@ -100,34 +95,28 @@ extension ReferenceIndex {
         words.withUnsafeBufferPointer { hash.add($0) }
         return hash.value
     }
-
-    static func failure(_ kind: FailureKind, _ path: String, _ problem: String) -> Failure {
-        let reason = String(cString: strerror(errno))
-        return Failure(kind, at: path, "\(problem) (\(reason))", remedy: "check the path and the disk")
-    }
 }
 
 /// Reads the parts of an index file one after the other.
 private struct IndexReader {
-    let file: Int32
-    let path: String
+    static let remedy = "build it again with dsgd index"
+
+    let file: PositionedFile
     /// Bytes not read yet.
     var left: Int
 
+    init(file: PositionedFile) {
+        self.file = file
+        left = file.size
+    }
+
     var damaged: Failure {
-        Failure(.data, at: path, "the index is damaged or cut short", remedy: "build it again with dsgd index")
+        Failure(.data, at: file.path, "the index is damaged or cut short", remedy: Self.remedy)
     }
 
     mutating func fill(_ bytes: UnsafeMutableRawBufferPointer) throws {
         guard bytes.count <= left else { throw damaged }
-        var done = 0
-        while done < bytes.count {
-            let got = read(file, bytes.baseAddress! + done, min(bytes.count - done, 1 << 28))
-            if got < 0 && errno == EINTR { continue }
-            guard got >= 0 else { throw ReferenceIndex.failure(.inputOutput, path, "cannot be read") }
-            guard got > 0 else { throw damaged }
-            done += got
-        }
+        try file.read(bytes, at: file.size - left)
         left -= bytes.count
     }
 

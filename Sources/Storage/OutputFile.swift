@@ -165,16 +165,20 @@ public func writeWhole(_ bytes: [UInt8], to path: String, audience: FileAudience
     try file.commit()
 }
 
-/// Refuses outputs that are one of the inputs, or each other, under whatever name.
+/// Refuses outputs that are one of the inputs, or each other, under whatever name, and standard input that is named
+/// twice.
 ///
 /// - Throws: `Failure` `.usage`.
-public func refuseOverwriting(inputs: [String], outputs: [String]) throws {
+public func checkFileNames(inputs: [String], outputs: [String]) throws {
+    guard inputs.count(where: { $0 == "-" }) <= 1 else {
+        throw Failure(.usage, at: "standard input", "is named for two inputs", remedy: "name a file for one of them")
+    }
     for (position, output) in outputs.enumerated() {
         if let input = inputs.first(where: { isSameFile($0, output) }) {
             throw Failure(
                 .usage, at: output, "is the output and also the input \(input)", remedy: "name another file to write")
         }
-        guard !outputs[..<position].contains(output) else {
+        guard output == "-" || !outputs[..<position].contains(output) else {
             throw Failure(.usage, at: output, "is named for two outputs", remedy: "name a file for each")
         }
     }

@@ -34,6 +34,8 @@ struct GenotypeCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
     @OptionGroup var threads: ThreadOptions
     @Option(help: "Index from `dsgd index`; built in memory when left out.", completion: .file()) var index: String?
+    @Option(name: [.customShort("R"), .long], help: "Call at these regions only (BED).", completion: .file())
+    var regions: String?
     @Option(help: "Name of the sample column.") var sample = "sample"
     @Option(help: "Name or file of a hardware profile.") var hardwareProfile: String?
     @Flag(help: "Reads of one file are mates in turn.") var interleaved = false
@@ -52,8 +54,8 @@ struct GenotypeCommand: ParsableCommand {
     }
 
     func run() throws {
-        let inputs = [reference, reads1] + [reads2, index].compactMap(\.self)
-        try refuseOverwriting(inputs: inputs, outputs: [output, output + ".tbi"])
+        let inputs = [reference, reads1] + [reads2, index, regions].compactMap(\.self)
+        try checkFileNames(inputs: inputs, outputs: [output, output + ".tbi"])
         // The outputs come first: a place that cannot be written is known before hours of work.
         let vcf = try PartialFile(path: output, audience: .everyone)
         let indexFile = vcf.isStream ? nil : try PartialFile(path: output + ".tbi", audience: .everyone)
@@ -61,8 +63,14 @@ struct GenotypeCommand: ParsableCommand {
         profile.apply()
         let engine = CPUEngine(profile: profile, threads: threads.threads)
         let genome = try FASTAReader.read(reference)
+        let wanted = try regions.map { path in
+            let wanted = try BEDReader.read(path)
+            let contigs = genome.contigs.map { VCFHeader.Contig(name: $0.name, length: $0.length) }
+            try wanted.check(against: contigs, label: path)
+            return wanted
+        }
         if let index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
-        let session = try engine.open(GenotypingJob(sample: sample, command: nil))
+        let session = try engine.open(GenotypingJob(sample: sample, regions: wanted))
         let paths = [reads1] + (reads2.map { [$0] } ?? [])
         let layout: ReadLayout = paths.count == 2 ? .paired : interleaved ? .interleaved : .unpaired
         let source = ReadFiles(paths: paths, layout: layout)
@@ -114,7 +122,12 @@ struct EvaluateCommand: ParsableCommand {
     @Option(help: "Leave out calls whose QUAL is lower.") var minimumQuality: Double?
     @Flag(help: "Print the whole comparison as JSON.") var json = false
 
+    func validate() throws {
+        guard minimumQuality?.isFinite ?? true else { throw ValidationError("--minimum-quality is a number") }
+    }
+
     func run() throws {
+        try checkFileNames(inputs: [truth, calls, reference] + [regions].compactMap(\.self), outputs: [])
         var files = CallSetComparison.Files(truth: truth, calls: calls, reference: reference, regions: regions)
         files.minimumQuality = minimumQuality
         let report = try CallSetComparison.run(files)
@@ -163,8 +176,9 @@ struct IndexCommand: ParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
+        guard reference != "-" || output != nil else { throw ValidationError("standard input has no name: give --output") }
         let path = output ?? reference + ".dsgdx"
-        try refuseOverwriting(inputs: [reference], outputs: [path])
+        try checkFileNames(inputs: [reference], outputs: [path])
         let started = monotonicSeconds()
         let index = try ReferenceIndex(
             genome: try FASTAReader.read(reference), threads: threads.threads > 0 ? threads.threads : HardwareProfile.availableCores)

@@ -36,7 +36,7 @@ struct FilterCommand: ParsableCommand {
             selection: selection, overlap: try .named(overlap), fields: fields,
             header: .keep(commandLine: noVersion ? nil : CommandLine.arguments.dropFirst().joined(separator: " ")),
             requiresSortedInput: output != "-")
-        try refuseOverwriting(
+        try checkFileNames(
             inputs: [input] + [regions, variants].compactMap(\.self), outputs: [output, output + ".tbi"])
         let counts = try filter.filterFile(input, to: output)
         Terminal.say("\(counts.recordsOut) of \(counts.recordsIn) records kept")

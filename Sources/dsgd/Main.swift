@@ -39,7 +39,9 @@ struct DSGD: ParsableCommand {
         do {
             try hardenProcess()
             occupyStandardDescriptors()
+            // Written as errors instead: a pipe that nobody reads, a file longer than its limit.
             signal(SIGPIPE, SIG_IGN)
+            signal(SIGXFSZ, SIG_IGN)
             var command = try parseAsRoot()
             try command.run()
         } catch {
@@ -78,8 +80,16 @@ enum Terminal {
 
     static func report(_ failure: Failure) {
         clearProgress()
-        say("dsgd: \(failure.place): \(failure.problem)")
-        say("hint: \(failure.remedy)")
+        let place = failure.place == "-" || failure.place.hasPrefix("-:")
+            ? "standard input" + failure.place.dropFirst() : failure.place
+        say("dsgd: \(oneLine(place)): \(oneLine(failure.problem))")
+        say("hint: \(oneLine(failure.remedy))")
+    }
+
+    /// What a file or a peer put into a message stays one line of bounded length, and moves no cursor.
+    private static func oneLine(_ text: String) -> String {
+        let visible = text.unicodeScalars.prefix(1000).map { $0.properties.generalCategory == .control ? "?" : $0 }
+        return String(String.UnicodeScalarView(visible))
     }
 
     static func say(_ line: String) { write(line + "\n") }

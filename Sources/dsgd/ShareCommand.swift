@@ -36,8 +36,9 @@ struct ShareCommand: ParsableCommand {
         @Option(name: .shortAndLong, help: "Prefix of the outputs; FILE when left out.") var output: String?
 
         func run() throws {
+            guard file != "-" || output != nil else { throw ValidationError("standard input has no name: give --output") }
             let paths = ShareCommand.paths(output ?? file)
-            try refuseOverwriting(inputs: [file], outputs: [paths.a, paths.b, paths.c, paths.tags])
+            try checkFileNames(inputs: [file], outputs: [paths.a, paths.b, paths.c, paths.tags])
             let random = try source.open()
             let set = try ShareFiles.split(
                 file, to: paths, objectID: try Identifier(from: random), random: random)
@@ -53,7 +54,7 @@ struct ShareCommand: ParsableCommand {
 
         func run() throws {
             guard shares.count == 2 else { throw ValidationError("name exactly two share files") }
-            try refuseOverwriting(inputs: shares + [tags].compactMap(\.self), outputs: [output])
+            try checkFileNames(inputs: shares + [tags].compactMap(\.self), outputs: [output])
             let set = try ShareFiles.join(shares[0], shares[1], tags: try tags.map(ShareFiles.tags), to: output)
             Terminal.say("restored \(set.length) bytes")
         }
@@ -72,7 +73,7 @@ struct ShareCommand: ParsableCommand {
             }
             if !faults.isEmpty {
                 throw Failure(
-                    .data, at: shares.joined(separator: ", "), "\(faults.count) faults were found",
+                    .data, at: shares.joined(separator: ", "), "faults were found: \(faults.count)",
                     remedy: "repair the share that is named from the other two (dsgd share repair)")
             }
             try printResult("no fault in \(shares.count) shares")
@@ -88,7 +89,7 @@ struct ShareCommand: ParsableCommand {
 
         func run() throws {
             guard shares.count == 2 else { throw ValidationError("name exactly two share files") }
-            try refuseOverwriting(inputs: shares + [tags], outputs: [output])
+            try checkFileNames(inputs: shares + [tags], outputs: [output])
             let made = try ShareFiles.repair(from: shares[0], shares[1], tags: try ShareFiles.tags(tags), to: output)
             try printResult("made share \(made)")
         }
@@ -103,7 +104,7 @@ struct ShareCommand: ParsableCommand {
 
         func run() throws {
             let old = ShareCommand.paths(prefix), new = ShareCommand.paths(output)
-            try refuseOverwriting(inputs: [old.a, old.b, old.c, old.tags], outputs: [new.a, new.b, new.c, new.tags])
+            try checkFileNames(inputs: [old.a, old.b, old.c, old.tags], outputs: [new.a, new.b, new.c, new.tags])
             let set = try ShareFiles.refresh(
                 old, to: new, random: try source.open())
             try printResult("share set \(set.set); delete the old shares and tags")

@@ -95,11 +95,12 @@ import Testing
         link(folder.file("in"), folder.file("hard"))
         symlink(folder.file("in"), folder.file("soft"))
         for name in ["in", "hard", "soft", "../" + URL(fileURLWithPath: folder.path).lastPathComponent + "/in"] {
-            let found = failure { try refuseOverwriting(inputs: ["-", folder.file("in")], outputs: [folder.file(name)]) }
+            let found = failure { try checkFileNames(inputs: ["-", folder.file("in")], outputs: [folder.file(name)]) }
             #expect(found?.kind == .usage, "\(name)")
         }
-        #expect(failure { try refuseOverwriting(inputs: [], outputs: ["a", "b", "a"]) }?.kind == .usage)
-        try refuseOverwriting(inputs: [folder.file("in"), "/dev/null"], outputs: [folder.file("new"), "/dev/null", "-"])
+        #expect(failure { try checkFileNames(inputs: [], outputs: ["a", "b", "a"]) }?.kind == .usage)
+        #expect(failure { try checkFileNames(inputs: ["-", "a", "-"], outputs: []) }?.kind == .usage)
+        try checkFileNames(inputs: [folder.file("in"), "/dev/null"], outputs: [folder.file("new"), "/dev/null", "-"])
     }
 
     private func mode(_ path: String) throws -> Int {

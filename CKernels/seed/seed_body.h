@@ -1,6 +1,7 @@
-// Body of ck_find_seeds, compiled once per instruction set. Define CK_VARIANT(name) before including.
+// Body of ck_find_seeds, compiled once per instruction set: seed_portable.c and seed_avx2.c define CK_VARIANT(name)
+// and include this.
 
-static size_t CK_VARIANT(find_seeds)(
+size_t CK_VARIANT(ck_find_seeds)(
     const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets) {
     size_t length = ck_seed_length(shape), window = shape.window;
     if (count < length) return 0;

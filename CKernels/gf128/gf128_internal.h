@@ -1,8 +1,8 @@
 // The block functions behind gf128.h. Values are in POLYVAL form (RFC 8452, appendix A): a block with its bytes
 // reversed is a little-endian polynomial modulo x^128 + x^127 + x^126 + x^121 + 1, products carry a factor x^-128, and
 // the key is multiplied by x once, which makes the results equal GHASH's after reversing again.
-#ifndef CK_GF128_VARIANTS_H
-#define CK_GF128_VARIANTS_H
+#ifndef CK_GF128_INTERNAL_H
+#define CK_GF128_INTERNAL_H
 
 #include "gf128.h"
 

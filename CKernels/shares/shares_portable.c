@@ -1,0 +1,6 @@
+// The reference.
+#include "shares_internal.h"
+
+#define CK_VARIANT(name) name##_portable
+#define TARGET
+#include "shares_body.h"

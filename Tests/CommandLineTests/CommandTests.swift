@@ -1,0 +1,195 @@
+import Testing
+
+@Suite struct CommandTests {
+    private static let reads = "-1 $D/s/reads_R1.fastq.gz -2 $D/s/reads_R2.fastq.gz"
+    private static let reference = "-r $D/s/reference.fa.gz"
+
+    private func check(_ cases: [Case], sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try Program.data.get().check(cases, sourceLocation: sourceLocation)
+    }
+
+    @Test func commandLinesThatAreWrong() throws {
+        try check([
+            Case("dsgd bogus", 64), Case("dsgd genotype", 64, "--reference"), Case("dsgd share bogus", 64),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --bogus", 64, "--bogus"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o extra", 64, "extra"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --threads=-3", 64, "0 to 1024"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o -@ 1000000000", 64, "0 to 1024"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o -@ 99999999999999999999", 64),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --sample ''", 64, "--sample"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --sample $'a\\tb'", 64, "--sample"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --interleaved", 64, "--interleaved"),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o - --json", 64, "--json"),
+            Case("dsgd genotype \(Self.reference) -1 $D/1.fq -2 $D/../$(basename $D)/1.fq -o o", 64, "same file"),
+            Case("dsgd genotype \(Self.reference) -1 - -2 - -o o", 64, "same file"),
+            Case("dsgd genotype -r - -1 - -o o", 64, "standard input"),
+            Case("dsgd filter $D/t.vcf -R $D/s/panel.bed -T $D/s/variants.tsv -o o", 64, "-R or -T"),
+            Case("dsgd filter $D/t.vcf --overlap x -o o", 64, "--overlap"),
+            Case("dsgd index -r - < $D/s/reference.fa.gz", 64, "--output"),
+            Case("dsgd share split - < $D/secret", 64, "--output"),
+            Case("dsgd share join $D/secret.a.share -o o", 64, "two"),
+            Case("dsgd evaluate --truth $D/t.vcf --calls $D/t.vcf \(Self.reference) --minimum-quality nan", 64),
+            Case("dsgd simulate -o o --length=-5", 64), Case("dsgd simulate -o o --depth nan", 64),
+            Case("dsgd simulate -o o --repeats x", 64, "plain or hard"),
+        ])
+    }
+
+    @Test func genotypeTakesGoodInputOfEveryKind() throws {
+        let both = ["o.gz", "o.gz.tbi"]
+        try check([
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o o.gz --index $D/good.idx", files: both),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o - -@ 1 > o.gz", files: ["o.gz"]),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o >(cat > o.gz) && sleep 0.5", files: ["o.gz"]),
+            Case("dsgd genotype \(Self.reference) -1 - -2 $D/s/reads_R2.fastq.gz -o o.gz < $D/1.fq", files: both),
+            Case("dsgd genotype \(Self.reference) -1 <(cat $D/1.fq) -o o.gz", files: both),
+            Case("dsgd genotype \(Self.reference) -1 $D/crlf1.fq -2 $D/crlf2.fq -o o.gz", files: both),
+            Case("dsgd genotype \(Self.reference) -1 $D/iupac.fq -o o.gz", files: both),
+            Case("dsgd genotype \(Self.reference) -1 $D/one.fq -o o.gz", files: both),
+            Case("dsgd genotype \(Self.reference) -1 $D/same.fq -o o.gz -@ 1000", files: both),
+            Case("dsgd genotype \(Self.reference) \(Self.reads) -o /dev/null && test -c /dev/null"),
+            Case(
+                """
+                dsgd genotype \(Self.reference) \(Self.reads) -o all.gz && dsgd filter all.gz -R $D/unsorted.bed -o some.gz
+                dsgd genotype \(Self.reference) \(Self.reads) -R $D/unsorted.bed -o o.gz || exit 1
+                lines() { zcat $1 | grep -v '^#'; }
+                lines o.gz | cmp - <(lines some.gz) && test $(lines o.gz | wc -l) -gt 3 && rm all.gz* some.gz*
+                """, files: both),
+        ])
+    }
+
+    @Test func genotypeRefusesBadReads() throws {
+        func one(_ file: String, _ words: String) -> Case {
+            Case("dsgd genotype \(Self.reference) -1 $D/\(file) -o o.gz", 65, file, words)
+        }
+        func two(_ file: String, _ words: String) -> Case {
+            Case("dsgd genotype \(Self.reference) -1 $D/\(file) -2 $D/s/reads_R2.fastq.gz -o o.gz", 65, words)
+        }
+        try check([
+            one("empty", "no reads"), one("cut.fq", "record 3"), one("lengths.fq", "record 1"),
+            one("quality.fq", "quality"), one("quality2.fq", "quality"), one("base.fq", "record 2"),
+            one("plus.fq", "'+'"), one("at.fq", "record 2"), one("long.fq", "500"), one("name.fq", "8192"),
+            one("noise", "'@'"), one("cut.fq.gz", "truncated"), one("noend.fq.gz", "end marker"),
+            one("trailing.fq.gz", "follow"), one("flipped.fq.gz", "byte"),
+            two("step.fq", "out of step"), two("fewer.fq", "no mate"), two("cut.fq.gz", "truncated"),
+            Case("dsgd genotype \(Self.reference) -1 $D/foreign.fq -o o.gz", 65, "species"),
+            Case("dsgd genotype \(Self.reference) -1 - -o o.gz < /dev/null", 65, "standard input: holds no reads"),
+            Case("dsgd genotype \(Self.reference) -1 $D/none -o o.gz", 66, "none"),
+            Case("dsgd genotype \(Self.reference) -1 $D/s -o o.gz", 66, "directory"),
+            Case("dsgd genotype \(Self.reference) -1 - -o o.gz <&-", 74, "standard input"),
+        ])
+    }
+
+    @Test func referencesAndIndexesThatAreWrong() throws {
+        func both(_ file: String, _ code: Int32, _ words: String) -> [Case] {
+            [
+                Case("dsgd index -r $D/\(file) -o o.idx", code, words),
+                Case("dsgd genotype -r $D/\(file) \(Self.reads) -o o.gz", code, words),
+            ]
+        }
+        func index(_ file: String, _ code: Int32, _ words: String) -> Case {
+            Case("dsgd genotype \(Self.reference) \(Self.reads) --index \(file) -o o.gz", code, words)
+        }
+        try check(
+            both("none", 66, "none") + both("s", 66, "directory") + both("empty", 65, "no sequence")
+                + both("noise", 65, "FASTA") + both("1.fq", 65, "FASTA") + both("noseq.fa", 65, "'b'")
+                + both("twice.fa", 65, "twice") + both("onlyn.fa", 65, "N") + both("name.fa", 65, "SAM")
+                + both("protein.fa", 65, "no base") + both("cut.fa.gz", 65, "truncated"))
+        try check([
+            index("$D/none", 66, "none"), index("$D/s", 66, "directory"), index("/dev/zero", 66, "regular"),
+            index("$D/empty", 65, "cut short"), index("$D/cut.idx", 65, "cut short"),
+            index("$D/flipped.idx", 65, "damaged"), index("$D/noise", 65, "not a DSGD index"),
+            index("$D/strange.idx", 65, "another reference"),
+            Case("dsgd index -r $D/joined.fa -o o 2> e; grep -q ACGTACGT e && exit 1; cat e >&2; rm e; exit 65", 65, "SAM"),
+        ])
+    }
+
+    @Test func filterRefusesBadInput() throws {
+        func vcf(_ file: String, _ words: String) -> Case { Case("dsgd filter $D/\(file) -o o.gz", 65, file, words) }
+        func regions(_ file: String, _ words: String, _ option: String = "-R") -> Case {
+            Case("dsgd filter $D/t.vcf \(option) $D/\(file) -o o.gz", 65, words)
+        }
+        let good = ["o.gz", "o.gz.tbi"]
+        try check([
+            vcf("empty", "empty"), vcf("noise", "no VCF"), vcf("headless.vcf", "fileformat"), vcf("cut.vcf", "columns"),
+            vcf("two.vcf", "record 41"), vcf("unsorted.vcf", "sorted"), vcf("contig.vcf", "contig"),
+            vcf("zero.vcf", "POS"), vcf("beyond.vcf", "beyond"), vcf("word.vcf", "POS"), vcf("reference.vcf", "REF"),
+            vcf("alternative.vcf", "ALT"), vcf("allele.vcf", "allele"), vcf("nul.vcf", "NUL"), vcf("columns.vcf", "11"),
+            vcf("noend.vcf.gz", "end marker"), vcf("cut.vcf.gz", "truncated"), vcf("trailing.vcf.gz", "follow"),
+            regions("contig.bed", "chrZ"), regions("beyond.bed", "beyond"), regions("reverse.bed", "line 1"),
+            regions("negative.bed", "line 1"), regions("columns.bed", "three"), regions("noise", "noise"),
+            regions("zero.tsv", "POS", "-T"), regions("mixed.tsv", "alleles", "-T"),
+            Case("dsgd filter $D/none -o o.gz", 66), Case("dsgd filter $D/t.vcf -R $D/none -o o.gz", 66, "none"),
+            Case("dsgd filter $D/s -o o.gz", 66, "directory"),
+            Case("dsgd filter $D/t.vcf -R $D/unsorted.bed -o o.gz", files: good),
+            Case("dsgd filter $D/crlf.vcf -R $D/crlf.bed -o o.gz", files: good),
+            Case("dsgd filter -o o.gz < $D/t.vcf", files: good),
+            Case("dsgd filter < $D/t.vcf | zcat | grep -v '^##dsgd' | cmp - $D/t.vcf"),
+        ])
+    }
+
+    @Test func evaluateRefusesBadInput() throws {
+        func calls(_ file: String, _ code: Int32, _ words: String) -> Case {
+            Case("dsgd evaluate --truth $D/t.vcf --calls $D/\(file) \(Self.reference)", code, words)
+        }
+        let good = "dsgd evaluate --truth $D/t.vcf --calls $D/t.vcf \(Self.reference)"
+        try check([
+            Case(good), Case(good + " -T $D/unsorted.bed --json"), Case(good + " -T $D/contig.bed", 65, "chrZ"),
+            Case(good + " -T $D/beyond.bed", 65, "beyond"), Case(good + " > /dev/full", 74, "standard output"),
+            Case(good + " --json > /dev/full", 74, "standard output"), Case(good + " >&-", 74, "standard output"),
+            calls("none", 66, "none"), calls("s", 66, "directory"), calls("empty", 65, "#CHROM"),
+            calls("headless.vcf", 65, "#CHROM"), calls("two.vcf", 65, "second"), calls("contig.vcf", 65, "chrZ"),
+            calls("allele.vcf", 65, "allele"), calls("reference.vcf", 65, "REF"), calls("cut.vcf.gz", 65, "truncated"),
+            calls("beyond.vcf", 65, "beyond"),
+        ])
+    }
+
+    @Test func sharesThatDoNotFit() throws {
+        func join(_ with: String, _ words: String, tags: Bool = true) -> Case {
+            Case("dsgd share join $D/other.a.share $D/\(with) \(tags ? "--tags $D/other.tags" : "") -o o", 65, words)
+        }
+        try check([
+            Case("dsgd share join $D/other.b.share $D/other.c.share -o o && cmp o $D/other && stat -c %a o | grep -qx 600", files: ["o"]),
+            Case("dsgd share join $D/secret.a.share $D/secret.c.share -o - | cmp - $D/secret"),
+            Case("dsgd share split - -o o < $D/secret", files: ["o.a.share", "o.b.share", "o.c.share", "o.tags"]),
+            join("other.a.share", "two different", tags: false), join("secret.b.share", "different objects", tags: false),
+            join("secret.b.share", "tags are for"), join("other", "not a share"), join("empty", "header"),
+            join("cut.share", "bytes instead of"), join("flipped.share", "block 0"), join("future.share", "format"),
+            Case("dsgd share join $D/other.a.share $D/none -o o", 66), Case("dsgd share join $D/other.a.share $D/s -o o", 66),
+            Case("dsgd share join $D/other.a.share $D/other.b.share --tags $D/secret.tags -o o", 65, "tags are for"),
+            Case("dsgd share join $D/other.a.share $D/other.b.share --tags $D/noise -o o", 65, "tag file"),
+            Case("dsgd share repair $D/other.a.share $D/flipped.share --tags $D/other.tags -o o", 65, "block 0"),
+            Case("dsgd share repair $D/other.a.share $D/other.b.share --tags $D/other.tags -o o && cmp o $D/other.c.share", files: ["o"]),
+            Case("dsgd share verify $D/other.a.share $D/flipped.share --tags $D/other.tags", 65, "faults"),
+            Case("dsgd share refresh $D/other -o $D/other", 64, "input"), Case("dsgd share refresh $D/none -o o", 66),
+            Case("dsgd share split $D/other -o o --random-device /dev/zero", 74, "health"),
+        ])
+    }
+
+    @Test func outputsThatCannotBeWritten() throws {
+        let genotype = "dsgd genotype \(Self.reference) \(Self.reads) -o"
+        let join = "dsgd share join $D/other.b.share $D/other.c.share -o"
+        var cases: [Case] = []
+        for command in [genotype, "dsgd filter $D/t.vcf -o", join, "dsgd index \(Self.reference) -o"] {
+            cases += [
+                Case("\(command) none/o", 73, "none/o"), Case("\(command) .", 73, "directory"),
+                Case("\(command) ''", 73, "empty"), Case("ln -s x o; \(command) o", 73, "symbolic link", files: ["o"]),
+                Case("mkdir o.partial; \(command) o", 73, "o.partial", files: ["o.partial"]),
+                Case("\(command) /dev/full", 74, "No space left"), Case("\(command) - > /dev/full", 74, "No space left"),
+                Case("\(command) - >&-", 74, "standard output"),
+                Case("set -o pipefail; \(command) - | true", 74, "standard output"),
+                Case("ulimit -f 0; \(command) o", 74, "too large"),
+            ]
+        }
+        try check(cases)
+        try check([
+            Case("\(genotype) $D/s/reads_R2.fastq.gz", 64, "input"), Case("\(genotype) $D/s/reference.fa.gz", 64, "input"),
+            Case("dsgd filter $D/t.vcf -o $D/t.vcf", 64, "input"),
+            Case("ln $D/t.vcf o; dsgd filter $D/t.vcf -o o", 64, "input", files: ["o"]),
+            Case("\(join) $D/other.b.share", 64, "input"),
+            Case("dsgd index \(Self.reference) -o $D/s/reference.fa.gz", 64, "input"),
+            Case("dsgd simulate -o none/o", 73, "none/o"), Case("echo x > o; dsgd simulate -o o", 73, files: ["o"]),
+            Case("\(genotype) o.gz 2>&-", files: ["o.gz", "o.gz.tbi"]),
+            Case("echo x > o; dsgd filter $D/cut.vcf -o o; test $(cat o) = x && exit 65", 65, files: ["o"]),
+        ])
+    }
+}
