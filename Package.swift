@@ -111,6 +111,9 @@ let package = Package(
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
         tests("SimulationTests", ["Diagnostics", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
+        tests(
+            "EnginesTests",
+            ["Diagnostics", "Kernels", "Hardware", "GenomicFormats", "Simulation", "Evaluation", "Engines"]),
         tests("BankTests", ["Diagnostics", "Bank"]),
         tests("RolesTests", ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Bank", "Roles", "dsgd"]),
     ],

@@ -183,7 +183,9 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     private func work(_ worker: Int) {
-        Thread.current.name = "dsgd-map-\(worker)"
+        #if os(Linux)
+            pthread_setname_np(pthread_self(), "dsgd-map-\(worker)")
+        #endif
         let mapper = PairedMapper(index: index, insertSizes: model)
         var tally = Tally()
         while let batch = next() {
