@@ -3,6 +3,10 @@ import Foundation
 public import GenomicFormats
 import Metering
 
+#if os(Linux)
+    import Glibc
+#endif
+
 /// What a mapping run counted.
 public struct MappingMetrics: Sendable, Codable, Equatable {
     public var reads = 0
@@ -183,6 +187,7 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     private func work(_ worker: Int) {
+        // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
         #if os(Linux)
             pthread_setname_np(pthread_self(), "dsgd-map-\(worker)")
         #endif
