@@ -112,6 +112,9 @@ let package = Package(
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
         tests("SimulationTests", ["Diagnostics", "Storage", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
+        tests(
+            "EnginesTests",
+            ["Diagnostics", "Kernels", "Hardware", "GenomicFormats", "Simulation", "Evaluation", "Engines"]),
         tests("BankTests", ["Diagnostics", "Bank"]),
         tests("CommandLineTests", ["GenomicFormats", "dsgd"]),
         tests("RolesTests", ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Bank", "Roles", "dsgd"]),

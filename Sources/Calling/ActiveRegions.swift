@@ -82,7 +82,7 @@ struct ActiveRegionFinder {
         for (event, count) in pileup.indels where isTrigger(event, count: count) {
             triggers.append(Trigger(range: reach(event), kind: .indel))
         }
-        for place in 0..<pileup.range.count where pileup.clips[place] >= 3 {
+        for place in 0..<pileup.range.count where pileup.clips[place] >= 2 {
             let depth = max(1, Int(pileup.depth[place]))
             guard Int(pileup.clips[place]) * 8 >= depth else { continue }
             let position = pileup.range.lowerBound + place
@@ -123,7 +123,8 @@ struct ActiveRegionFinder {
         return (alone, withOwners(regions))
     }
 
-    /// Gives each place near the regions to one of them: borders lie half way between neighbouring cores.
+    /// Gives each place near the regions to one of them: borders lie half way between neighbouring cores. A region of
+    /// clipped ends owns more: a tandem duplication's reads are clipped behind it, its record stands in front of it.
     private func withOwners(_ regions: [ActiveRegion]) -> [ActiveRegion] {
         var result = regions
         var border = 0
@@ -132,8 +133,9 @@ struct ActiveRegionFinder {
             let core = regions[index].core
             reached = max(reached, core.upperBound)
             let next = index + 1 < regions.count ? regions[index + 1].core.lowerBound : Int.max
-            let end = next <= reached ? reached : min(reached + RegionGenotyper.flank, reached + (next - reached) / 2)
-            let start = max(border, core.lowerBound - RegionGenotyper.flank)
+            let reach = RegionGenotyper.flank + (regions[index].needsAssembly ? RegionGenotyper.longestFlankGrowth : 0)
+            let end = next <= reached ? reached : min(reached + reach, reached + (next - reached) / 2)
+            let start = max(border, core.lowerBound - reach)
             result[index].owned = min(start, end)..<end
             border = end
         }

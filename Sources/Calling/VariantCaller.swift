@@ -195,7 +195,7 @@ public struct VariantCaller: Sendable {
             window: window, reference: reference, tracts: tracts, tractOrigin: seen.lowerBound, pileup: pileup,
             options: options, stutter: stutter)
         for region in regions
-        where region.core.lowerBound - 1 < unit.upperBound && region.core.upperBound >= unit.lowerBound {
+        where region.owned.lowerBound < unit.upperBound && region.owned.upperBound > unit.lowerBound {
             records += genotyper.records(region, columns: positions, metrics: &metrics)
         }
         metrics.regionSeconds += monotonicSeconds() - begin

@@ -3,6 +3,10 @@ import Foundation
 public import GenomicFormats
 import Metering
 
+#if os(Linux)
+    import Glibc
+#endif
+
 /// What a mapping run counted.
 public struct MappingMetrics: Sendable, Codable, Equatable {
     public var reads = 0
@@ -185,7 +189,10 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     private func work(_ worker: Int) {
-        Thread.current.name = "dsgd-map-\(worker)"
+        // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
+        #if os(Linux)
+            pthread_setname_np(pthread_self(), "dsgd-map-\(worker)")
+        #endif
         let mapper = PairedMapper(index: index, insertSizes: model)
         var tally = Tally()
         while let batch = next() {

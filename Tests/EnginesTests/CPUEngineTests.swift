@@ -1,5 +1,6 @@
 import Diagnostics
 import Engines
+import Evaluation
 import Foundation
 import GenomicFormats
 import Hardware

@@ -1,4 +1,5 @@
 import Engines
+import Evaluation
 import Foundation
 import GenomicFormats
 import TestSupport
