@@ -38,7 +38,7 @@ import TestSupport
         for round in 0..<Self.rounds {
             let victim = victims[round % victims.count]
             let isDeposit = round / victims.count % 2 == 1
-            let delay = duration * Double(random.next() % 1000) / 1000
+            let delay = duration * Double(random.next() % 1000) / 3000
             let label = "round \(round): \(victim), \(isDeposit ? "deposit" : "request"), after \(Int(delay * 1000)) ms"
             let name = "round-\(round)"
             let result = try during(test, after: delay, kill: victim) { bank in
