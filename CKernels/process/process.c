@@ -9,6 +9,8 @@
 
 int ck_process_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 ? 0 : errno; }
 
+void ck_process_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
 void ck_process_wipe_freed_memory(void) { mallopt(M_PERTURB, 0xA5); }
 
 long ck_process_peer_uid(int socket) {

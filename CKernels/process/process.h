@@ -8,6 +8,9 @@ int ck_process_end_with_parent(void);
 // The account at the other end of a connected Unix socket (SO_PEERCRED, whose structure Swift does not see), or -1.
 long ck_process_peer_uid(int socket);
 
+// Gives the calling thread a name of at most 15 bytes, as ps(1) and profilers show it.
+void ck_process_name_thread(const char *name);
+
 // Overwrites every block that free(3) takes back from now on (mallopt(3) M_PERTURB), so that plaintext does not stay in
 // unused memory. Best effort: it does not reach copies in registers and stacks.
 void ck_process_wipe_freed_memory(void);

@@ -1,11 +1,8 @@
+import CKernels
 import Diagnostics
 import Foundation
 public import GenomicFormats
 import Metering
-
-#if os(Linux)
-    import Glibc
-#endif
 
 /// What a mapping run counted.
 public struct MappingMetrics: Sendable, Codable, Equatable {
@@ -190,9 +187,7 @@ public final class MappingRun: @unchecked Sendable {
 
     private func work(_ worker: Int) {
         // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
-        #if os(Linux)
-            pthread_setname_np(pthread_self(), "dsgd-map-\(worker)")
-        #endif
+        ck_process_name_thread("dsgd-map-\(worker)")
         let mapper = PairedMapper(index: index, insertSizes: model)
         var tally = Tally()
         while let batch = next() {
