@@ -3,10 +3,6 @@ import Foundation
 public import GenomicFormats
 import Metering
 
-#if os(Linux)
-    import Glibc
-#endif
-
 /// What a mapping run counted.
 public struct MappingMetrics: Sendable, Codable, Equatable {
     public var reads = 0
@@ -155,6 +151,7 @@ public final class MappingRun: @unchecked Sendable {
         for worker in 0..<options.threads {
             let thread = Thread { [self] in work(worker) }
             thread.stackSize = 4 << 20
+            thread.name = "dsgd-map-\(worker)"
             thread.start()
         }
         let waiting = pending
@@ -187,10 +184,6 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     private func work(_ worker: Int) {
-        // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
-        #if os(Linux)
-            pthread_setname_np(pthread_self(), "dsgd-map-\(worker)")
-        #endif
         let mapper = PairedMapper(index: index, insertSizes: model)
         var tally = Tally()
         while let batch = next() {
