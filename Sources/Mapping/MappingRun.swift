@@ -154,7 +154,6 @@ public final class MappingRun: @unchecked Sendable {
         for worker in 0..<options.threads {
             let thread = Thread { [self] in work(worker) }
             thread.stackSize = 4 << 20
-            thread.name = "dsgd-map-\(worker)"
             thread.start()
         }
         let waiting = pending

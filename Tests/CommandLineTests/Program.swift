@@ -21,7 +21,8 @@ struct Case: Sendable {
 }
 
 /// The program as it was built, and the data that it is given: a small simulated sample, and files made from it.
-final class Program: Sendable {
+/// Made once and only read afterwards.
+final class Program: @unchecked Sendable {
     static let data: Result<Program, any Error> = Result { try Program() }
 
     let directory: TemporaryDirectory
