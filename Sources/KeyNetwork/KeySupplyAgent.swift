@@ -32,14 +32,12 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// numbers.
     private static let leastReservation: UInt64 = 1 << 20
     private static let mostReservation: UInt64 = 16 << 20
-    /// Seconds between durable states of a receiver's account.
-    private static let receiverSeconds = 5.0
     private static let maximumWaiting: UInt64 = 256 << 20
 
     private struct Stream {
         var account: PadAccount
         var pieces = KeyPieces()
-        /// When the account became durable last.
+        /// Of a sender: when the account became durable last.
         var durable = 0.0
         /// Of a sender: one past the newest key made or given up; the mark may cover more.
         var made: UInt64 = 0
@@ -114,6 +112,12 @@ final class KeySupplyAgent: @unchecked Sendable {
             let state = try open(stream, .receiver)
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.account.snapshot.mark)
         }
+    }
+
+    /// One past the newest key of a stream; after a restart as far as the durable mark allows.
+    func made(_ stream: PadStream, role: String) throws -> UInt64 {
+        try check(stream, role: role)
+        return try condition.withLock { try open(stream, role == stream.sender ? .sender : .receiver).made }
     }
 
     func discard(_ stream: PadStream, role: String, below offset: UInt64) throws {
@@ -313,17 +317,13 @@ final class KeySupplyAgent: @unchecked Sendable {
                     .transient, at: "\(stream)", "the receiving role does not take its key, the store is full",
                     remedy: "start the receiving role")
             }
-            receiving[stream]?.pieces.append(key, at: offset)
-            account.update {
+            // The mark is durable before the sender's node hears that the key is here: after a crash it tells exactly up
+            // to where the sender has key whose other copy is lost, and the sender moves on to there.
+            try account.commit {
                 $0.lost += offset - $0.mark
                 $0.mark = offset + UInt64(key.count)
             }
-            // The durable mark may follow: a node that lost it is offered higher offsets only.
-            let time = monotonicTime()
-            if time - (receiving[stream]?.durable ?? 0) > Self.receiverSeconds {
-                receiving[stream]?.durable = time
-                try account.commit()
-            }
+            receiving[stream]?.pieces.append(key, at: offset)
             condition.broadcast()
         }
     }
@@ -332,8 +332,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     private func open(_ stream: PadStream, _ side: LedgerLine.Side) throws -> Stream {
         if let state = side == .sender ? sending[stream] : receiving[stream] { return state }
         var state = Stream(account: try ledger.account(stream, side: side))
+        // Key below the mark went with the last run of this node; which of it the role has, only the role knows.
         state.made = state.account.snapshot.mark
-        state.lastEnd = state.made
         if side == .sender { sending[stream] = state } else { receiving[stream] = state }
         return state
     }

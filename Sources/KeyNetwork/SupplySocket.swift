@@ -10,7 +10,7 @@ public import OneTimePad
 /// Request: length of what follows (4 bytes, big-endian), JSON. Answer: status (1 byte: 0 key or JSON, 1 failure as
 /// JSON), 3 zero bytes, length (4), the key or JSON. Key is never inside JSON.
 struct SupplyRequest: Codable {
-    enum Operation: String, Codable { case take, resume, discard, status }
+    enum Operation: String, Codable { case take, resume, made, discard, status }
     var operation: Operation
     var role: String
     var stream: PadStream?
@@ -43,7 +43,6 @@ struct SupplyFailure: Codable {
 public final class KeySupplyClient: PadSource, @unchecked Sendable {
     public let socketPath: String
     public let role: String
-    public var makesOnDemand: Bool { true }
     private let lock = NSLock()
     private var idle: [Socket] = []
 
@@ -65,6 +64,10 @@ public final class KeySupplyClient: PadSource, @unchecked Sendable {
 
     public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
         try json(SupplyRequest(operation: .resume, role: role, stream: stream, offset: offset))
+    }
+
+    public func made(_ stream: PadStream) throws -> UInt64? {
+        try json(SupplyRequest(operation: .made, role: role, stream: stream, offset: 0)) as UInt64
     }
 
     public func discard(_ stream: PadStream, below offset: UInt64) throws {
@@ -92,7 +95,20 @@ public final class KeySupplyClient: PadSource, @unchecked Sendable {
         _ request: SupplyRequest, wait: Double, _ body: (Socket, Int, Deadline) throws -> R
     ) throws -> R {
         let deadline = Deadline(in: wait)
-        let socket = try lock.withLock { idle.popLast() } ?? Sockets.connect(path: socketPath, deadline)
+        if let socket = lock.withLock({ idle.popLast() }) {
+            do {
+                return try call(request, over: socket, deadline, body)
+            } catch let failure as Failure where failure.kind == .peerUnavailable {
+                // The node was restarted since: all connections to its last run are gone.
+                lock.withLock { idle.removeAll() }
+            }
+        }
+        return try call(request, over: Sockets.connect(path: socketPath, deadline), deadline, body)
+    }
+
+    private func call<R>(
+        _ request: SupplyRequest, over socket: Socket, _ deadline: Deadline, _ body: (Socket, Int, Deadline) throws -> R
+    ) throws -> R {
         let text = try JSONEncoder().encode(request)
         var message = Data(count: 4)
         message.withUnsafeMutableBytes { $0.store(bigEndian: UInt32(text.count), at: 0) }
@@ -168,6 +184,8 @@ enum SupplyServer {
         case .status: break
         case .resume:
             try answer(socket, 0, JSONEncoder().encode(try agent.resume(stream, role: request.role, from: offset)))
+        case .made:
+            try answer(socket, 0, JSONEncoder().encode(try agent.made(stream, role: request.role)))
         case .discard:
             try agent.discard(stream, role: request.role, below: offset)
             try answer(socket, 0, JSONEncoder().encode(offset))

@@ -33,7 +33,6 @@ public final class MemoryPadSource: @unchecked Sendable {
     private struct End: PadSource {
         let source: MemoryPadSource
         let role: String
-        var makesOnDemand: Bool { true }
 
         func take(
             _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
@@ -48,6 +47,10 @@ public final class MemoryPadSource: @unchecked Sendable {
         func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
             guard role == stream.sender else { return offset }
             return source.condition.withLock { max(offset, source.streams[stream]?.next ?? 0) }
+        }
+
+        func made(_ stream: PadStream) throws -> UInt64? {
+            source.condition.withLock { source.streams[stream]?.next ?? 0 }
         }
 
         func discard(_ stream: PadStream, below offset: UInt64) throws {

@@ -35,9 +35,9 @@ public protocol PadSource: Sendable {
     /// It lies above `offset` after the source lost key, for instance when a trusted node was restarted.
     func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64
 
-    /// Whether key of a stream comes into being only when its sender takes it: then a receiver cannot have lost any that
-    /// the sender was not given.
-    var makesOnDemand: Bool { get }
+    /// One past the newest key that was ever made for a stream, as its sender's end of the source knows it: a receiver
+    /// cannot have lost any above it. Nil when key comes into being without the sender's end, as on a quantum link.
+    func made(_ stream: PadStream) throws -> UInt64?
 
     /// Gives up whatever this end was not given below `offset`; the source erases it.
     func discard(_ stream: PadStream, below offset: UInt64) throws
@@ -48,7 +48,7 @@ extension PadSource {
 
     public func discard(_ stream: PadStream, below offset: UInt64) throws {}
 
-    public var makesOnDemand: Bool { false }
+    public func made(_ stream: PadStream) throws -> UInt64? { nil }
 }
 
 /// How a pad is cut and kept. Both ends may differ.

@@ -113,8 +113,7 @@ public final class SendingPad: @unchecked Sendable {
                         + "\(position): its state directory was rolled back to an old copy",
                     remedy: Self.rollbackRemedy)
             }
-            if source.makesOnDemand, resume > filled {
-                let made = try source.resume(stream, from: filled)
+            if resume > filled, let made = try source.made(stream) {
                 guard resume <= made else {
                     throw Failure(
                         .data, at: "\(stream)",

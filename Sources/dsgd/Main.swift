@@ -47,6 +47,8 @@ struct DSGD: ParsableCommand {
         } catch {
             // Help and version are errors too, for ArgumentParser, and go to standard output.
             if exitCode(for: error).isSuccess { exit(withError: error) }
+            // A service that a signal ended has said all it had to say.
+            if let code = error as? ExitCode { Foundation.exit(code.rawValue) }
             let failure = failure(of: error)
             Terminal.report(failure)
             Foundation.exit(failure.kind.exitCode)
