@@ -17,7 +17,7 @@ import TestSupport
         ProcessInfo.processInfo.environment["DSGD_FAULT_ROUNDS"].flatMap { Int($0) } ?? 8
     }
 
-    /// DSGD_FAULT_VICTIMS: names of other processes to kill, with commas, such as key nodes.
+    /// DSGD_FAULT_VICTIMS: names of other processes to kill, with commas.
     private static var victims: [String]? {
         ProcessInfo.processInfo.environment["DSGD_FAULT_VICTIMS"].map { $0.split(separator: ",").map(String.init) }
     }
@@ -34,7 +34,7 @@ import TestSupport
         let expected = try answer(test)
         var random = SplitMix64(seed: UInt64(Date().timeIntervalSince1970))
         var codes: [String: Int] = [:]
-        let victims = Self.victims ?? ["holder-b", "data-owner", "trusted-server", "link-model"]
+        let victims = Self.victims ?? ["holder-b", "data-owner", "trusted-server", "koganei-1", "link-model", "koganei-2"]
         for round in 0..<Self.rounds {
             let victim = victims[round % victims.count]
             let isDeposit = round / victims.count % 2 == 1
@@ -104,7 +104,7 @@ import TestSupport
         #expect(try test.request("user-everything").exitCode == 0)
         let expected = try answer(test)
         var random = SplitMix64(seed: UInt64(Date().timeIntervalSince1970))
-        let victims = Self.victims ?? ["holder-b", "data-owner", "trusted-server"]
+        let victims = Self.victims ?? ["holder-b", "data-owner", "trusted-server", "koganei-1"]
         for round in 0..<max(3, Self.rounds / 2) {
             let victim = victims[round % victims.count]
             let root = test.bank.statePath(of: victim)
