@@ -242,14 +242,15 @@ public final class SecureChannel: @unchecked Sendable {
     /// Reads, checks and decrypts one record in place; returns the length of its text.
     private func readRecord(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let place = "\(peer) at \(socket.remote), record \(receiveSequence)"
-        func refuse(_ problem: String) -> Failure {
+        // A peer that died looks like a cut line; only a wrong record is bad data.
+        func refuse(_ problem: String, _ kind: FailureKind = .data) -> Failure {
             Failure(
-                .data, at: place, problem,
+                kind, at: place, problem,
                 remedy: "connect again; if it happens again somebody may be tampering with the line")
         }
         let deadline = Deadline(in: options.stallTimeout)
         guard try socket.read(buffer.slice(0..<Self.headerSize), deadline) else {
-            throw refuse("the stream is truncated: it ended without the peer's last record")
+            throw refuse("the stream is truncated: it ended without the peer's last record", .peerUnavailable)
         }
         let header = UnsafeRawBufferPointer(buffer).slice(0..<Self.headerSize)
         let length = header.load(bigEndian: UInt32.self, at: 0)

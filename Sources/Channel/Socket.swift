@@ -72,7 +72,7 @@ package final class Socket: @unchecked Sendable {
             } else if count == 0 {
                 if done == 0 { return false }
                 throw Failure(
-                    .data, at: remote, "the stream is truncated: it ended after \(done) of \(bytes.count) bytes",
+                    .peerUnavailable, at: remote, "the stream is truncated: it ended after \(done) of \(bytes.count) bytes",
                     remedy: "connect again; what was not acknowledged is sent again under new pad")
             } else if errno == EAGAIN {
                 guard try wait(Int16(POLLIN), deadline) else {
