@@ -58,9 +58,11 @@ public struct KernelBenchmarks {
     static let kernels: [Kernel] = [
         Kernel(name: "xor.pad") { XOR.apply($0.out, $0.a, $0.b) },
         Kernel(name: "share.split") { $0.split() },
-        Kernel(name: "share.join.ab") { ShareBlock.join(a: $0.inPlace, b: $0.b) },
-        Kernel(name: "share.join.ac") { ShareBlock.join(a: $0.inPlace, c: $0.b) },
-        Kernel(name: "share.join.bc") { ShareBlock.join(b: $0.inPlace, c: $0.b) },
+        Kernel(name: "share.join.ab") { ShareBlock.join($0.out, a: $0.a, b: $0.b) },
+        Kernel(name: "share.join.ac") { ShareBlock.join($0.out, a: $0.a, c: $0.c) },
+        Kernel(name: "share.join.bc") { ShareBlock.join($0.out, b: $0.b, c: $0.c) },
+        Kernel(name: "share.repair") { ShareBlock.repair(a: $0.out, b: $0.b, c: $0.c) },
+        Kernel(name: "share.refresh") { ShareBlock.refresh(a: $0.out, zero: $0.a) },
         Kernel(name: "share.verify") { _ = ShareBlock.isConsistent(a: $0.a, b: $0.b, c: $0.c) },
         Kernel(name: "aes.expand", isSlowPortably: true) { $0.aes.expand(into: $0.out) },
         Kernel(name: "aes.xor", isSlowPortably: true) { $0.aes.xor($0.out, $0.a) },
@@ -135,7 +137,6 @@ final class Operands {
     deinit { for buffer in memory { buffer.deallocate() } }
 
     var out: UnsafeMutableRawBufferPointer { memory[0] }
-    var inPlace: UnsafeMutableRawBufferPointer { memory[0] }
     var a: UnsafeRawBufferPointer { UnsafeRawBufferPointer(memory[1]) }
     var b: UnsafeRawBufferPointer { UnsafeRawBufferPointer(memory[2]) }
     var c: UnsafeRawBufferPointer { UnsafeRawBufferPointer(memory[3]) }
@@ -143,7 +144,8 @@ final class Operands {
     func copy() { out.copyMemory(from: a) }
 
     func split() {
-        ShareBlock.split(secret: a, random: b, a: memory[0], b: memory[3], c: memory[4])
+        // C is the random numbers themselves, so it is not written again.
+        ShareBlock.split(a: memory[0], b: memory[4], secret: a, c: c)
     }
 
     func tag() {
