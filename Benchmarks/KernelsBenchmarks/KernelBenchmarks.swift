@@ -49,10 +49,10 @@ public struct KernelBenchmarks {
         return results
     }
 
-    struct Kernel {
+    struct Kernel: Sendable {
         var name: String
         var isSlowPortably = false
-        var work: (Operands) -> Void
+        var work: @Sendable (Operands) -> Void
     }
 
     static let kernels: [Kernel] = [
@@ -77,12 +77,11 @@ public struct KernelBenchmarks {
 
     /// Runs `work` on every thread's own operands at once and adds the rates up.
     private func figure(
-        _ name: String, _ variant: String, _ place: String, _ operands: [Operands], _ work: @escaping (Operands) -> Void
+        _ name: String, _ variant: String, _ place: String, _ operands: [Operands], _ work: @escaping @Sendable (Operands) -> Void
     ) -> BenchmarkResult {
         let rates = Rates(count: operands.count)
         // Each thread has operands and a slot of its own.
         nonisolated(unsafe) let operands = operands
-        nonisolated(unsafe) let work = work
         let measure = measure
         DispatchQueue.concurrentPerform(iterations: operands.count) { thread in
             let mine = operands[thread]
