@@ -87,12 +87,19 @@ let package = Package(
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
             ]),
+        // Benchmarks: the shipped code, measured; `dsgd bench` runs them.
+        .target(
+            name: "BenchmarkSupport", dependencies: ["Metering"], path: "Benchmarks/BenchmarkSupport",
+            swiftSettings: strict),
+        .target(
+            name: "KernelsBenchmarks", dependencies: ["BenchmarkSupport", "Kernels", "Randomness", "CCrypto"],
+            path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
         .executableTarget(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation", "Engines", "Bank", "Roles",
-                argumentParser, logging, toml,
+                "BenchmarkSupport", "KernelsBenchmarks", argumentParser, logging, toml,
             ],
             swiftSettings: strict),
 

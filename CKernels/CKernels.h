@@ -4,6 +4,7 @@
 
 #include "cpu/ck_cpu.h"
 
+#include "aesctr/aesctr.h"
 #include "align/align.h"
 #include "gf128/gf128.h"
 #include "health/health.h"

@@ -33,6 +33,7 @@ struct DSGD: ParsableCommand {
                 subcommands: [
                     IndexCommand.self, GenotypeCommand.self, FilterCommand.self, ShareCommand.self, EvaluateCommand.self,
                 ]),
+            CommandGroup(name: "Measure", subcommands: [BenchCommand.self]),
         ])
 
     static func main() {
