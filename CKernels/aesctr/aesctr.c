@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "../cpu/ck_cpu.h"
-#include "aesctr_variants.h"
+#include "aesctr_internal.h"
 
 ck_aes256_ctr_fn ck_aes256_ctr_variant(const char *name) {
 #if defined(__x86_64__)

@@ -1,6 +1,6 @@
 // AES-NI and VAES: the processor's own rounds, with no data-dependent timing. Eight registers are in flight, because a
 // round takes several cycles and starts every cycle.
-#include "aesctr_variants.h"
+#include "aesctr_internal.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -79,7 +79,10 @@ struct LayeringTests {
     @Test func everyRowOfTheTableExists() throws {
         for target in try Self.layers().keys {
             let inSources = Self.root.appending(path: "Sources/\(target)").path
-            let atTop = ["CKernels": "CKernels", "HardwareProfiles": "hardware-profiles"][target]
+            let atTop = [
+                "CKernels": "CKernels", "HardwareProfiles": "hardware-profiles",
+                "BenchmarkSupport": "Benchmarks/BenchmarkSupport", "KernelsBenchmarks": "Benchmarks/KernelsBenchmarks",
+            ][target]
             let place = atTop.map { Self.root.appending(path: $0).path } ?? inSources
             #expect(FileManager.default.fileExists(atPath: place), "\(target) is in the table only")
         }

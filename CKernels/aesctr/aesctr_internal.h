@@ -1,6 +1,6 @@
 // The variants, for the dispatch.
-#ifndef CK_AESCTR_VARIANTS_H
-#define CK_AESCTR_VARIANTS_H
+#ifndef CK_AESCTR_INTERNAL_H
+#define CK_AESCTR_INTERNAL_H
 
 #include "aesctr.h"
 
