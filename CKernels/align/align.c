@@ -12,10 +12,10 @@ ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const 
     DISPATCH(ck_score_diagonal, reference, start, read, length);
 }
 
-int32_t ck_score_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
-    const int32_t *more, uint32_t more_count, int32_t *shift) {
-    DISPATCH(ck_score_one_gap, reference, start, read, length, least, max_shift, more, more_count, shift);
+ck_alignment ck_align_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t reach,
+    const int32_t *more, uint32_t more_count, uint32_t *cigar) {
+    DISPATCH(ck_align_one_gap, reference, start, read, length, least, reach, more, more_count, cigar);
 }
 
 ck_alignment ck_align_banded(

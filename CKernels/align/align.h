@@ -27,13 +27,14 @@ typedef struct {
 // The read on one diagonal, without gaps; `start` is the place of its first base.
 ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length);
 
-// The best score with exactly one gap, between the diagonal at `start` and one at most `max_shift` bases beside it or
-// one of the `more_count` shifts in `more`; `shift` receives the shift. Returns `least` and shift 0 when none scores
-// more than
-// `least`. N counts as a mismatch here.
-int32_t ck_score_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
-    const int32_t *more, uint32_t more_count, int32_t *shift);
+// The best alignment with exactly one gap, between the diagonal at `start` and one at most `reach` (up to 31) bases
+// beside it, or one of the `more_count` shifts in `more`. The score is INT32_MIN when none scores more than `least`, the
+// score without a gap. Writes a CIGAR of up to five operations, the gap leftmost. N counts as a mismatch here.
+//
+// Shifts within `reach` are not tried with a part clipped that the main diagonal would not clip.
+ck_alignment ck_align_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t reach,
+    const int32_t *more, uint32_t more_count, uint32_t *cigar);
 
 // Bytes of scratch memory for ck_align_banded.
 #define CK_ALIGN_SCRATCH ((size_t)CK_MAX_READ * CK_MAX_LANES + 4096)

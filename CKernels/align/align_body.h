@@ -97,32 +97,40 @@ ck_alignment CK_VARIANT(ck_score_diagonal)(
     return result;
 }
 
-// Best score of a stretch that begins exactly at `from` on the diagonal of `mask` and goes right, the clip bonus
-// included when it reaches the end. Gives up (a low score) once `from`'s side plus the rest cannot pass `needed`.
+// Best stretch that begins exactly at `from` and goes right, the clip bonus included when it reaches the end. Gives up (a
+// low score) once `other_side` plus the rest cannot pass `needed`. `to` gets its end.
 static inline int32_t CK_VARIANT(walk_right)(
-    const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed) {
+    const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed, uint32_t *to) {
     int32_t current = 0, best = 0;
     uint32_t previous = from;
+    *to = from;
     for (uint32_t word = from / 64; 64 * word < length; word++) {
         uint64_t bits = mask[word];
         if (word == from / 64) bits &= ~0ull << (from & 63);
         for (; bits; bits &= bits - 1) {
             uint32_t position = 64 * word + (uint32_t)__builtin_ctzll(bits);
             current += (int32_t)(position - previous) * MATCH;
-            if (current > best) best = current;
+            if (current > best) {
+                best = current;
+                *to = position;
+            }
             current -= MISMATCH;
             previous = position + 1;
             if (other_side + current + (int32_t)(length - previous) + CLIP <= needed) return best;
         }
     }
     current += (int32_t)(length - previous) * MATCH + CLIP;
-    return current > best ? current : best;
+    if (current <= best) return best;
+    *to = length;
+    return current;
 }
 
 // The mirror image: a stretch that ends exactly before `to` and goes left.
-static inline int32_t CK_VARIANT(walk_left)(const uint64_t *mask, uint32_t to, int32_t other_side, int32_t needed) {
+static inline int32_t CK_VARIANT(walk_left)(
+    const uint64_t *mask, uint32_t to, int32_t other_side, int32_t needed, uint32_t *from) {
     int32_t current = 0, best = 0;
     uint32_t previous = to;
+    *from = to;
     if (to == 0) return CLIP;
     for (int32_t word = (int32_t)((to - 1) / 64); word >= 0; word--) {
         uint64_t bits = mask[word];
@@ -131,14 +139,19 @@ static inline int32_t CK_VARIANT(walk_left)(const uint64_t *mask, uint32_t to, i
             uint32_t bit = 63 - (uint32_t)__builtin_clzll(bits), position = 64 * (uint32_t)word + bit;
             bits ^= 1ull << bit;
             current += (int32_t)(previous - position - 1) * MATCH;
-            if (current > best) best = current;
+            if (current > best) {
+                best = current;
+                *from = position + 1;
+            }
             current -= MISMATCH;
             previous = position;
             if (other_side + current + (int32_t)previous + CLIP <= needed) return best;
         }
     }
     current += (int32_t)previous * MATCH + CLIP;
-    return current > best ? current : best;
+    if (current <= best) return best;
+    *from = 0;
+    return current;
 }
 
 // Mismatches of the main diagonal, with the best stretch that ends before each and the best that begins after each.
@@ -174,50 +187,159 @@ static void CK_VARIANT(find_breaks)(const uint64_t *mask, uint32_t length, CK_VA
     }
 }
 
-// Best score with one gap that leads from the main diagonal to the one `by` bases to the right, or back.
-static int32_t CK_VARIANT(one_gap)(
-    const CK_VARIANT(breaks) *breaks, const uint64_t *shifted, uint32_t length, int32_t by, int32_t least) {
-    uint32_t distance = (uint32_t)(by < 0 ? -by : by);
-    int32_t cost = GAP_OPEN + (int32_t)distance, best = least + 2 * CLIP;
+// A gap between the main diagonal and the one `by` bases to its right, at the break with index `at`. `main_first` says
+// that the read's left part lies on the main diagonal.
+typedef struct {
+    int32_t score, by;
+    uint32_t at;
+    int main_first;
+} CK_VARIANT(gap);
+
+// Tries the gap `by` at every break; keeps the best in `gap`, whose score includes both clip bonuses.
+static void CK_VARIANT(try_gap)(
+    const CK_VARIANT(breaks) *breaks, const uint64_t *shifted, uint32_t length, int32_t by, int main_first,
+    CK_VARIANT(gap) *gap) {
+    uint32_t distance = (uint32_t)(by < 0 ? -by : by), end;
+    int32_t cost = GAP_OPEN + (int32_t)distance;
     uint32_t left_skip = by < 0 ? distance : 0, right_skip = by > 0 ? distance : 0;
     for (uint32_t i = 0; i < breaks->count; i++) {
         uint32_t place = breaks->place[i];
-        // Main diagonal first: a deletion to the right, an insertion to the left.
-        uint32_t from = place + left_skip;
-        int32_t side = breaks->before[i] - cost;
-        if (from < length && side + (int32_t)(length - from) + CLIP > best) {
-            int32_t score = side + CK_VARIANT(walk_right)(shifted, from, length, side, best);
-            if (score > best) best = score;
+        int32_t score = INT32_MIN;
+        if (main_first) {
+            uint32_t from = place + left_skip;
+            int32_t side = breaks->before[i] - cost;
+            if (from < length && side + (int32_t)(length - from) + CLIP > gap->score) {
+                score = side + CK_VARIANT(walk_right)(shifted, from, length, side, gap->score, &end);
+            }
+        } else {
+            int32_t side = breaks->after[i] - cost;
+            if (place + 1 > right_skip && side + (int32_t)(place + 1 - right_skip) + CLIP > gap->score) {
+                score = side + CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, gap->score, &end);
+            }
         }
-        // Main diagonal last: the other way round.
-        side = breaks->after[i] - cost;
-        if (place + 1 > right_skip && side + (int32_t)(place + 1 - right_skip) + CLIP > best) {
-            int32_t score = side + CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, best);
-            if (score > best) best = score;
-        }
+        if (score > gap->score) *gap = (CK_VARIANT(gap)){score, by, i, main_first};
     }
-    return best - 2 * CLIP;
 }
 
-int32_t CK_VARIANT(ck_score_one_gap)(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
-    const int32_t *more, uint32_t more_count, int32_t *shift) {
+#define SHIFT_LANES 64
+
+// Bits `from` and above of word `word`.
+static inline uint64_t CK_VARIANT(bits_from)(int32_t from, uint32_t word) {
+    int32_t low = from - 64 * (int32_t)word;
+    return low >= 64 ? 0 : ~0ull << (low > 0 ? low : 0);
+}
+
+// Tries the shifts of -`reach` to `reach`. Most are refused by what they cost where the main diagonal would have to be
+// left: a gap pays only for a part that costs more than 7 on the main diagonal, so the part from the last such break on
+// (or up to the first) lies on the shifted diagonal whole.
+static void CK_VARIANT(try_near_shifts)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t reach, int32_t least,
+    const CK_VARIANT(breaks) *breaks, CK_VARIANT(gap) *gap) {
+    int32_t last = -1, first = -1, loss = (int32_t)length - least;
+    for (uint32_t i = breaks->count; i-- > 0 && last < 0;) {
+        int32_t kept = breaks->after[i] > MISMATCH ? breaks->after[i] - MISMATCH : 0;
+        if ((int32_t)(length - breaks->place[i]) + CLIP - kept > GAP_OPEN + 1) last = (int32_t)i;
+    }
+    for (uint32_t i = 0; i < breaks->count && first < 0; i++) {
+        int32_t kept = breaks->before[i] > MISMATCH ? breaks->before[i] - MISMATCH : 0;
+        if (breaks->place[i] + 1 + CLIP - kept > GAP_OPEN + 1) first = (int32_t)i;
+    }
+    if (last < 0 && first < 0) return;
+    int32_t right_from = last < 0 ? (int32_t)length : breaks->place[last];
+    int32_t left_to = first < 0 ? 0 : breaks->place[first] + 1;
+    uint64_t masks[8][SHIFT_LANES];
+    uint32_t words = (length + 63) / 64, lanes = 2 * reach + 1;
+    int32_t right_cost[SHIFT_LANES] = {0}, left_cost[SHIFT_LANES] = {0};
+    for (uint32_t word = 0; word < words; word++) {
+        uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
+        uint64_t low0 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach, 0);
+        uint64_t low1 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach, 1);
+        uint64_t low2 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach, 2);
+        uint64_t high0 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach + 64, 0);
+        uint64_t high1 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach + 64, 1);
+        uint64_t high2 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach + 64, 2);
+        uint64_t read0 = read[3 * word], read1 = read[3 * word + 1], read2 = read[3 * word + 2];
+        for (uint64_t lane = 0; lane < SHIFT_LANES; lane++) {
+            uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
+                ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane)) | read2;
+            masks[word][lane] = differ & valid;
+        }
+        for (int32_t lane = 0; lane < SHIFT_LANES; lane++) {
+            int32_t by = lane - (int32_t)reach;
+            uint64_t right = CK_VARIANT(bits_from)(right_from + (by < 0 ? -by : 0), word);
+            uint64_t left = ~CK_VARIANT(bits_from)(left_to - (by > 0 ? by : 0), word);
+            right_cost[lane] += (int32_t)__builtin_popcountll(masks[word][lane] & right);
+            left_cost[lane] += (int32_t)__builtin_popcountll(masks[word][lane] & left);
+        }
+    }
+    for (uint32_t i = 0; i + 1 < lanes; i++) {
+        int32_t by = (i & 1 ? -1 : 1) * (int32_t)(i / 2 + 1), lane = by + (int32_t)reach;
+        int32_t distance = by < 0 ? -by : by;
+        // A gap to the right is a deletion when the main diagonal comes first, and an insertion when it comes last.
+        int32_t right = GAP_OPEN + distance + (by < 0 ? distance : 0) + (MATCH + MISMATCH) * right_cost[lane];
+        int32_t left = GAP_OPEN + distance + (by > 0 ? distance : 0) + (MATCH + MISMATCH) * left_cost[lane];
+        int try_right = last >= 0 && right < loss, try_left = first >= 0 && left < loss;
+        if (!try_right && !try_left) continue;
+        uint64_t shifted[8];
+        for (uint32_t word = 0; word < words; word++) shifted[word] = masks[word][lane];
+        if (try_right) CK_VARIANT(try_gap)(breaks, shifted, length, by, 1, gap);
+        if (try_left) CK_VARIANT(try_gap)(breaks, shifted, length, by, 0, gap);
+    }
+}
+
+static inline int CK_VARIANT(bit_of)(const uint64_t *mask, uint32_t place) { return mask[place / 64] >> (place & 63) & 1; }
+
+// The alignment with a gap that was found, its gap moved to the leftmost equivalent place.
+static ck_alignment CK_VARIANT(write_gap)(
+    const uint64_t *main, const uint64_t *shifted, uint32_t start, uint32_t length, const CK_VARIANT(gap) *gap,
+    uint32_t place, uint32_t *cigar) {
+    const uint64_t *left = gap->main_first ? main : shifted, *right = gap->main_first ? shifted : main;
+    int32_t step = gap->main_first ? gap->by : -gap->by;
+    uint32_t left_start = gap->main_first ? start : start + (uint32_t)gap->by;
+    uint32_t distance = (uint32_t)(step < 0 ? -step : step), inserted = step < 0 ? distance : 0;
+    uint32_t split = gap->main_first ? place : place + 1 - inserted, from, to;
+    CK_VARIANT(walk_left)(left, split, 1 << 20, 0, &from);
+    CK_VARIANT(walk_right)(right, split + inserted, length, 1 << 20, 0, &to);
+    while (split > from + 1 && !CK_VARIANT(bit_of)(left, split - 1) &&
+           !CK_VARIANT(bit_of)(right, split - 1 + inserted)) {
+        split--;
+    }
+    ck_alignment result;
+    result.score = gap->score - 2 * CLIP;
+    result.start = left_start + from;
+    result.end = left_start + (uint32_t)step + to;
+    result.clip_left = (uint16_t)from;
+    result.clip_right = (uint16_t)(length - to);
+    result.edits = (uint16_t)(CK_VARIANT(count_between)(left, from, split) +
+        CK_VARIANT(count_between)(right, split + inserted, to) + distance);
+    uint32_t count = 0;
+    if (from > 0) cigar[count++] = from << 4 | 4;
+    cigar[count++] = (split - from) << 4;
+    cigar[count++] = distance << 4 | (step < 0 ? 1 : 2);
+    cigar[count++] = (to - split - inserted) << 4;
+    if (to < length) cigar[count++] = (length - to) << 4 | 4;
+    result.cigar_count = (uint16_t)count;
+    return result;
+}
+
+ck_alignment CK_VARIANT(ck_align_one_gap)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t reach,
+    const int32_t *more, uint32_t more_count, uint32_t *cigar) {
+    ck_alignment none = {INT32_MIN, start, start, 0, 0, 0, 0};
     uint64_t mask[8], ambiguous[8], shifted[8];
     CK_VARIANT(breaks) breaks;
     CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
     CK_VARIANT(find_breaks)(mask, length, &breaks);
-    int32_t best = least;
-    *shift = 0;
-    for (uint32_t i = 0; i < 2 * max_shift + more_count; i++) {
-        int32_t by = i < 2 * max_shift ? (i & 1 ? -1 : 1) * (int32_t)(i / 2 + 1) : more[i - 2 * max_shift];
-        CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
-        int32_t score = CK_VARIANT(one_gap)(&breaks, shifted, length, by, best);
-        if (score > best) {
-            best = score;
-            *shift = by;
-        }
+    CK_VARIANT(gap) gap = {least + 2 * CLIP, 0, 0, 0};
+    CK_VARIANT(try_near_shifts)(reference, start, read, length, reach, least, &breaks, &gap);
+    for (uint32_t i = 0; i < more_count; i++) {
+        CK_VARIANT(mismatches)(reference, start + (uint32_t)more[i], read, length, shifted, ambiguous);
+        CK_VARIANT(try_gap)(&breaks, shifted, length, more[i], 1, &gap);
+        CK_VARIANT(try_gap)(&breaks, shifted, length, more[i], 0, &gap);
     }
-    return best;
+    if (gap.by == 0) return none;
+    CK_VARIANT(mismatches)(reference, start + (uint32_t)gap.by, read, length, shifted, ambiguous);
+    return CK_VARIANT(write_gap)(mask, shifted, start, length, &gap, breaks.place[gap.at], cigar);
 }
 
 uint32_t CK_VARIANT(ck_scan_diagonals)(

@@ -15,6 +15,14 @@ struct Candidate {
 
     var score: Int32 { alignment.score }
 
+    /// Becomes an alignment with gaps, whose CIGAR is in slot `cigar`.
+    mutating func take(_ alignment: ck_alignment, length: UInt32, cigar: Int32) {
+        self.alignment = alignment
+        self.cigar = cigar
+        leftDiagonal = alignment.start - UInt32(alignment.clip_left)
+        rightDiagonal = alignment.end + UInt32(alignment.clip_right) - length
+    }
+
     /// Score without the clip penalties.
     var plainScore: Int32 {
         alignment.score + (alignment.clip_left > 0 ? 5 : 0) + (alignment.clip_right > 0 ? 5 : 0)
@@ -27,6 +35,9 @@ struct ReadState {
     var batchStart = 0
     var seedCount = 0
     var candidateCount = 0
+    /// Range of the read's diagonals in the scratch.
+    var firstDiagonal = 0
+    var diagonalCount = 0
     /// Upper bound on the score of a copy that was never scored, because its seeds are too frequent.
     var hiddenScore: Int32 = 0
 }
@@ -48,7 +59,8 @@ final class MapperScratch {
     let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
     let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: blockReads * seedStride)
     let found = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
-    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: diagonalCapacity)
+    /// Diagonals of the block's reads, end to end; every read finds room for the most that one can have.
+    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: blockReads * diagonalCapacity)
     let sortWords = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * diagonalCapacity)
     let candidates = UnsafeMutablePointer<Candidate>.allocate(capacity: blockReads * candidateStride)
     let cigars = UnsafeMutablePointer<UInt32>.allocate(capacity: cigarSlots * Int(CK_MAX_CIGAR))
@@ -56,9 +68,9 @@ final class MapperScratch {
     let alignScratch = UnsafeMutablePointer<UInt8>.allocate(
         capacity: Int(CK_MAX_READ) * Int(CK_MAX_LANES) + 4096)
     let shifts = UnsafeMutablePointer<Int32>.allocate(capacity: CandidateSearch.farDiagonals)
-    /// Reads given to banded dynamic programming, and windows searched for a mate.
-    var bandedCalls = 0
-    var scanCalls = 0
+    var diagonalsUsed = 0
+    var stages = MappingStages()
+    var paths = MappingPaths()
 
     init() {
         states.initialize(repeating: ReadState(), count: Self.blockReads)

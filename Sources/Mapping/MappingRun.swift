@@ -14,9 +14,10 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
     public var bases = 0
     public var insertSizeMean = 0.0
     public var insertSizeStandardDeviation = 0.0
-    /// Thread seconds spent mapping and storing, and elapsed seconds of marking duplicates and ordering bins.
-    public var mappingThreadSeconds = 0.0
-    public var storingThreadSeconds = 0.0
+    /// Thread time of mapping and storing by stage, and what the mapper did.
+    public var stages = MappingStages()
+    public var paths = MappingPaths()
+    /// Elapsed seconds of marking duplicates and ordering bins.
     public var duplicateSeconds = 0.0
     public var sealSeconds = 0.0
     public init() {}
@@ -192,13 +193,11 @@ public final class MappingRun: @unchecked Sendable {
         var tally = Tally()
         while let batch = next() {
             do {
-                let begin = monotonicSeconds()
                 let mapped = try mapper.map(batch)
-                let middle = monotonicSeconds()
+                var begin = monotonicNanoseconds()
                 keep(batch, mapped, &tally)
+                tally.metrics.stages.note(\.store, since: &begin)
                 options.observer?(batch, mapped)
-                tally.metrics.mappingThreadSeconds += middle - begin
-                tally.metrics.storingThreadSeconds += monotonicSeconds() - middle
             } catch {
                 state.lock()
                 failure =
@@ -209,6 +208,8 @@ public final class MappingRun: @unchecked Sendable {
                 break
             }
         }
+        tally.metrics.stages.add(mapper.stages)
+        tally.metrics.paths.add(mapper.paths)
         state.lock()
         tallies[worker] = tally
         runningWorkers -= 1
@@ -267,7 +268,7 @@ extension MappingMetrics {
         properlyPaired += other.properlyPaired
         rescued += other.rescued
         bases += other.bases
-        mappingThreadSeconds += other.mappingThreadSeconds
-        storingThreadSeconds += other.storingThreadSeconds
+        stages.add(other.stages)
+        paths.add(other.paths)
     }
 }

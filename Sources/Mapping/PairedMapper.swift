@@ -22,6 +22,10 @@ public final class PairedMapper {
     public let insertSizes: InsertSizeModel
     let scratch = MapperScratch()
 
+    /// Time by stage, and ways taken, since the mapper was made.
+    public var stages: MappingStages { scratch.stages }
+    public var paths: MappingPaths { scratch.paths }
+
     public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default) {
         self.index = index
         self.insertSizes = insertSizes
@@ -37,9 +41,13 @@ public final class PairedMapper {
         result.reads.reserveCapacity(batch.readCount)
         forEachBlock(batch) { search, from, count in
             if batch.isPaired {
-                for first in stride(from: 0, to: count, by: 2) { finishPair(search, first, into: &result) }
+                var begin = monotonicNanoseconds()
+                for first in stride(from: 0, to: count, by: 2) { rescue(search, first) }
+                scratch.stages.note(\.rescue, since: &begin)
+                for first in stride(from: 0, to: count, by: 2) { finishPair(first, into: &result) }
+                scratch.stages.note(\.pair, since: &begin)
             } else {
-                for read in 0..<count { finishSingle(search, read, into: &result) }
+                for read in 0..<count { finishSingle(read, into: &result) }
             }
         }
         return result
@@ -90,15 +98,24 @@ public final class PairedMapper {
                 for from in stride(from: 0, to: batch.readCount, by: MapperScratch.blockReads) {
                     let count = min(MapperScratch.blockReads, batch.readCount - from)
                     scratch.cigarCount = 0
+                    scratch.diagonalsUsed = 0
+                    var begin = monotonicNanoseconds()
                     for read in 0..<count {
                         let range = batch.range(ofRead: from + read)
                         scratch.states[read] = ReadState()
                         scratch.states[read].length = UInt32(range.count)
                         scratch.states[read].batchStart = range.lowerBound
-                        search.prepare(read, shape: shape)
+                        search.pack(read)
                     }
+                    scratch.stages.note(\.pack, since: &begin)
+                    for read in 0..<count { search.findSeeds(read, shape: shape) }
+                    scratch.stages.note(\.seed, since: &begin)
                     for read in 0..<count { search.lookUp(read) }
+                    scratch.stages.note(\.lookup, since: &begin)
                     for read in 0..<count { search.collect(read) }
+                    scratch.stages.note(\.candidates, since: &begin)
+                    for read in 0..<count { search.evaluate(read) }
+                    scratch.stages.note(\.evaluate, since: &begin)
                     body(search, from, count)
                 }
             }
@@ -143,7 +160,7 @@ public final class PairedMapper {
         return min(60, max(0, quality))
     }
 
-    private func finishSingle(_ search: CandidateSearch, _ read: Int, into result: inout MappedBatch) {
+    private func finishSingle(_ read: Int, into result: inout MappedBatch) {
         var mapped = MappedRead()
         if scratch.states[read].candidateCount > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore {
             write(read, 0, quality: singleQuality(read, 0), &mapped, into: &result)
@@ -237,12 +254,17 @@ public final class PairedMapper {
         return choice
     }
 
-    private func finishPair(_ search: CandidateSearch, _ a: Int, into result: inout MappedBatch) {
+    /// Looks for each mate of the pair near the other one.
+    private func rescue(_ search: CandidateSearch, _ a: Int) {
         let b = a + 1
         let topA = scratch.states[a].candidateCount > 0 ? scratch.candidates(of: a)[0].score : 0
         let topB = scratch.states[b].candidateCount > 0 ? scratch.candidates(of: b)[0].score : 0
         rescue(search, mate: b, near: a, top: topA)
         rescue(search, mate: a, near: b, top: topB)
+    }
+
+    private func finishPair(_ a: Int, into result: inout MappedBatch) {
+        let b = a + 1
         var (chosenA, chosenB) = (-1, -1)
         let scoreA = bestPlain(a, &chosenA)
         let scoreB = bestPlain(b, &chosenB)
