@@ -3,7 +3,11 @@
 #include "../cpu/ck_cpu.h"
 
 #if defined(__x86_64__)
-#define DISPATCH(name, ...) return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__)
+#define DISPATCH(name, ...)                                                                          \
+    do {                                                                                             \
+        if (ck_cpu_has(CK_CPU_AVX512 | CK_CPU_AVX512_VPOPCNTDQ)) return name##_avx512(__VA_ARGS__);   \
+        return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__);     \
+    } while (0)
 #else
 #define DISPATCH(name, ...) return name##_portable(__VA_ARGS__)
 #endif

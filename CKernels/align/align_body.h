@@ -223,67 +223,85 @@ static void CK_VARIANT(try_gap)(
 
 #define SHIFT_LANES 64
 
-// Bits `from` and above of word `word`.
-static inline uint64_t CK_VARIANT(bits_from)(int32_t from, uint32_t word) {
-    int32_t low = from - 64 * (int32_t)word;
-    return low >= 64 ? 0 : ~0ull << (low > 0 ? low : 0);
+// The part of the read that a gap has to bring to another diagonal, at either end: from `right_from` on, and up to
+// `left_to`. Gaps farther in cannot pay, because what lies outside costs no more than a gap on the main diagonal, or are
+// within four bases of where the main diagonal's best stretch ends.
+typedef struct {
+    int32_t right_from, left_to;
+} CK_VARIANT(ends);
+
+static CK_VARIANT(ends) CK_VARIANT(find_ends)(
+    const CK_VARIANT(breaks) *breaks, uint32_t length, CK_VARIANT(stretch) best) {
+    CK_VARIANT(ends) ends = {(int32_t)length, 0};
+    for (uint32_t i = breaks->count; i-- > 0;) {
+        int32_t kept = breaks->after[i] > MISMATCH ? breaks->after[i] - MISMATCH : 0;
+        if ((int32_t)(length - breaks->place[i]) + CLIP - kept <= GAP_OPEN + 1) continue;
+        ends.right_from = breaks->place[i];
+        break;
+    }
+    for (uint32_t i = 0; i < breaks->count; i++) {
+        int32_t kept = breaks->before[i] > MISMATCH ? breaks->before[i] - MISMATCH : 0;
+        if (breaks->place[i] + 1 + CLIP - kept <= GAP_OPEN + 1) continue;
+        ends.left_to = breaks->place[i] + 1;
+        break;
+    }
+    if ((int32_t)best.to + 4 < ends.right_from) ends.right_from = (int32_t)best.to + 4;
+    if ((int32_t)best.from - 4 > ends.left_to) ends.left_to = (int32_t)best.from - 4;
+    return ends;
 }
 
-// Tries the shifts of -`reach` to `reach`. Most are refused by what they cost where the main diagonal would have to be
-// left: a gap pays only for a part that costs more than 7 on the main diagonal, so the part from the last such break on
-// (or up to the first) lies on the shifted diagonal whole.
+// Tries the shifts of -`reach` to `reach`: first the one on which each end of the read fits best, then those that the
+// ends do not refuse.
 static void CK_VARIANT(try_near_shifts)(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t reach, int32_t least,
-    const CK_VARIANT(breaks) *breaks, CK_VARIANT(gap) *gap) {
-    int32_t last = -1, first = -1, loss = (int32_t)length - least;
-    for (uint32_t i = breaks->count; i-- > 0 && last < 0;) {
-        int32_t kept = breaks->after[i] > MISMATCH ? breaks->after[i] - MISMATCH : 0;
-        if ((int32_t)(length - breaks->place[i]) + CLIP - kept > GAP_OPEN + 1) last = (int32_t)i;
-    }
-    for (uint32_t i = 0; i < breaks->count && first < 0; i++) {
-        int32_t kept = breaks->before[i] > MISMATCH ? breaks->before[i] - MISMATCH : 0;
-        if (breaks->place[i] + 1 + CLIP - kept > GAP_OPEN + 1) first = (int32_t)i;
-    }
-    if (last < 0 && first < 0) return;
-    int32_t right_from = last < 0 ? (int32_t)length : breaks->place[last];
-    int32_t left_to = first < 0 ? 0 : breaks->place[first] + 1;
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t reach,
+    const CK_VARIANT(breaks) *breaks, CK_VARIANT(ends) ends, CK_VARIANT(gap) *gap) {
+    int has_right = ends.right_from < (int32_t)length, has_left = ends.left_to > 0;
+    if (!has_right && !has_left) return;
     uint64_t masks[8][SHIFT_LANES];
     uint32_t words = (length + 63) / 64, lanes = 2 * reach + 1;
-    int32_t right_cost[SHIFT_LANES] = {0}, left_cost[SHIFT_LANES] = {0};
+    int64_t right_cost[SHIFT_LANES] = {0}, left_cost[SHIFT_LANES] = {0};
     for (uint32_t word = 0; word < words; word++) {
         uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
-        uint64_t low0 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach, 0);
-        uint64_t low1 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach, 1);
-        uint64_t low2 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach, 2);
-        uint64_t high0 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach + 64, 0);
-        uint64_t high1 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach + 64, 1);
-        uint64_t high2 = CK_VARIANT(plane_at)(reference, start + 64 * word - reach + 64, 2);
+        uint32_t place = start + 64 * word - reach;
+        uint64_t low0 = CK_VARIANT(plane_at)(reference, place, 0), high0 = CK_VARIANT(plane_at)(reference, place + 64, 0);
+        uint64_t low1 = CK_VARIANT(plane_at)(reference, place, 1), high1 = CK_VARIANT(plane_at)(reference, place + 64, 1);
+        uint64_t low2 = CK_VARIANT(plane_at)(reference, place, 2), high2 = CK_VARIANT(plane_at)(reference, place + 64, 2);
         uint64_t read0 = read[3 * word], read1 = read[3 * word + 1], read2 = read[3 * word + 2];
-        for (uint64_t lane = 0; lane < SHIFT_LANES; lane++) {
+        for (int64_t lane = 0; lane < SHIFT_LANES; lane++) {
             uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
                 ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane)) | read2;
-            masks[word][lane] = differ & valid;
-        }
-        for (int32_t lane = 0; lane < SHIFT_LANES; lane++) {
-            int32_t by = lane - (int32_t)reach;
-            uint64_t right = CK_VARIANT(bits_from)(right_from + (by < 0 ? -by : 0), word);
-            uint64_t left = ~CK_VARIANT(bits_from)(left_to - (by > 0 ? by : 0), word);
-            right_cost[lane] += (int32_t)__builtin_popcountll(masks[word][lane] & right);
-            left_cost[lane] += (int32_t)__builtin_popcountll(masks[word][lane] & left);
+            differ &= valid;
+            masks[word][lane] = differ;
+            int64_t by = lane - (int64_t)reach;
+            // A gap to the right is a deletion when the main diagonal comes first, and an insertion when it comes last.
+            int64_t from = ends.right_from + (by < 0 ? -by : 0) - 64 * (int64_t)word;
+            int64_t to = ends.left_to - (by > 0 ? by : 0) - 64 * (int64_t)word;
+            uint64_t right = from >= 64 ? 0 : ~0ull << (from > 0 ? from : 0);
+            uint64_t left = to <= 0 ? 0 : ~0ull >> (to < 64 ? 64 - to : 0);
+            right_cost[lane] += __builtin_popcountll(differ & right);
+            left_cost[lane] += __builtin_popcountll(differ & left);
         }
     }
-    for (uint32_t i = 0; i + 1 < lanes; i++) {
-        int32_t by = (i & 1 ? -1 : 1) * (int32_t)(i / 2 + 1), lane = by + (int32_t)reach;
-        int32_t distance = by < 0 ? -by : by;
-        // A gap to the right is a deletion when the main diagonal comes first, and an insertion when it comes last.
-        int32_t right = GAP_OPEN + distance + (by < 0 ? distance : 0) + (MATCH + MISMATCH) * right_cost[lane];
-        int32_t left = GAP_OPEN + distance + (by > 0 ? distance : 0) + (MATCH + MISMATCH) * left_cost[lane];
-        int try_right = last >= 0 && right < loss, try_left = first >= 0 && left < loss;
+    int32_t best_right = 0, best_left = 0;
+    for (uint32_t lane = 0; lane < lanes; lane++) {
+        int32_t by = (int32_t)lane - (int32_t)reach, distance = by < 0 ? -by : by;
+        right_cost[lane] = GAP_OPEN + distance + (by < 0 ? distance : 0) + (MATCH + MISMATCH) * right_cost[lane];
+        left_cost[lane] = GAP_OPEN + distance + (by > 0 ? distance : 0) + (MATCH + MISMATCH) * left_cost[lane];
+        if (by == 0) right_cost[lane] = left_cost[lane] = INT32_MAX;
+        if (right_cost[lane] < right_cost[best_right]) best_right = (int32_t)lane;
+        if (left_cost[lane] < left_cost[best_left]) best_left = (int32_t)lane;
+    }
+    uint64_t shifted[8];
+    for (int32_t i = -2; i < (int32_t)lanes; i++) {
+        int32_t lane = i == -2 ? best_right : i == -1 ? best_left : i;
+        // What a placement may cost to score more than the best one so far.
+        int32_t limit = (int32_t)length + 2 * CLIP - gap->score;
+        int try_right = has_right && i != -1 && right_cost[lane] < limit;
+        int try_left = has_left && i != -2 && left_cost[lane] < limit;
         if (!try_right && !try_left) continue;
-        uint64_t shifted[8];
         for (uint32_t word = 0; word < words; word++) shifted[word] = masks[word][lane];
-        if (try_right) CK_VARIANT(try_gap)(breaks, shifted, length, by, 1, gap);
-        if (try_left) CK_VARIANT(try_gap)(breaks, shifted, length, by, 0, gap);
+        if (try_right) CK_VARIANT(try_gap)(breaks, shifted, length, lane - (int32_t)reach, 1, gap);
+        if (try_left) CK_VARIANT(try_gap)(breaks, shifted, length, lane - (int32_t)reach, 0, gap);
     }
 }
 
@@ -330,8 +348,10 @@ ck_alignment CK_VARIANT(ck_align_one_gap)(
     CK_VARIANT(breaks) breaks;
     CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
     CK_VARIANT(find_breaks)(mask, length, &breaks);
+    CK_VARIANT(ends) ends = CK_VARIANT(find_ends)(
+        &breaks, length, CK_VARIANT(best_stretch)(mask, ambiguous, length));
     CK_VARIANT(gap) gap = {least + 2 * CLIP, 0, 0, 0};
-    CK_VARIANT(try_near_shifts)(reference, start, read, length, reach, least, &breaks, &gap);
+    CK_VARIANT(try_near_shifts)(reference, start, read, length, reach, &breaks, ends, &gap);
     for (uint32_t i = 0; i < more_count; i++) {
         CK_VARIANT(mismatches)(reference, start + (uint32_t)more[i], read, length, shifted, ambiguous);
         CK_VARIANT(try_gap)(&breaks, shifted, length, more[i], 1, &gap);
@@ -359,31 +379,44 @@ uint32_t CK_VARIANT(ck_scan_diagonals)(
         tail_high = a[1] >> bits | b[1] << 1 << (63 - bits);
         tail_other = a[2] >> bits | (next > block ? b[2] << 1 << (63 - bits) : 0);
     }
-    for (uint32_t place = from; place < from + count; place++) {
-        uint64_t head = (CK_VARIANT(plane_at)(reference, place, 0) ^ head_low) |
-            (CK_VARIANT(plane_at)(reference, place, 1) ^ head_high) |
-            CK_VARIANT(plane_at)(reference, place, 2) | head_other;
-        uint32_t end = place + tail;
-        uint64_t rear = (CK_VARIANT(plane_at)(reference, end, 0) ^ tail_low) |
-            (CK_VARIANT(plane_at)(reference, end, 1) ^ tail_high) |
-            CK_VARIANT(plane_at)(reference, end, 2) | tail_other;
-        uint32_t head_count = (uint32_t)__builtin_popcountll(head & probe_mask);
-        uint32_t rear_count = (uint32_t)__builtin_popcountll(rear & probe_mask);
-        if (head_count > limit && rear_count > limit && __builtin_popcountll(head & outer_head) > 3 &&
-            __builtin_popcountll(rear & outer_rear) > 3) {
-            continue;
+    for (uint32_t block = 0; block < count; block += 64) {
+        uint64_t head[2][3], rear[2][3];
+        for (int plane = 0; plane < 3; plane++) {
+            for (uint32_t half = 0; half < 2; half++) {
+                head[half][plane] = CK_VARIANT(plane_at)(reference, from + block + 64 * half, plane);
+                rear[half][plane] = CK_VARIANT(plane_at)(reference, from + block + tail + 64 * half, plane);
+            }
         }
-        int32_t score = CK_VARIANT(ck_score_diagonal)(reference, place, read, length).score;
-        uint32_t rank = results;
-        while (rank > 0 && scores[rank - 1] < score) rank--;
-        if (rank == CK_SCAN_RESULTS) continue;
-        if (results < CK_SCAN_RESULTS) results++;
-        for (uint32_t i = results - 1; i > rank; i--) {
-            starts[i] = starts[i - 1];
-            scores[i] = scores[i - 1];
+        uint8_t fits[64];
+        for (uint64_t lane = 0; lane < 64; lane++) {
+            uint64_t first = ((head[0][0] >> lane | head[1][0] << 1 << (63 - lane)) ^ head_low) |
+                ((head[0][1] >> lane | head[1][1] << 1 << (63 - lane)) ^ head_high) |
+                (head[0][2] >> lane | head[1][2] << 1 << (63 - lane)) | head_other;
+            uint64_t last = ((rear[0][0] >> lane | rear[1][0] << 1 << (63 - lane)) ^ tail_low) |
+                ((rear[0][1] >> lane | rear[1][1] << 1 << (63 - lane)) ^ tail_high) |
+                (rear[0][2] >> lane | rear[1][2] << 1 << (63 - lane)) | tail_other;
+            uint64_t head_count = (uint64_t)__builtin_popcountll(first & probe_mask);
+            uint64_t rear_count = (uint64_t)__builtin_popcountll(last & probe_mask);
+            uint64_t outer_first = (uint64_t)__builtin_popcountll(first & outer_head);
+            uint64_t outer_last = (uint64_t)__builtin_popcountll(last & outer_rear);
+            fits[lane] = (head_count <= limit) | (rear_count <= limit) | (outer_first <= 3) | (outer_last <= 3);
         }
-        starts[rank] = place;
-        scores[rank] = score;
+        uint32_t here = count - block < 64 ? count - block : 64;
+        for (uint32_t lane = 0; lane < here; lane++) {
+            if (!fits[lane]) continue;
+            uint32_t place = from + block + lane;
+            int32_t score = CK_VARIANT(ck_score_diagonal)(reference, place, read, length).score;
+            uint32_t rank = results;
+            while (rank > 0 && scores[rank - 1] < score) rank--;
+            if (rank == CK_SCAN_RESULTS) continue;
+            if (results < CK_SCAN_RESULTS) results++;
+            for (uint32_t i = results - 1; i > rank; i--) {
+                starts[i] = starts[i - 1];
+                scores[i] = scores[i - 1];
+            }
+            starts[rank] = place;
+            scores[rank] = score;
+        }
     }
     return results;
 }
@@ -404,14 +437,16 @@ typedef struct {
     int16_t best[CK_MAX_LANES], best_row[CK_MAX_LANES];
 } CK_VARIANT(band);
 
-// One row of the band: read base `base` against `window[0 ..< lanes]`.
-static inline void CK_VARIANT(band_row)(
-    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin,
-    uint32_t lanes, uint8_t *restrict directions) {
-    int16_t *both = band->both + LANES_PAD;
+// The parts of a row of the band are functions of their own, so that `restrict` tells the compiler what it cannot see:
+// that the arrays of one band do not overlap.
+
+// Match and insertion: read base `base` against `window[0 ..< lanes]`.
+static inline void CK_VARIANT(stretch_row)(
+    const int16_t *restrict match, int16_t *restrict insertion, int16_t *restrict both, const uint8_t *restrict window,
+    uint8_t base, int16_t begin, uint32_t lanes, uint8_t *restrict directions) {
     for (uint32_t d = 0; d < lanes; d++) {
-        int16_t previous = band->match[d];
-        int16_t above = (int16_t)(band->match[d + 1] - GAP_OPEN - 1), going = (int16_t)(band->insertion[d + 1] - 1);
+        int16_t previous = match[d];
+        int16_t above = (int16_t)(match[d + 1] - GAP_OPEN - 1), going = (int16_t)(insertion[d + 1] - 1);
         int16_t weight = window[d] == base ? MATCH : -MISMATCH;
         weight = (window[d] | base) & 4 ? -AMBIGUOUS : weight;
         int16_t fresh = begin >= previous;
@@ -419,33 +454,51 @@ static inline void CK_VARIANT(band_row)(
         int16_t inserted = above > going ? above : going;
         int16_t from_insertion = inserted > diagonal;
         both[d] = from_insertion ? inserted : diagonal;
-        band->insertion[d] = inserted;
+        insertion[d] = inserted;
         directions[d] = (uint8_t)(from_insertion * CK_VARIANT(FROM_INSERTION) + fresh * CK_VARIANT(FRESH) +
             (int16_t)(going > above) * CK_VARIANT(INSERTION_ON));
     }
+}
+
+static inline void CK_VARIANT(scan_step)(
+    const int16_t *restrict from, int16_t *restrict to, int32_t step, uint32_t lanes) {
+    for (int32_t d = 0; d < (int32_t)lanes; d++) {
+        int16_t earlier = (int16_t)(from[d - step] - (int16_t)step);
+        to[d] = from[d] > earlier ? from[d] : earlier;
+    }
+}
+
+static inline void CK_VARIANT(whole_row)(
+    const int16_t *restrict both, const int16_t *restrict deletion, int16_t *restrict match, int16_t *restrict best,
+    int16_t *restrict best_row, int16_t row, uint32_t lanes, uint8_t *restrict directions) {
+    for (int32_t d = 0; d < (int32_t)lanes; d++) {
+        int16_t deleted = deletion[d], plain = both[d];
+        int16_t from_deletion = deleted > plain;
+        int16_t on = deleted > (int16_t)(both[d - 1] - GAP_OPEN - 1);
+        int16_t value = from_deletion ? deleted : plain;
+        directions[d] |= (uint8_t)(from_deletion * CK_VARIANT(FROM_DELETION) + on * CK_VARIANT(DELETION_ON));
+        match[d] = value;
+        int16_t better = value > best[d];
+        best[d] = better ? value : best[d];
+        best_row[d] = better ? row : best_row[d];
+    }
+}
+
+static inline void CK_VARIANT(band_row)(
+    CK_VARIANT(band) *band, const uint8_t *window, uint8_t base, int16_t row, int16_t begin, uint32_t lanes,
+    uint8_t *directions) {
+    int16_t *both = band->both + LANES_PAD;
+    CK_VARIANT(stretch_row)(band->match, band->insertion, both, window, base, begin, lanes, directions);
     // Deletions: the prefix maximum of `both` less the gap costs, by doubling.
     int16_t *from = band->scan[0] + LANES_PAD, *to = band->scan[1] + LANES_PAD;
     for (uint32_t d = 0; d < lanes; d++) from[d] = (int16_t)(both[(int32_t)d - 1] - GAP_OPEN - 1);
     for (uint32_t step = 1; step < lanes; step *= 2) {
-        for (uint32_t d = 0; d < lanes; d++) {
-            int16_t earlier = (int16_t)(from[(int32_t)d - (int32_t)step] - (int16_t)step);
-            to[d] = from[d] > earlier ? from[d] : earlier;
-        }
+        CK_VARIANT(scan_step)(from, to, (int32_t)step, lanes);
         int16_t *swap = from;
         from = to;
         to = swap;
     }
-    for (uint32_t d = 0; d < lanes; d++) {
-        int16_t deleted = from[d], plain = both[d];
-        int16_t from_deletion = deleted > plain;
-        int16_t on = deleted > both[(int32_t)d - 1] - GAP_OPEN - 1;
-        int16_t value = from_deletion ? deleted : plain;
-        directions[d] |= (uint8_t)(from_deletion * CK_VARIANT(FROM_DELETION) + on * CK_VARIANT(DELETION_ON));
-        band->match[d] = value;
-        int16_t better = value > band->best[d];
-        band->best[d] = better ? value : band->best[d];
-        band->best_row[d] = better ? row : band->best_row[d];
-    }
+    CK_VARIANT(whole_row)(both, from, band->match, band->best, band->best_row, row, lanes, directions);
 }
 
 // Walks back from (row, lane); writes operations last first, clips excluded. Returns their number, 0 if too many.

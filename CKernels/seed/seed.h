@@ -21,7 +21,7 @@ static inline uint32_t ck_seed_length(ck_seed_shape shape) { return 15 + shape.w
 
 // Finds the seeds of `count` codes (at most CK_SEED_CHUNK). `keys[i]` is a 64-bit hash of the canonical seed whose bit
 // 0 is the strand (1: the reverse complement is canonical), `offsets[i]` its first base. Seeds with an N and
-// palindromes are left out. Returns the number of seeds; both arrays need room for `count`.
+// palindromes are left out. Returns the number of seeds; both arrays need room for `count` + 16.
 size_t ck_find_seeds(const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 
 #define CK_BUCKET_SLOTS 10
@@ -61,8 +61,9 @@ static inline uint64_t ck_seed_entry(uint64_t key, uint32_t bucket_count, uint32
     return bucket << 48 | ((key >> 1) & 0x7FFF) << 33 | (key & 1) << 32 | place;
 }
 
-// Sorts `count` 64-bit words ascending. `scratch` has the same size.
-void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count);
+// Sorts `count` 64-bit words by their bits from `from_bit` (a multiple of 8) on, ascending; words that agree there keep
+// their order. `scratch` has the same size.
+void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count, unsigned from_bit);
 
 // Number of 32-bit words that the lists of these sorted entries need; places beyond `list_limit` per seed are not kept.
 size_t ck_count_list_words(const uint64_t *entries, size_t count, uint32_t list_limit);

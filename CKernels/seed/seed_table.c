@@ -1,5 +1,9 @@
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "seed.h"
 
 #define OVERFLOW_FLAG (1u << 10)
@@ -19,6 +23,24 @@ static inline uint32_t next_bucket(uint32_t bucket, uint32_t bucket_count) {
     return bucket + 1 - first == size ? first : bucket + 1;
 }
 
+// One bit for each slot whose print is `print`, its strand apart. Slots not in use may show too.
+static inline uint32_t equal_prints(const ck_bucket *bucket, uint32_t print) {
+#if defined(__SSE2__)
+    const __m128i even = _mm_set1_epi16((short)0xFFFE), wanted = _mm_set1_epi16((short)print);
+    __m128i low = _mm_and_si128(_mm_loadu_si128((const __m128i *)bucket->prints), even);
+    __m128i high = _mm_and_si128(_mm_loadu_si128((const __m128i *)(bucket->prints + 2)), even);
+    __m128i both = _mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted));
+    uint32_t mask = (uint32_t)_mm_movemask_epi8(both);
+    return (mask & 0xFF) | (mask >> 6 & 0x300);
+#else
+    uint32_t hits = 0;
+    for (uint32_t slot = 0; slot < CK_BUCKET_SLOTS; slot++) {
+        hits |= (uint32_t)((bucket->prints[slot] & 0xFFFE) == print) << slot;
+    }
+    return hits;
+#endif
+}
+
 void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found) {
     for (size_t i = 0; i < count; i++) {
         uint32_t index = ck_bucket_of(keys[i], table->bucket_count);
@@ -26,10 +48,7 @@ void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t c
         found[i] = 0;
         for (uint32_t probes = 0; probes < CK_GROUP_BUCKETS; probes++) {
             const ck_bucket *bucket = table->buckets + index;
-            uint32_t hits = 0;
-            for (uint32_t slot = 0; slot < CK_BUCKET_SLOTS; slot++) {
-                hits |= (uint32_t)((bucket->prints[slot] & 0xFFFE) == print) << slot;
-            }
+            uint32_t hits = equal_prints(bucket, print);
             hits &= (1u << used_slots(bucket->flags)) - 1;
             if (hits) {
                 uint32_t slot = (uint32_t)__builtin_ctz(hits);
@@ -49,12 +68,12 @@ void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t c
     }
 }
 
-void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count) {
+void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count, unsigned from_bit) {
     if (count <= 64) {
         for (size_t i = 1; i < count; i++) {
             uint64_t word = words[i];
             size_t j = i;
-            for (; j > 0 && words[j - 1] > word; j--) words[j] = words[j - 1];
+            for (; j > 0 && words[j - 1] >> from_bit > word >> from_bit; j--) words[j] = words[j - 1];
             words[j] = word;
         }
         return;
@@ -66,7 +85,7 @@ void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count) {
     }
     uint64_t varying = every ^ some;
     uint64_t *from = words, *to = scratch;
-    for (unsigned shift = 0; shift < 64; shift += 8) {
+    for (unsigned shift = from_bit; shift < 64; shift += 8) {
         if (!(varying >> shift & 0xFF)) continue;
         size_t starts[256] = {0};
         for (size_t i = 0; i < count; i++) starts[from[i] >> shift & 0xFF]++;
@@ -189,7 +208,7 @@ ck_seed_summary ck_collect_diagonals(
             informative_from = offsets[i] + seed_length;
         }
     }
-    ck_sort_words(scratch, scratch + capacity, hits);
+    ck_sort_words(scratch, scratch + capacity, hits, 0);
     size_t written = 0;
     for (size_t i = 0; i < hits;) {
         size_t end = i + 1;

@@ -15,6 +15,10 @@ public final class PairedMapper {
     /// Lowest score of a mate that was looked for near its well placed other half.
     static let leastMateScore: Int32 = 22
     static let unpairedPenalty: Int32 = 17
+    /// A pair this much worse than the best one does not matter to mapping quality.
+    static let pairMargin: Int32 = 8
+    /// What a read without seeds loses at least, less the margin.
+    static let seedlessLoss: Int32 = 16 - pairMargin
     /// Windows searched for the mate of one read.
     static let rescueBudget = 6
 
@@ -182,16 +186,22 @@ public final class PairedMapper {
     }
 
     /// Looks for mates near the good placements of `read` that have none among the candidates of `mate`.
-    private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32) {
+    ///
+    /// A mate that shares no seed with the reference has several mismatches, unless its seeds are too frequent; where
+    /// such a mate could not come near the best pair, nobody looks for it.
+    private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32, bestPair: Int32) {
         let list = scratch.candidates(of: read)
         let mates = scratch.candidates(of: mate)
         let range = insertSizes.properRange
         let mateLength = Int(scratch.states[mate].length)
         if mateLength < 20 { return }
+        let mostOfMate =
+            Int32(mateLength) + (scratch.states[mate].hiddenScore == 0 ? -Self.seedlessLoss : Self.pairMargin)
         var windows = 0
         for i in 0..<scratch.states[read].candidateCount {
             let candidate = list[i]
             if candidate.isRescued || candidate.plainScore < Self.leastScore { continue }
+            if candidate.plainScore + mostOfMate <= bestPair { continue }
             if candidate.score < top - Self.unpairedPenalty || windows == Self.rescueBudget { break }
             var hasMate = false
             for j in 0..<scratch.states[mate].candidateCount where isProper(candidate, mates[j]) {
@@ -259,8 +269,21 @@ public final class PairedMapper {
         let b = a + 1
         let topA = scratch.states[a].candidateCount > 0 ? scratch.candidates(of: a)[0].score : 0
         let topB = scratch.states[b].candidateCount > 0 ? scratch.candidates(of: b)[0].score : 0
-        rescue(search, mate: b, near: a, top: topA)
-        rescue(search, mate: a, near: b, top: topB)
+        let pair = bestPairScore(a, b)
+        rescue(search, mate: b, near: a, top: topA, bestPair: pair)
+        rescue(search, mate: a, near: b, top: topB, bestPair: pair)
+    }
+
+    /// The sum of scores of the best two placements that make a proper pair, fit of the insert size apart.
+    private func bestPairScore(_ a: Int, _ b: Int) -> Int32 {
+        let (left, right) = (scratch.candidates(of: a), scratch.candidates(of: b))
+        var best: Int32 = 0
+        for i in 0..<scratch.states[a].candidateCount {
+            for j in 0..<scratch.states[b].candidateCount where left[i].plainScore + right[j].plainScore > best {
+                if isProper(left[i], right[j]) { best = left[i].plainScore + right[j].plainScore }
+            }
+        }
+        return best
     }
 
     private func finishPair(_ a: Int, into result: inout MappedBatch) {

@@ -18,7 +18,7 @@ public final class ReferenceIndex: @unchecked Sendable {
         /// Bases added at both ends of the window.
         public var extensionLength: Int
 
-        public init(window: Int = 5, extensionLength: Int = 1) {
+        public init(window: Int = 7, extensionLength: Int = 3) {
             precondition(window % 2 == 1 && (3...9).contains(window) && (0...4).contains(extensionLength))
             self.window = window
             self.extensionLength = extensionLength

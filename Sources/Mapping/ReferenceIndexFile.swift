@@ -11,7 +11,7 @@ import Storage
 extension ReferenceIndex {
     static let fileMagic: UInt64 = 0x3158_4449_4447_5344  // "DSGDIDX1"
     /// Raised whenever seeds, hashes or the layout change.
-    static let fileVersion: UInt64 = 1
+    static let fileVersion: UInt64 = 2
 
     /// Writes the index; the file appears under `path` only when it is whole.
     ///

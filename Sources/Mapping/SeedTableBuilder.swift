@@ -44,8 +44,8 @@ struct SeedTableBuilder: Sendable {
         let chunk = Int(CK_SEED_CHUNK)
         let step = chunk - shape.length + 1
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: chunk) { codes in
-            withUnsafeTemporaryAllocation(of: UInt64.self, capacity: chunk) { keys in
-                withUnsafeTemporaryAllocation(of: UInt32.self, capacity: chunk) { offsets in
+            withUnsafeTemporaryAllocation(of: UInt64.self, capacity: chunk + 16) { keys in
+                withUnsafeTemporaryAllocation(of: UInt32.self, capacity: chunk + 16) { offsets in
                     for from in stride(from: piece.from, to: piece.to, by: step) {
                         let count = min(min(step, piece.to - from) + shape.length - 1, piece.end - from)
                         if count < shape.length || isUnknown(from, count) { continue }
@@ -115,7 +115,8 @@ struct SeedTableBuilder: Sendable {
         inParallel(count: groups, threads: threads) { group, worker in
             let first = entries.pointer + groupStarts[group]
             let count = groupStarts[group + 1] - groupStarts[group]
-            ck_sort_words(first, scratch[worker].pointer, count)
+            // Entries come in order of place, which the sort keeps.
+            ck_sort_words(first, scratch[worker].pointer, count, 32)
             listWords.pointer[group] = ck_count_list_words(first, count, ReferenceIndex.listLimit)
             var different = 0
             for i in 0..<count where i == 0 || first[i] >> 33 != first[i - 1] >> 33 { different += 1 }

@@ -210,7 +210,7 @@ import Testing
             var words = (0..<count).map { _ in random.next() >> UInt64(random.below(40)) }
             let expected = words.sorted()
             var scratch = words
-            ck_sort_words(&words, &scratch, count)
+            ck_sort_words(&words, &scratch, count, 0)
             #expect(words == expected)
         }
     }
