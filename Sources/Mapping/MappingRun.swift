@@ -190,12 +190,13 @@ public final class MappingRun: @unchecked Sendable {
         // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
         ck_process_name_thread("dsgd-map-\(worker)")
         let mapper = PairedMapper(index: index, insertSizes: model)
+        let writer = store.addWriter()
         var tally = Tally()
         while let batch = next() {
             do {
                 let mapped = try mapper.map(batch)
                 var begin = monotonicNanoseconds()
-                keep(batch, mapped, &tally)
+                keep(batch, mapped, writer, &tally)
                 tally.metrics.stages.note(\.store, since: &begin)
                 options.observer?(batch, mapped)
             } catch {
@@ -218,8 +219,8 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     /// Stores the batch's mapped reads and notes their signatures.
-    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ tally: inout Tally) {
-        var writer = StoreWriter(store: store)
+    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally) {
+        writer.append(batch, mapped, in: store)
         tally.metrics.reads += batch.readCount
         tally.metrics.bases += batch.bases.count
         for read in 0..<batch.readCount {
@@ -228,7 +229,6 @@ public final class MappingRun: @unchecked Sendable {
             tally.metrics.mapped += 1
             if placed.flags.contains(.properPair) { tally.metrics.properlyPaired += 1 }
             if placed.isRescued { tally.metrics.rescued += 1 }
-            writer.append(batch, read, placed, mapped.cigars)
         }
         let step = batch.isPaired ? 2 : 1
         for read in stride(from: 0, to: batch.readCount, by: step) {
@@ -244,7 +244,10 @@ public final class MappingRun: @unchecked Sendable {
             return TemplateSignature.end(of: placed, cigar: mapped.cigars[start..<start + Int(placed.cigarCount)])
         }
         func quality(_ read: Int) -> UInt32 {
-            batch.qualities[batch.range(ofRead: read)].reduce(0) { $0 + ($1 >= 15 ? UInt32($1) : 0) }
+            let range = batch.range(ofRead: read)
+            return batch.qualities.withUnsafeBufferPointer {
+                range.isEmpty ? 0 : ck_sum_qualities($0.baseAddress! + range.lowerBound, range.count, 15)
+            }
         }
         let ordinal = batch.firstOrdinal + UInt64(read)
         let first = end(read)
