@@ -21,6 +21,8 @@ public struct MappingStages: Sendable, Codable, Equatable {
 
     public init() {}
 
+    public var total: Int { pack + seed + lookup + candidates + evaluate + rescue + pair + store }
+
     /// Adds the time since `begin` to one stage and moves `begin` on.
     @inline(__always)
     mutating func note(_ stage: WritableKeyPath<MappingStages, Int>, since begin: inout Int) {
