@@ -257,10 +257,10 @@ static void CK_VARIANT(try_near_shifts)(
     const CK_VARIANT(breaks) *breaks, CK_VARIANT(ends) ends, CK_VARIANT(gap) *gap) {
     int has_right = ends.right_from < (int32_t)length, has_left = ends.left_to > 0;
     if (!has_right && !has_left) return;
-    uint64_t masks[8][SHIFT_LANES];
     uint32_t words = (length + 63) / 64, lanes = 2 * reach + 1;
     int64_t right_cost[SHIFT_LANES] = {0}, left_cost[SHIFT_LANES] = {0};
     for (uint32_t word = 0; word < words; word++) {
+        if ((int32_t)(64 * word) >= ends.left_to && (int32_t)(64 * word + 64) <= ends.right_from) continue;
         uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
         uint32_t place = start + 64 * word - reach;
         uint64_t low0 = CK_VARIANT(plane_at)(reference, place, 0), high0 = CK_VARIANT(plane_at)(reference, place + 64, 0);
@@ -271,7 +271,6 @@ static void CK_VARIANT(try_near_shifts)(
             uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
                 ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane)) | read2;
             differ &= valid;
-            masks[word][lane] = differ;
             int64_t by = lane - (int64_t)reach;
             // A gap to the right is a deletion when the main diagonal comes first, and an insertion when it comes last.
             int64_t from = ends.right_from + (by < 0 ? -by : 0) - 64 * (int64_t)word;
@@ -291,7 +290,7 @@ static void CK_VARIANT(try_near_shifts)(
         if (right_cost[lane] < right_cost[best_right]) best_right = (int32_t)lane;
         if (left_cost[lane] < left_cost[best_left]) best_left = (int32_t)lane;
     }
-    uint64_t shifted[8];
+    uint64_t shifted[8], ambiguous[8];
     for (int32_t i = -2; i < (int32_t)lanes; i++) {
         int32_t lane = i == -2 ? best_right : i == -1 ? best_left : i;
         // What a placement may cost to score more than the best one so far.
@@ -299,9 +298,10 @@ static void CK_VARIANT(try_near_shifts)(
         int try_right = has_right && i != -1 && right_cost[lane] < limit;
         int try_left = has_left && i != -2 && left_cost[lane] < limit;
         if (!try_right && !try_left) continue;
-        for (uint32_t word = 0; word < words; word++) shifted[word] = masks[word][lane];
-        if (try_right) CK_VARIANT(try_gap)(breaks, shifted, length, lane - (int32_t)reach, 1, gap);
-        if (try_left) CK_VARIANT(try_gap)(breaks, shifted, length, lane - (int32_t)reach, 0, gap);
+        int32_t by = lane - (int32_t)reach;
+        CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
+        if (try_right) CK_VARIANT(try_gap)(breaks, shifted, length, by, 1, gap);
+        if (try_left) CK_VARIANT(try_gap)(breaks, shifted, length, by, 0, gap);
     }
 }
 

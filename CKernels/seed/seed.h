@@ -81,12 +81,13 @@ typedef struct {
     uint16_t seeds;    // seeds on the diagonal
 } ck_diagonal;
 
+#define CK_REPETITIVE 500  // bwa mem's limit
+
 typedef struct {
-    uint32_t diagonals;        // written
-    uint32_t seeds_looked_up;
-    uint32_t frequent;         // seeds that were left out for having more than `list_cap` places
-    uint32_t informative;      // disjoint seeds among those that were not left out
-    uint32_t rarest_frequent;  // places of the rarest seed left out, 0 if none
+    uint32_t diagonals;    // written
+    uint32_t frequent;     // seeds that were left out for having more than `list_cap` places
+    uint32_t repetitive;   // those of them with more than CK_REPETITIVE places
+    uint32_t informative;  // disjoint seeds among those that were not left out
 } ck_seed_summary;
 
 // From looked-up seeds to diagonals, sorted by strand and start. `scratch` needs 2 * capacity words.

@@ -55,7 +55,9 @@ void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t c
                 uint64_t place = (uint64_t)bucket->places[slot] << 32 | CK_FOUND;
                 if (bucket->flags >> slot & 1) {
                     found[i] = place | CK_FOUND_LIST;
+                    // Two lines: a list of a few places often crosses into the second.
                     __builtin_prefetch(table->lists + bucket->places[slot]);
+                    __builtin_prefetch(table->lists + bucket->places[slot] + 16);
                 } else {
                     uint64_t opposite = (bucket->prints[slot] ^ keys[i]) & 1;
                     found[i] = place | (opposite ? CK_FOUND_REVERSE : 0);
@@ -175,9 +177,12 @@ ck_seed_summary ck_collect_diagonals(
     const ck_seed_table *table, const uint64_t *keys, const uint64_t *found, const uint32_t *offsets, size_t count,
     uint32_t read_length, uint32_t seed_length, uint32_t list_cap, ck_diagonal *diagonals, size_t capacity,
     uint64_t *scratch) {
-    ck_seed_summary summary = {0, (uint32_t)count, 0, 0, 0};
+    // A hit is strand, start and number of seeds, in this order from the highest bit down. Seeds with one place mostly
+    // agree with the one before, so that they are counted at once and few hits are left to sort.
+    ck_seed_summary summary = {0, 0, 0, 0};
     size_t hits = 0;
     uint32_t informative_from = 0;
+    uint64_t single = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t forward_shift = offsets[i], reverse_shift = read_length - seed_length - offsets[i];
         uint32_t place = (uint32_t)(found[i] >> 32);
@@ -188,19 +193,23 @@ ck_seed_summary ck_collect_diagonals(
             if (size > list_cap || hits + size > capacity) {
                 left_out = 1;
                 summary.frequent++;
-                if (summary.rarest_frequent == 0 || size < summary.rarest_frequent) summary.rarest_frequent = size;
+                summary.repetitive += size > CK_REPETITIVE;
             } else {
                 uint64_t read_strand = keys[i] & 1;
                 for (uint32_t j = 0; j < size; j++) {
                     uint64_t opposite = (uint64_t)(j >= forward) ^ read_strand;
                     uint32_t start = list[2 + j] - (opposite ? reverse_shift : forward_shift);
-                    scratch[hits++] = opposite << 32 | start;
+                    scratch[hits++] = opposite << 48 | (uint64_t)start << 16 | 1;
                 }
             }
         } else if (found[i]) {
-            if (hits < capacity) {
-                uint64_t opposite = (found[i] & CK_FOUND_REVERSE) ? 1 : 0;
-                scratch[hits++] = opposite << 32 | (place - (opposite ? reverse_shift : forward_shift));
+            uint64_t opposite = (found[i] & CK_FOUND_REVERSE) ? 1 : 0;
+            uint64_t hit = opposite << 48 | (uint64_t)(place - (opposite ? reverse_shift : forward_shift)) << 16 | 1;
+            if (single && hit >> 16 == scratch[single - 1] >> 16) {
+                scratch[single - 1]++;
+            } else if (hits < capacity) {
+                scratch[hits++] = hit;
+                single = hits;
             }
         }
         if (!left_out && offsets[i] >= informative_from) {
@@ -208,14 +217,13 @@ ck_seed_summary ck_collect_diagonals(
             informative_from = offsets[i] + seed_length;
         }
     }
-    ck_sort_words(scratch, scratch + capacity, hits, 0);
+    ck_sort_words(scratch, scratch + capacity, hits, 16);
     size_t written = 0;
     for (size_t i = 0; i < hits;) {
-        size_t end = i + 1;
-        while (end < hits && scratch[end] == scratch[i]) end++;
-        diagonals[written++] =
-            (ck_diagonal){(uint32_t)scratch[i], (uint16_t)(scratch[i] >> 32), (uint16_t)(end - i)};
-        i = end;
+        uint32_t seeds = 0;
+        uint64_t diagonal = scratch[i] >> 16;
+        for (; i < hits && scratch[i] >> 16 == diagonal; i++) seeds += (uint16_t)scratch[i];
+        diagonals[written++] = (ck_diagonal){(uint32_t)diagonal, (uint16_t)(diagonal >> 32), (uint16_t)seeds};
     }
     summary.diagonals = (uint32_t)written;
     return summary;

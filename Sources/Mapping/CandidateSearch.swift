@@ -72,6 +72,7 @@ struct CandidateSearch {
             summary = collectDiagonals(read, cap: Self.lastResortCap)
         }
         if summary.frequent > 0 {
+            state.pointee.repetitiveShare = Double(summary.repetitive) / Double(state.pointee.seedCount)
             state.pointee.hiddenScore = max(0, Int32(state.pointee.length) - 5 * Int32(summary.informative))
         }
         state.pointee.firstDiagonal = scratch.diagonalsUsed
@@ -123,12 +124,17 @@ struct CandidateSearch {
         }
     }
 
-    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is full.
+    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is full, and counts as a
+    /// hidden copy.
     func insert(_ candidate: Candidate, _ read: Int, limit: Int) {
         let list = scratch.candidates(of: read)
         var count = scratch.states[read].candidateCount
         if count == limit {
-            if !isBefore(candidate, list[count - 1]) { return }
+            let isKept = isBefore(candidate, list[count - 1])
+            let dropped = isKept ? list[count - 1].plainScore : candidate.plainScore
+            scratch.states[read].hiddenScore = max(scratch.states[read].hiddenScore, dropped)
+            scratch.states[read].droppedCount += 1
+            if !isKept { return }
             count -= 1
         }
         var rank = count

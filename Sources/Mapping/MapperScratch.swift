@@ -38,8 +38,13 @@ struct ReadState {
     /// Range of the read's diagonals in the scratch.
     var firstDiagonal = 0
     var diagonalCount = 0
-    /// Upper bound on the score of a copy that was never scored, because its seeds are too frequent.
+    /// Upper bound on the score of a copy that is not among the candidates, because its seeds are too frequent or there
+    /// were too many candidates.
     var hiddenScore: Int32 = 0
+    /// Candidates that found no room.
+    var droppedCount = 0
+    /// Share of the seeds that are so frequent that they say nothing.
+    var repetitiveShare = 0.0
 }
 
 /// Memory of one mapping thread: a block of reads goes through each stage together.
@@ -47,9 +52,9 @@ final class MapperScratch {
     static let blockReads = 64
     static let seedStride = 256
     static let diagonalCapacity = 2048
-    static let candidateStride = 40
+    static let candidateStride = 60
     /// Candidates kept of a read's own seeds; the others are room for rescue.
-    static let keptCandidates = 28
+    static let keptCandidates = 48
     static let cigarSlots = 4096
 
     let states = UnsafeMutablePointer<ReadState>.allocate(capacity: blockReads)

@@ -19,6 +19,8 @@ public final class PairedMapper {
     static let pairMargin: Int32 = 8
     /// What a read without seeds loses at least, less the margin.
     static let seedlessLoss: Int32 = 16 - pairMargin
+    /// Factor on a pair's mapping quality where copies exist that were not scored; measured on simulated genomes.
+    static let trustWithHiddenCopies = 0.8
     /// Windows searched for the mate of one read.
     static let rescueBudget = 6
 
@@ -161,6 +163,7 @@ public final class PairedMapper {
         weight *= identity * identity
         var quality = Int(6.02 * Double(score - second) * weight * weight + 0.499)
         if near > 0 { quality -= MappingQuality.penalty(copies: near) }
+        quality = Int(Double(quality) * (1 - scratch.states[read].repetitiveShare) + 0.499)
         return min(60, max(0, quality))
     }
 
@@ -303,8 +306,13 @@ public final class PairedMapper {
                 pair.runnerUp = max(pair.runnerUp, scratch.states[a].hiddenScore + scratch.states[b].hiddenScore)
             }
             var together = Int(6.02 * Double(max(0, pair.score - pair.runnerUp)) + 0.499)
+            pair.near += min(scratch.states[a].droppedCount, scratch.states[b].droppedCount)
             if pair.near > 0 { together -= MappingQuality.penalty(copies: pair.near) }
-            together = min(60, max(0, together))
+            let repetitive = (scratch.states[a].repetitiveShare + scratch.states[b].repetitiveShare) / 2
+            // Where copies were not seen, they may be as many again as were.
+            let isHidden = scratch.states[a].hiddenScore > 0 || scratch.states[b].hiddenScore > 0
+            let trust = (1 - repetitive) * (isHidden ? Self.trustWithHiddenCopies : 1)
+            together = Int(Double(min(60, max(0, together))) * trust + 0.499)
             write(a, pair.first, quality: pairQuality(a, pair.first, together), &first, into: &result)
             write(b, pair.second, quality: pairQuality(b, pair.second, together), &second, into: &result)
         } else {
