@@ -47,10 +47,10 @@ ck_alignment ck_align_banded(
     uint8_t *scratch);
 
 #define CK_SCAN_RESULTS 4
+#define CK_SCAN_RUN 12  // 9 to 16
 
-// Looks along `count` diagonals from `from` on for places where the read's first or last 48 bases fit with at most one
-// mismatch in six, or the outer 24 of them with at most three, and returns the best by ungapped score, best first
-// (ties: leftmost). Returns how many (up to 4).
+// Looks along `count` diagonals from `from` on for places where CK_SCAN_RUN bases in a row match within one word of the
+// planes, and returns the best by ungapped score, best first (ties: leftmost). Returns how many (up to 4).
 uint32_t ck_scan_diagonals(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores);

@@ -365,45 +365,30 @@ ck_alignment CK_VARIANT(ck_align_one_gap)(
 uint32_t CK_VARIANT(ck_scan_diagonals)(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores) {
-    uint32_t probe = length < 48 ? length : 48, limit = probe / 6, results = 0;
-    uint64_t probe_mask = (1ull << probe) - 1;
-    uint64_t outer_head = probe_mask & 0xFFFFFF, outer_rear = probe_mask & ~(probe_mask >> 24);
-    uint32_t tail = length - probe;
-    uint64_t head_low = read[0], head_high = read[1], head_other = read[2];
-    uint64_t tail_low, tail_high, tail_other;
-    {
-        // The read has at least one more base than `tail`, but its last block may be the array's last.
-        uint32_t block = tail >> 6, bits = tail & 63, next = ((length - 1) >> 6) > block ? block + 1 : block;
-        const uint64_t *a = read + 3 * block, *b = read + 3 * next;
-        tail_low = a[0] >> bits | b[0] << 1 << (63 - bits);
-        tail_high = a[1] >> bits | b[1] << 1 << (63 - bits);
-        tail_other = a[2] >> bits | (next > block ? b[2] << 1 << (63 - bits) : 0);
-    }
+    uint32_t results = 0, words = (length + 63) / 64;
     for (uint32_t block = 0; block < count; block += 64) {
-        uint64_t head[2][3], rear[2][3];
-        for (int plane = 0; plane < 3; plane++) {
-            for (uint32_t half = 0; half < 2; half++) {
-                head[half][plane] = CK_VARIANT(plane_at)(reference, from + block + 64 * half, plane);
-                rear[half][plane] = CK_VARIANT(plane_at)(reference, from + block + tail + 64 * half, plane);
+        uint64_t runs[64] = {0};
+        for (uint32_t word = 0; word < words; word++) {
+            uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
+            uint32_t place = from + block + 64 * word;
+            uint64_t low0 = CK_VARIANT(plane_at)(reference, place, 0), high0 = CK_VARIANT(plane_at)(reference, place + 64, 0);
+            uint64_t low1 = CK_VARIANT(plane_at)(reference, place, 1), high1 = CK_VARIANT(plane_at)(reference, place + 64, 1);
+            uint64_t low2 = CK_VARIANT(plane_at)(reference, place, 2), high2 = CK_VARIANT(plane_at)(reference, place + 64, 2);
+            uint64_t read0 = read[3 * word], read1 = read[3 * word + 1], read2 = ~read[3 * word + 2] & valid;
+            for (uint64_t lane = 0; lane < 64; lane++) {
+                uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
+                    ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane));
+                // A bit stays where as many matches follow in this word.
+                uint64_t run = ~differ & read2;
+                run &= run >> 1;
+                run &= run >> 2;
+                run &= run >> 4;
+                runs[lane] |= run & run >> (CK_SCAN_RUN - 8);
             }
-        }
-        uint8_t fits[64];
-        for (uint64_t lane = 0; lane < 64; lane++) {
-            uint64_t first = ((head[0][0] >> lane | head[1][0] << 1 << (63 - lane)) ^ head_low) |
-                ((head[0][1] >> lane | head[1][1] << 1 << (63 - lane)) ^ head_high) |
-                (head[0][2] >> lane | head[1][2] << 1 << (63 - lane)) | head_other;
-            uint64_t last = ((rear[0][0] >> lane | rear[1][0] << 1 << (63 - lane)) ^ tail_low) |
-                ((rear[0][1] >> lane | rear[1][1] << 1 << (63 - lane)) ^ tail_high) |
-                (rear[0][2] >> lane | rear[1][2] << 1 << (63 - lane)) | tail_other;
-            uint64_t head_count = (uint64_t)__builtin_popcountll(first & probe_mask);
-            uint64_t rear_count = (uint64_t)__builtin_popcountll(last & probe_mask);
-            uint64_t outer_first = (uint64_t)__builtin_popcountll(first & outer_head);
-            uint64_t outer_last = (uint64_t)__builtin_popcountll(last & outer_rear);
-            fits[lane] = (head_count <= limit) | (rear_count <= limit) | (outer_first <= 3) | (outer_last <= 3);
         }
         uint32_t here = count - block < 64 ? count - block : 64;
         for (uint32_t lane = 0; lane < here; lane++) {
-            if (!fits[lane]) continue;
+            if (!runs[lane]) continue;
             uint32_t place = from + block + lane;
             int32_t score = CK_VARIANT(ck_score_diagonal)(reference, place, read, length).score;
             uint32_t rank = results;

@@ -13,7 +13,9 @@ public final class PairedMapper {
     /// Lowest score that counts as mapped.
     static let leastScore: Int32 = 30
     /// Lowest score of a mate that was looked for near its well placed other half.
-    static let leastMateScore: Int32 = 22
+    static let leastMateScore: Int32 = 19
+    /// Most that the other half can lend to a read's mapping quality, and to one that scores less than ``leastScore``.
+    static let lentQuality = (usual: 40, faint: 19)
     static let unpairedPenalty: Int32 = 17
     /// A pair this much worse than the best one does not matter to mapping quality.
     static let pairMargin: Int32 = 8
@@ -334,7 +336,9 @@ public final class PairedMapper {
 
     private func pairQuality(_ read: Int, _ chosen: Int, _ together: Int) -> Int {
         let alone = singleQuality(read, chosen)
-        return min(60, alone > together ? alone : min(together, alone + 40))
+        let score = scratch.candidates(of: read)[chosen].plainScore
+        let lent = score >= Self.leastScore ? Self.lentQuality.usual : Self.lentQuality.faint
+        return min(60, alone > together ? alone : min(together, alone + lent))
     }
 
     /// Flags, mate fields and template length of a pair (SAMv1 section 1.4).
