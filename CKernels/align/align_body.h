@@ -221,8 +221,6 @@ static void CK_VARIANT(try_gap)(
     }
 }
 
-#define SHIFT_LANES 64
-
 // The part of the read that a gap has to bring to another diagonal, at either end: from `right_from` on, and up to
 // `left_to`. Gaps farther in cannot pay, because what lies outside costs no more than a gap on the main diagonal, or are
 // within four bases of where the main diagonal's best stretch ends.
@@ -250,58 +248,93 @@ static CK_VARIANT(ends) CK_VARIANT(find_ends)(
     return ends;
 }
 
+#define PROBE 32            // bases that a gap's far side is judged by
+#define PROBE_MISMATCHES 8  // with more of them it does not pay
+
+// Mismatches of 32 bases next to each end of the main diagonal's part, by the size of the gap less one. `cost` is what the
+// gap would cost with them.
+typedef struct {
+    uint32_t mismatches[CK_MAX_REACH], cost[CK_MAX_REACH];
+    int32_t direction;  // of the other diagonal
+    int main_first;
+} CK_VARIANT(probe);
+
+// One side, one direction. Bases of `moving` at distance d + 1, less `turn` bits, meet `fixed`; of the 32 bits those in
+// `valid`, which loses a bit at the end it moves to with each step when `shrinks`.
+static inline void CK_VARIANT(probe_side)(
+    CK_VARIANT(probe) *probe, const uint64_t *moving, const uint64_t *fixed, int is_right, int is_insertion,
+    uint32_t room) {
+    uint64_t first[3] = {moving[0], moving[1], moving[2]};
+    uint64_t low = is_right ? fixed[0] : fixed[0] >> 31, high = is_right ? fixed[1] : fixed[1] >> 31;
+    uint64_t other = is_right ? fixed[2] : fixed[2] >> 31;
+    uint64_t turn = is_right ? 1 : 30;
+    int64_t step = is_right ? 1 : -1;
+    for (uint64_t i = 0; i < CK_MAX_REACH; i++) {
+        uint64_t shift = turn + (uint64_t)(step * (int64_t)i);
+        uint64_t differ = ((first[0] >> shift) ^ low) | ((first[1] >> shift) ^ high) | (first[2] >> shift) | other;
+        // Bases of the read that lie in the window.
+        uint64_t left = is_insertion ? (room > i + 1 ? room - i - 1 : 0) : room;
+        left = left < PROBE ? left : PROBE;
+        uint64_t valid = is_right ? (1ull << left) - 1 : ((1ull << left) - 1) << (PROBE - left);
+        uint64_t mismatches = (uint64_t)__builtin_popcountll(differ & valid & 0xFFFFFFFF);
+        probe->mismatches[i] = (uint32_t)mismatches;
+        probe->cost[i] = (uint32_t)(GAP_OPEN + (i + 1) * (is_insertion ? 2 : 1) + (MATCH + MISMATCH) * mismatches);
+    }
+    probe->main_first = is_right;
+    probe->direction = is_right == is_insertion ? -1 : 1;
+}
+
 // Tries the shifts of -`reach` to `reach`: first the one on which each end of the read fits best, then those that the
-// ends do not refuse.
+// probes do not refuse.
 static void CK_VARIANT(try_near_shifts)(
     const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t reach,
     const CK_VARIANT(breaks) *breaks, CK_VARIANT(ends) ends, CK_VARIANT(gap) *gap) {
-    int has_right = ends.right_from < (int32_t)length, has_left = ends.left_to > 0;
-    if (!has_right && !has_left) return;
-    uint32_t words = (length + 63) / 64, lanes = 2 * reach + 1;
-    int64_t right_cost[SHIFT_LANES] = {0}, left_cost[SHIFT_LANES] = {0};
-    for (uint32_t word = 0; word < words; word++) {
-        if ((int32_t)(64 * word) >= ends.left_to && (int32_t)(64 * word + 64) <= ends.right_from) continue;
-        uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
-        uint32_t place = start + 64 * word - reach;
-        uint64_t low0 = CK_VARIANT(plane_at)(reference, place, 0), high0 = CK_VARIANT(plane_at)(reference, place + 64, 0);
-        uint64_t low1 = CK_VARIANT(plane_at)(reference, place, 1), high1 = CK_VARIANT(plane_at)(reference, place + 64, 1);
-        uint64_t low2 = CK_VARIANT(plane_at)(reference, place, 2), high2 = CK_VARIANT(plane_at)(reference, place + 64, 2);
-        uint64_t read0 = read[3 * word], read1 = read[3 * word + 1], read2 = read[3 * word + 2];
-        for (int64_t lane = 0; lane < SHIFT_LANES; lane++) {
-            uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
-                ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane)) | read2;
-            differ &= valid;
-            int64_t by = lane - (int64_t)reach;
-            // A gap to the right is a deletion when the main diagonal comes first, and an insertion when it comes last.
-            int64_t from = ends.right_from + (by < 0 ? -by : 0) - 64 * (int64_t)word;
-            int64_t to = ends.left_to - (by > 0 ? by : 0) - 64 * (int64_t)word;
-            uint64_t right = from >= 64 ? 0 : ~0ull << (from > 0 ? from : 0);
-            uint64_t left = to <= 0 ? 0 : ~0ull >> (to < 64 ? 64 - to : 0);
-            right_cost[lane] += __builtin_popcountll(differ & right);
-            left_cost[lane] += __builtin_popcountll(differ & left);
+    // The read with a block of room on either side.
+    uint64_t padded[3 * (CK_READ_WORDS / 3 + 2)] = {0};
+    uint32_t words = (length + 63) / 64;
+    memcpy(padded + 3, read, 3 * words * sizeof *read);
+    CK_VARIANT(probe) probes[4];
+    int count = 0;
+    if (ends.right_from < (int32_t)length) {
+        uint32_t place = (uint32_t)ends.right_from;
+        uint64_t of_read[3], of_reference[3];
+        for (int plane = 0; plane < 3; plane++) {
+            of_read[plane] = CK_VARIANT(plane_at)(padded, 64 + place, plane);
+            of_reference[plane] = CK_VARIANT(plane_at)(reference, start + place, plane);
+        }
+        CK_VARIANT(probe_side)(&probes[count++], of_reference, of_read, 1, 0, length - place);
+        CK_VARIANT(probe_side)(&probes[count++], of_read, of_reference, 1, 1, length - place);
+    }
+    if (ends.left_to > 0) {
+        uint32_t place = (uint32_t)ends.left_to;
+        uint64_t of_read[3], of_reference[3];
+        for (int plane = 0; plane < 3; plane++) {
+            of_read[plane] = CK_VARIANT(plane_at)(padded, 64 + place - 63, plane);
+            of_reference[plane] = CK_VARIANT(plane_at)(reference, start + place - 63, plane);
+        }
+        CK_VARIANT(probe_side)(&probes[count++], of_reference, of_read, 0, 0, place);
+        CK_VARIANT(probe_side)(&probes[count++], of_read, of_reference, 0, 1, place);
+    }
+    uint32_t best[4];
+    for (int p = 0; p < count; p++) {
+        best[p] = 0;
+        for (uint32_t i = 1; i < reach; i++) {
+            if (probes[p].cost[i] < probes[p].cost[best[p]]) best[p] = i;
         }
     }
-    int32_t best_right = 0, best_left = 0;
-    for (uint32_t lane = 0; lane < lanes; lane++) {
-        int32_t by = (int32_t)lane - (int32_t)reach, distance = by < 0 ? -by : by;
-        right_cost[lane] = GAP_OPEN + distance + (by < 0 ? distance : 0) + (MATCH + MISMATCH) * right_cost[lane];
-        left_cost[lane] = GAP_OPEN + distance + (by > 0 ? distance : 0) + (MATCH + MISMATCH) * left_cost[lane];
-        if (by == 0) right_cost[lane] = left_cost[lane] = INT32_MAX;
-        if (right_cost[lane] < right_cost[best_right]) best_right = (int32_t)lane;
-        if (left_cost[lane] < left_cost[best_left]) best_left = (int32_t)lane;
-    }
     uint64_t shifted[8], ambiguous[8];
-    for (int32_t i = -2; i < (int32_t)lanes; i++) {
-        int32_t lane = i == -2 ? best_right : i == -1 ? best_left : i;
-        // What a placement may cost to score more than the best one so far.
-        int32_t limit = (int32_t)length + 2 * CLIP - gap->score;
-        int try_right = has_right && i != -1 && right_cost[lane] < limit;
-        int try_left = has_left && i != -2 && left_cost[lane] < limit;
-        if (!try_right && !try_left) continue;
-        int32_t by = lane - (int32_t)reach;
-        CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
-        if (try_right) CK_VARIANT(try_gap)(breaks, shifted, length, by, 1, gap);
-        if (try_left) CK_VARIANT(try_gap)(breaks, shifted, length, by, 0, gap);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < (round == 0 ? 1 : reach); i++) {
+            for (int p = 0; p < count; p++) {
+                uint32_t size = round == 0 ? best[p] : i;
+                // What a placement may cost to score more than the best one so far.
+                int32_t limit = (int32_t)length + 2 * CLIP - gap->score;
+                if (probes[p].mismatches[size] > PROBE_MISMATCHES || (int32_t)probes[p].cost[size] >= limit) continue;
+                int32_t by = probes[p].direction * (int32_t)(size + 1);
+                CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
+                CK_VARIANT(try_gap)(breaks, shifted, length, by, probes[p].main_first, gap);
+            }
+        }
     }
 }
 
