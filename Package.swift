@@ -94,12 +94,16 @@ let package = Package(
         .target(
             name: "KernelsBenchmarks", dependencies: ["BenchmarkSupport", "Kernels", "Randomness", "CCrypto"],
             path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
+        .target(
+            name: "MappingBenchmarks",
+            dependencies: ["BenchmarkSupport", "Metering", "Kernels", "GenomicFormats", "Mapping"],
+            path: "Benchmarks/MappingBenchmarks", swiftSettings: strict),
         .executableTarget(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation", "Engines", "Bank", "Roles",
-                "BenchmarkSupport", "KernelsBenchmarks", argumentParser, logging, toml,
+                "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging, toml,
             ],
             swiftSettings: strict),
 
