@@ -16,6 +16,8 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
     public var insertSizeStandardDeviation = 0.0
     /// Thread time of mapping and storing by stage, and what the mapper did.
     public var stages = MappingStages()
+    /// Processor time of the mapping threads, which other programs on the machine do not lengthen.
+    public var processorNanoseconds = 0
     public var paths = MappingPaths()
     /// Elapsed seconds of marking duplicates and ordering bins.
     public var duplicateSeconds = 0.0
@@ -210,6 +212,7 @@ public final class MappingRun: @unchecked Sendable {
             }
         }
         tally.metrics.stages.add(mapper.stages)
+        tally.metrics.processorNanoseconds = threadNanoseconds()
         tally.metrics.paths.add(mapper.paths)
         state.lock()
         tallies[worker] = tally
@@ -272,6 +275,7 @@ extension MappingMetrics {
         rescued += other.rescued
         bases += other.bases
         stages.add(other.stages)
+        processorNanoseconds += other.processorNanoseconds
         paths.add(other.paths)
     }
 }

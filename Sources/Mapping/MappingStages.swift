@@ -62,6 +62,13 @@ public struct MappingPaths: Sendable, Codable, Equatable {
     }
 }
 
+/// Processor time of the calling thread.
+func threadNanoseconds() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
 /// A steady clock, read without the conversions of `monotonicSeconds()`.
 @inline(__always)
 func monotonicNanoseconds() -> Int {

@@ -79,6 +79,28 @@ extension ReferenceIndex {
             contigs: contigs, shape: shape, referenceDigest: header[4], planes: planes, buckets: buckets, lists: lists)
     }
 
+    /// Reads the index at `path`, or builds it anew there when the file is of an older or newer format.
+    ///
+    /// - Throws: as ``init(contentsOf:matching:threads:)`` and ``save(to:)``; an index of another reference and a damaged
+    ///   one are refused, never replaced.
+    public static func load(from path: String, matching genome: ReferenceGenome, threads: Int = 1) throws
+        -> ReferenceIndex
+    {
+        guard try isOfOtherVersion(path) else {
+            return try ReferenceIndex(contentsOf: path, matching: genome, threads: threads)
+        }
+        let index = try ReferenceIndex(genome: genome, threads: threads)
+        try index.save(to: path)
+        return index
+    }
+
+    private static func isOfOtherVersion(_ path: String) throws -> Bool {
+        var reader = IndexReader(file: try PositionedFile(path: path, remedy: IndexReader.remedy))
+        guard reader.left >= 16 else { return false }
+        let words = try reader.words(2)
+        return words[0] == fileMagic && words[1] != fileVersion
+    }
+
     private static func shape(_ header: [UInt64], _ reader: IndexReader) throws -> SeedShape {
         guard header[2] % 2 == 1, (3...9).contains(header[2]), header[3] <= 4 else { throw reader.damaged }
         return SeedShape(window: Int(header[2]), extensionLength: Int(header[3]))

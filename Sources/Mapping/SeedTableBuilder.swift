@@ -27,7 +27,11 @@ struct SeedTableBuilder: Sendable {
             }
         }
         var known = 0
-        for block in 0..<planes.count / 3 { known += (~planes.pointer[3 * block + 2]).nonzeroBitCount }
+        for contig in contigs {
+            for block in Int(contig.start) / 64..<(Int(contig.start) + contig.length + 63) / 64 {
+                known += (~planes.pointer[3 * block + 2]).nonzeroBitCount
+            }
+        }
         var bucketCount = max(64, Int(Double(known) / Double(shape.window) / Self.load))
         while true {
             if bucketCount > Int(CK_GROUP_BUCKETS) {

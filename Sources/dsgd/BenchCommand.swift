@@ -54,8 +54,9 @@ struct BenchCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Time of mapping by stage, on a reference and reads of yours.",
             discussion: """
-                Reads are parsed into memory first, then mapped several times at one thread and at all; the fastest run \
-                counts, the spread is how much longer the slowest took. DSGD_CPU_CAP limits the instruction sets.
+                Reads are parsed into memory first, then mapped several times at one thread and at all; the run with the \
+                least processor time counts, the spread is how much more the dearest took. DSGD_CPU_CAP limits the \
+                instruction sets.
                 """)
 
         @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String?
