@@ -166,6 +166,8 @@ struct CandidateSearch {
             if list[i].score >= length - 7 { continue }
             if tries == 6 { break }
             if best >= length - 8 && i > 0 && best - list[i].score > 40 { continue }
+            // One gap leaves about half of the read, or more, to the diagonal.
+            if i > 0 && list[i].plainScore < length / 3 { continue }
             if coveredByEarlier(list, i) { continue }
             tries += 1
             if improve(&list[i], read, isBest: i == 0) { changed = true }
@@ -305,7 +307,7 @@ struct CandidateSearch {
             var candidate = Candidate(
                 alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
                 isReverse: isReverse, isRescued: true)
-            if candidate.score < Int32(length) - 7 && rank < 2 {
+            if candidate.score < Int32(length) - 7 && rank < 2 && candidate.plainScore >= leastScore {
                 _ = improve(&candidate, read, isBest: rank == 0)
             }
             if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
