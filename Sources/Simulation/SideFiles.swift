@@ -7,29 +7,6 @@ struct SideFiles {
     let sample: DiploidSample
     let seed: UInt64
 
-    func writeReference(to path: String) throws {
-        let file = try PartialFile(path: path, audience: .everyone)
-        let writer = BGZFWriter { try file.write($0) }
-        var text: [UInt8] = []
-        for contig in genome.contigs {
-            text += ">\(contig.name)\n".utf8
-            var start = 0
-            while start < contig.length {
-                let end = min(start + 80, contig.length)
-                for base in contig.bases[start..<end] { text.append(BaseCode.ascii[Int(base)]) }
-                text.append(UInt8(ascii: "\n"))
-                start = end
-                if text.count > 1 << 20 {
-                    try writer.write(text)
-                    text.removeAll(keepingCapacity: true)
-                }
-            }
-        }
-        try writer.write(text)
-        try writer.finish()
-        try file.commit()
-    }
-
     func writeTruth(to path: String, sampleName: String) throws {
         let header = VCFHeader(
             metaLines: [

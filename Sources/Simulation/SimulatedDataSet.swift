@@ -103,7 +103,7 @@ public struct SimulatedDataSet: Sendable {
         sampler.indelRate = options.indelRate
         let sample = sampler.run(on: genome)
         let side = SideFiles(genome: genome, sample: sample, seed: options.seed)
-        try side.writeReference(to: directory + "/reference.fa.gz")
+        try ReferenceWriter.write(genome, to: directory + "/reference.fa.gz")
         try side.writeTruth(to: directory + "/truth.vcf.gz", sampleName: options.sampleName)
         try side.writeConfident(to: directory + "/confident.bed")
         try side.writePanel(to: directory + "/panel.bed")
