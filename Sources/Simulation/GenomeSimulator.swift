@@ -260,12 +260,6 @@ private final class DraftGenome: @unchecked Sendable {
     }
 }
 
-/// Calls `body` for every piece; it must write to places of its own only.
-func runParallel(pieces: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
-    // The body throws nothing, so there is nothing to catch.
-    try? inParallel(pieces: pieces, threads: threads, context: {}, body: { _, piece in body(piece) })
-}
-
 /// One half to the power of `times`, with straight lines between whole powers.
 private func halved(_ times: Double) -> Double {
     var value = 1.0
@@ -275,14 +269,4 @@ private func halved(_ times: Double) -> Double {
         left -= 1
     }
     return value * (1 - 0.5 * left)
-}
-
-/// The lanes of the random streams of one seed.
-enum Lane {
-    static let genome: UInt64 = 1
-    static let reads: UInt64 = 3 << 40
-    static let panel: UInt64 = 3
-    static let variantList: UInt64 = 4
-    static let variants: UInt64 = 1 << 40
-    static let segments: UInt64 = 1 << 41
 }
