@@ -35,7 +35,8 @@ public struct MappingReport: Sendable, Codable, Equatable {
     /// The counts as shares of the reads, and the calibration of the mapping quality.
     public var table: String {
         var lines = [
-            "reads               \(reads)", "mapped              \(share(mapped))", "correct             \(share(correct))",
+            "reads               \(Self.right("\(reads)", 12))", "mapped              \(share(mapped))",
+            "correct             \(share(correct))",
             "correct, MAPQ >= 20 \(share(correctAt20))", "wrong,   MAPQ >= 20 \(share(wrongAt20))",
             "correct, MAPQ = 60  \(share(correctAt60))",
         ]
@@ -48,7 +49,8 @@ public struct MappingReport: Sendable, Codable, Equatable {
             wrongAbove += entry.wrong
             lines.append(
                 [
-                    Self.right("\(entry.quality)", 4), Self.right("\(entry.mapped)", 12), Self.right("\(entry.wrong)", 12),
+                    Self.right("\(entry.quality)", 4), Self.right("\(entry.mapped)", 12),
+                    Self.right("\(entry.wrong)", 12),
                     Self.right(Self.percent(entry.wrong, of: entry.mapped), 11), Self.right("\(mappedAbove)", 21),
                     Self.right("\(wrongAbove)", 10), Self.right(Self.percent(wrongAbove, of: mappedAbove), 11),
                 ].joined())
@@ -56,7 +58,9 @@ public struct MappingReport: Sendable, Codable, Equatable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private func share(_ count: Int) -> String { Self.right("\(count)", 12) + Self.right(Self.percent(count, of: reads), 11) + " %" }
+    private func share(_ count: Int) -> String {
+        Self.right("\(count)", 12) + Self.right(Self.percent(count, of: reads), 11) + " %"
+    }
 
     /// Four decimals, rounded to nearest.
     private static func percent(_ count: Int, of all: Int) -> String {

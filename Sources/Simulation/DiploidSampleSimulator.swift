@@ -77,7 +77,8 @@ public struct DiploidSampleSimulator: Sendable {
                 var random = RandomStream(seed: seed, lane: first + UInt64(segment))
                 let start = segment * Self.segmentLength
                 let candidates = contig.bases.withUnsafeBufferPointer { bases in
-                    propose(start..<min(start + Self.segmentLength, bases.count), bases, lengths, contig: index, &random)
+                    propose(
+                        start..<min(start + Self.segmentLength, bases.count), bases, lengths, contig: index, &random)
                 }
                 found.set(segment, candidates)
             }
@@ -201,7 +202,8 @@ public struct DiploidSampleSimulator: Sendable {
     private func deletion(of range: Range<Int>, _ bases: UnsafeBufferPointer<UInt8>) -> TruthVariant {
         aligned(
             TruthVariant(
-                contig: 0, position: range.lowerBound - 1, reference: Array(bases[range.lowerBound - 1..<range.upperBound]),
+                contig: 0, position: range.lowerBound - 1,
+                reference: Array(bases[range.lowerBound - 1..<range.upperBound]),
                 alternate: [bases[range.lowerBound - 1]], isOnFirst: true, isOnSecond: true), bases)
     }
 

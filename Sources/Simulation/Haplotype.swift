@@ -89,7 +89,9 @@ public struct Haplotype: Sendable {
                     func append(_ edit: Edit) {
                         let skip = own - edit.own
                         let left = Int(edit.alternateLength) - skip
-                        if left > 0 { append(alternates, edit.alternateStart + skip, min(left, range.upperBound - own)) }
+                        if left > 0 {
+                            append(alternates, edit.alternateStart + skip, min(left, range.upperBound - own))
+                        }
                         shift = edit.position + Int(edit.referenceLength) - edit.own - Int(edit.alternateLength)
                     }
                     if index > 0 { append(edits[index - 1]) }

@@ -23,7 +23,9 @@ final class PieceFiles {
     /// - Parameters:
     ///   - capacity: bytes that no piece of any file exceeds.
     ///   - fill: writes the text of one piece of every file; called by several threads.
-    func write(pieces count: Int, capacity: Int, fill: @Sendable (_ piece: Int, _ texts: [TextPiece]) throws -> Void) throws {
+    func write(
+        pieces count: Int, capacity: Int, fill: @Sendable (_ piece: Int, _ texts: [TextPiece]) throws -> Void
+    ) throws {
         let turn = Turn()
         let sinks = files.map { SharedFile($0) }
         let isCompressed = isCompressed

@@ -14,7 +14,8 @@ public enum ReferenceWriter {
         }
         let plan = pieces
         let file = try PieceFiles(paths: [path], level: 6, threads: threads)
-        try file.write(pieces: plan.count, capacity: pieceLength / lineLength * (lineLength + 1) + 1_024) { piece, texts in
+        let capacity = pieceLength / lineLength * (lineLength + 1) + 1_024
+        try file.write(pieces: plan.count, capacity: capacity) { piece, texts in
             let contig = genome.contigs[plan[piece].contig]
             let start = plan[piece].start
             if start == 0 {

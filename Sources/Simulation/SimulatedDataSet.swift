@@ -45,7 +45,9 @@ public struct SimulatedDataSet: Sendable {
         var summary = SimulationSummary()
         let reads = readSimulator
         if options.isRandom {
-            summary.count(try reads.writeRandom(pairs: options.pairs ?? 0, to: [files.reads1, files.reads2].compactMap(\.self)))
+            summary.count(
+                try reads.writeRandom(
+                    pairs: options.pairs ?? 0, to: [files.reads1, files.reads2].compactMap(\.self)))
             return summary
         }
         let genome = try makeGenome()

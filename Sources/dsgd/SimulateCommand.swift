@@ -19,8 +19,8 @@ struct SimulateCommand: ParsableCommand {
 
             Plain genomes have 45 % interspersed repeats in families, 5 % segmental duplications, 3 % tandem repeats,
             isochores and runs of N; hard ones also young families, closer duplications and 2 % satellite arrays. Samples
-            have two heterozygous variants for each homozygous one, and nearly half of the indels in homopolymers and short
-            tandem repeats. `dsgd evaluate mapping` reads the true places that --truth-in-names writes.
+            have two heterozygous variants for each homozygous one, and nearly half of the indels in homopolymers and
+            short tandem repeats. `dsgd evaluate mapping` reads the true places that --truth-in-names writes.
             """)
 
     @Option(name: .shortAndLong, help: "Directory for a whole data set.") var output: String?
@@ -39,7 +39,9 @@ struct SimulateCommand: ParsableCommand {
 
     @Option(help: "Mean depth of the reads.") var depth = 30.0
     @Option(help: "Number of pairs, instead of the depth; k, M and G are allowed.") var pairs: Count?
-    @Option(name: [.customShort("R"), .long], help: "Only fragments with their middle in these regions (BED).", completion: .file())
+    @Option(
+        name: [.customShort("R"), .long], help: "Only fragments with their middle in these regions (BED).",
+        completion: .file())
     var regions: String?
     @Flag(help: "Reads of random sequence, which come from no genome.") var random = false
     @Option(help: "Bases of a read.") var readLength = 150
@@ -47,7 +49,8 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "Standard deviation of the inserts.") var insertSd = 80.0
     @Flag(help: "Inserts may be shorter than the reads, which then run into the adapter.") var adapters = false
     @Option(help: "Mean share of wrong bases: 0, or 0.0003 to 0.05.") var errorRate = 0.002
-    @Option(help: "Qualities: novaseq (2, 12, 23, 37) or unbinned (2 to 41).") var qualities = QualityModel.novaseq.rawValue
+    @Option(help: "Qualities: novaseq (2, 12, 23, 37) or unbinned (2 to 41).")
+    var qualities = QualityModel.novaseq.rawValue
     @Flag(help: "Put each pair's true place into its name.") var truthInNames = false
 
     @Option(help: "Seed; the same seed gives the same files.") var seed: UInt64 = 1

@@ -53,8 +53,6 @@ import Testing
 
     @Test func repeatsAreThere() {
         // Distinct 24-mers: in random sequence nearly all are, repeats at a few per cent divergence share many.
-        let plain = GenomeSimulator(length: 400_000, repeatContent: .plain, contigs: 1, seed: 1).run()
-        let hard = GenomeSimulator(length: 400_000, repeatContent: .hard, contigs: 1, seed: 1).run()
         func repeated(_ genome: ReferenceGenome) -> Double {
             var counts: [UInt64: Int] = [:]
             var word: UInt64 = 0
@@ -66,8 +64,12 @@ import Testing
             }
             return Double(counts.values.reduce(0) { $0 + ($1 > 1 ? $1 : 0) }) / 400_000
         }
-        #expect(repeated(plain) > 0.02 && repeated(plain) < 0.5)
-        #expect(repeated(hard) > repeated(plain))
+        // A small genome has few families, and whether one is young is chance: three genomes of each.
+        let shares = RepeatContent.allCases.map { content in
+            (1...3).map { repeated(GenomeSimulator(length: 400_000, repeatContent: content, contigs: 1, seed: $0).run()) }
+        }
+        #expect(shares.joined().allSatisfy { $0 > 0.02 && $0 < 0.5 })
+        #expect(shares[1].reduce(0, +) > 1.2 * shares[0].reduce(0, +))
     }
 
     @Test func variantsHaveTheRatesAsked() {
