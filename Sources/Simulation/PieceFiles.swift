@@ -24,7 +24,7 @@ final class PieceFiles {
     ///   - capacity: bytes that no piece of any file exceeds.
     ///   - fill: writes the text of one piece of every file; called by several threads.
     func write(
-        pieces count: Int, capacity: Int, fill: @Sendable (_ piece: Int, _ texts: [TextPiece]) throws -> Void
+        pieces count: Int, capacity: Int, fill: @Sendable (_ piece: Int, _ texts: [TextPiece]) -> Void
     ) throws {
         let turn = Turn()
         let sinks = files.map { SharedFile($0) }
@@ -33,22 +33,17 @@ final class PieceFiles {
         try inParallel(
             pieces: count, threads: threads, context: { sinks.map { _ in TextPiece(capacity: capacity) } },
             body: { texts, piece in
-                do {
-                    for text in texts { text.removeAll() }
-                    try fill(piece, texts)
-                    let packed = try zip(texts, isCompressed).map { $1 ? try Self.deflated($0.bytes, level) : [] }
-                    try turn.take(piece) {
-                        for place in sinks.indices {
-                            if isCompressed[place] {
-                                try sinks[place].file.write(packed[place])
-                            } else {
-                                try sinks[place].file.write(texts[place].bytes)
-                            }
+                for text in texts { text.removeAll() }
+                fill(piece, texts)
+                let packed = try zip(texts, isCompressed).map { $1 ? try Self.deflated($0.bytes, level) : [] }
+                try turn.take(piece) {
+                    for place in sinks.indices {
+                        if isCompressed[place] {
+                            try sinks[place].file.write(packed[place])
+                        } else {
+                            try sinks[place].file.write(texts[place].bytes)
                         }
                     }
-                } catch {
-                    turn.stop()
-                    throw error
                 }
             })
     }
@@ -81,27 +76,22 @@ private final class Turn: @unchecked Sendable {
     // The condition's lock guards both.
     private let condition = NSCondition()
     private var next = 0
-    private var isStopped = false
+    private var failure: (any Error)?
 
-    /// Waits until all pieces before this one are done; does nothing when one of them failed.
+    /// Waits until all pieces before this one are done. When one of them failed, its error is thrown here too, so that
+    /// no thread goes on with pieces that nobody will write.
     func take(_ piece: Int, _ body: () throws -> Void) throws {
         condition.lock()
-        while next != piece, !isStopped { condition.wait() }
-        let mayRun = !isStopped
-        condition.unlock()
-        guard mayRun else { return }
-        try body()
-        condition.lock()
+        defer { condition.unlock() }
+        while next != piece, failure == nil { condition.wait() }
+        if let failure { throw failure }
+        // The others wait for this piece in any case: the lock is kept.
+        do { try body() } catch {
+            failure = error
+            condition.broadcast()
+            throw error
+        }
         next += 1
         condition.broadcast()
-        condition.unlock()
-    }
-
-    /// Lets nobody in any more.
-    func stop() {
-        condition.lock()
-        isStopped = true
-        condition.broadcast()
-        condition.unlock()
     }
 }

@@ -19,7 +19,9 @@ struct EvaluateCommand: ParsableCommand {
         @Option(help: "True variants (VCF).", completion: .file()) var truth: String
         @Option(help: "Calls (VCF).", completion: .file()) var calls: String
         @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
-        @Option(name: [.customShort("T"), .long], help: "Regions in which the truth is trusted (BED).", completion: .file())
+        @Option(
+            name: [.customShort("T"), .long], help: "Regions in which the truth is trusted (BED).",
+            completion: .file())
         var regions: String?
         @Option(help: "Leave out calls whose QUAL is lower.") var minimumQuality: Double?
         @Flag(help: "Print the whole comparison as JSON.") var json = false
@@ -48,8 +50,8 @@ struct EvaluateCommand: ParsableCommand {
             discussion: """
                 Takes what any mapper makes of reads from `dsgd simulate --truth-in-names`, in any order. A read is
                 correct on its true contig and strand when it starts within 60 bases of its true place, with or without
-                what the CIGAR clips before it. Shares are of all primary records, unmapped ones included. The table says
-                for each mapping quality how many reads have it and how many of these are wrong.
+                what the CIGAR clips before it. Shares are of all primary records, unmapped ones included. The table
+                says for each mapping quality how many reads have it and how many of these are wrong.
                 """)
 
         @Argument(help: "Alignments (SAM, plain or gzip); - for standard input.", completion: .file())

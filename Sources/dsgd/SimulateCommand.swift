@@ -18,8 +18,8 @@ struct SimulateCommand: ParsableCommand {
             pairs are the beginning of more. Reads of another species are those of a genome with another --seed.
 
             Plain genomes have 45 % interspersed repeats in families, 5 % segmental duplications, 3 % tandem repeats,
-            isochores and runs of N; hard ones also young families, closer duplications and 2 % satellite arrays. Samples
-            have two heterozygous variants for each homozygous one, and nearly half of the indels in homopolymers and
+            isochores and runs of N; hard ones also young families, closer duplications and 2 % satellite arrays.
+            Samples have two heterozygous variants for each homozygous one, and nearly half of the indels in homopolymers and
             short tandem repeats. `dsgd evaluate mapping` reads the true places that --truth-in-names writes.
             """)
 
@@ -60,7 +60,9 @@ struct SimulateCommand: ParsableCommand {
         var options = SimulationOptions()
         options.genomeLength = length.value
         options.contigs = contigs ?? (length.value < 100_000_000 ? 2 : 24)
-        guard let content = RepeatContent(rawValue: repeats) else { throw ValidationError("--repeats is plain or hard") }
+        guard let content = RepeatContent(rawValue: repeats) else {
+            throw ValidationError("--repeats is plain or hard")
+        }
         options.repeatContent = content
         options.referencePath = reference
         options.snpRate = snpRate

@@ -30,7 +30,8 @@ import Testing
         (99, "chr1", 940, "150M", true), (99, "chr1", 1_061, "150M", false), (99, "chr1", 939, "150M", false),
         (83, "chr1", 1_000, "150M", false), (99, "chr2", 1_000, "150M", false), (99, "chr10", 1_000, "150M", false),
         (99, "chr", 1_000, "150M", false), (99, "chr1", 1_100, "100S50M", true), (99, "chr1", 1_100, "60H40S50M", true),
-        (99, "chr1", 1_100, "50M100S", false), (147, "chr1", 1_250, "70S80M", true), (147, "chr1", 1_000, "150M", false),
+        (99, "chr1", 1_100, "50M100S", false), (147, "chr1", 1_250, "70S80M", true),
+        (147, "chr1", 1_000, "150M", false),
         (99, "chr1", 1_100, "*", false), (0, "chr1", 1_000, "150M", true), (16, "chr1", 1_250, "150M", false),
     ])
     func placesAreJudged(_ flags: Int, _ contig: String, _ position: Int, _ cigar: String, _ isCorrect: Bool) throws {

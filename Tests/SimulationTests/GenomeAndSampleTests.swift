@@ -66,7 +66,9 @@ import Testing
         }
         // A small genome has few families, and whether one is young is chance: three genomes of each.
         let shares = RepeatContent.allCases.map { content in
-            (1...3).map { repeated(GenomeSimulator(length: 400_000, repeatContent: content, contigs: 1, seed: $0).run()) }
+            (1...3).map { seed in
+                repeated(GenomeSimulator(length: 400_000, repeatContent: content, contigs: 1, seed: seed).run())
+            }
         }
         #expect(shares.joined().allSatisfy { $0 > 0.02 && $0 < 0.5 })
         #expect(shares[1].reduce(0, +) > 1.2 * shares[0].reduce(0, +))

@@ -153,7 +153,10 @@ import Testing
         #expect(short > 2 * 2_000 * 80 / 100 && short < 2 * 2_000 * 88 / 100)
         simulator.readsAdapters = false
         let without = try Self.draw(simulator, sample, genome, pairs: 500)
-        #expect(!without.mates.joined().contains { read in (0..<130).contains { read.bases[$0...].starts(with: adapters[0]) } })
+        let withAdapter = without.mates.joined().filter { read in
+            (0..<130).contains { read.bases[$0...].starts(with: adapters[0]) }
+        }
+        #expect(withAdapter.isEmpty)
     }
 
     @Test(arguments: QualityModel.allCases, [0.002, 0.01])
@@ -208,7 +211,8 @@ import Testing
             #expect(other.text == one.text && other.totals == one.totals)
         }
         simulator.seed = 83
-        #expect(try Self.files { try simulator.write(sample: sample, genome: genome, pairs: 9_000, to: $0) }.text != one.text)
+        let other = try Self.files { try simulator.write(sample: sample, genome: genome, pairs: 9_000, to: $0) }
+        #expect(other.text != one.text)
     }
 
     @Test func namesAreUniqueAndSayNothingUnlessAsked() throws {
