@@ -7,8 +7,10 @@ struct EvaluateCommand: ParsableCommand {
         commandName: "evaluate",
         abstract: "Compare calls, or a mapper's alignments, with the truth.",
         discussion: """
-            Calls:       dsgd evaluate --truth truth.vcf.gz --calls calls.vcf.gz -r ref.fa.gz
-            Alignments:  bwa mem ref.fa R1.fq R2.fq | dsgd evaluate mapping -
+            Calls:
+              dsgd evaluate --truth truth.vcf.gz --calls calls.vcf.gz -r ref.fa.gz
+            Alignments:
+              bwa mem ref.fa R1.fq R2.fq | dsgd evaluate mapping -
             """,
         subcommands: [Variants.self, Mapping.self], defaultSubcommand: Variants.self)
 
@@ -48,9 +50,9 @@ struct EvaluateCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Compare alignments (SAM) with the true places in the reads' names.",
             discussion: """
-                Takes what any mapper makes of reads from `dsgd simulate --truth-in-names`, in any order. A read is
-                correct on its true contig and strand when it starts within 60 bases of its true place, with or without
-                what the CIGAR clips before it. Shares are of all primary records, unmapped ones included. The table
+                Takes what any mapper makes of reads from `dsgd simulate --truth-in-names`, in any order. A read is \
+                correct on its true contig and strand when it starts within 60 bases of its true place, with or \
+                without what the CIGAR clips before it. Shares are of all primary records, unmapped ones included. The table \
                 says for each mapping quality how many reads have it and how many of these are wrong.
                 """)
 

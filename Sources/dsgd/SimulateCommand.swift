@@ -8,19 +8,23 @@ struct SimulateCommand: ParsableCommand {
         commandName: "simulate",
         abstract: "Make a genome, a diploid sample and its reads, with the truth.",
         discussion: """
-            A data set for genotyping:   dsgd simulate -o sim
-            A genome of human size:      dsgd simulate --length 3.1G --repeats hard --genome hard.fa
-            Reads to judge a mapper by:  dsgd simulate --reference hard.fa --pairs 1M -1 R1.fq -2 R2.fq --truth-in-names
-            Reads from nowhere:          dsgd simulate --random --pairs 100k -1 R1.fq -2 R2.fq
+            A data set for genotyping:
+              dsgd simulate -o sim
+            A genome of human size:
+              dsgd simulate --length 3.1G --repeats hard --genome g.fa
+            Reads to judge a mapper by (dsgd evaluate mapping):
+              dsgd simulate --reference g.fa --pairs 1M --truth-in-names -1 R1.fq -2 R2.fq
+            Reads from nowhere:
+              dsgd simulate --random --pairs 100k -1 R1.fq -2 R2.fq
 
-            -o writes a whole data set into a directory; --genome, -1 with -2 and --truth write single files, compressed
-            when the name ends in .gz. The same options give the same bytes, whatever the number of threads, and fewer
+            -o writes a whole data set into a directory; --genome, -1 with -2 and --truth write single files, \
+            compressed when the name ends in .gz. The same options give the same bytes, whatever the number of threads, and fewer \
             pairs are the beginning of more. Reads of another species are those of a genome with another --seed.
 
-            Plain genomes have 45 % interspersed repeats in families, 5 % segmental duplications, 3 % tandem repeats,
-            isochores and runs of N; hard ones also young families, closer duplications and 2 % satellite arrays.
-            Samples have two heterozygous variants for each homozygous one, and nearly half of the indels in homopolymers and
-            short tandem repeats. `dsgd evaluate mapping` reads the true places that --truth-in-names writes.
+            Plain genomes have 45 % interspersed repeats in families, 5 % segmental duplications, 3 % tandem repeats, \
+            isochores and runs of N; hard ones also young families, closer duplications and 2 % satellite arrays. \
+            Samples have two heterozygous variants for each homozygous one, and nearly half of the indels in \
+            homopolymers and short tandem repeats.
             """)
 
     @Option(name: .shortAndLong, help: "Directory for a whole data set.") var output: String?
