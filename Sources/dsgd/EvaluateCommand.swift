@@ -52,8 +52,8 @@ struct EvaluateCommand: ParsableCommand {
             discussion: """
                 Takes what any mapper makes of reads from `dsgd simulate --truth-in-names`, in any order. A read is \
                 correct on its true contig and strand when it starts within 60 bases of its true place, with or \
-                without what the CIGAR clips before it. Shares are of all primary records, unmapped ones included. The table \
-                says for each mapping quality how many reads have it and how many of these are wrong.
+                without what the CIGAR clips before it. Shares are of all primary records, unmapped ones included. The \
+                table says for each mapping quality how many reads have it and how many of these are wrong.
                 """)
 
         @Argument(help: "Alignments (SAM, plain or gzip); - for standard input.", completion: .file())

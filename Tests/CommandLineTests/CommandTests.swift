@@ -65,21 +65,22 @@ import Testing
     }
 
     @Test func mappingIsJudgedByTheNamesOfSimulatedReads() throws {
-        let simulate = "dsgd simulate \(Self.reference.replacing("-r", with: "--reference")) --pairs 1k --truth-in-names"
+        let simulate = "dsgd simulate --reference $D/s/reference.fa.gz --pairs 1k --truth-in-names -1 1.fq -2 2.fq.gz"
         // A mapper that knows the truth: every first mate lies where its name says.
         let oracle = """
             awk 'NR % 4 == 1 { split(substr($1, 2), n, "#"); k = split(n[2], f, "_"); p = f[k - 1] + 0
-            print n[1] "#" n[2] "\t" (p < 0 ? 16 : 0) "\t" f[1] "\t" (p < 0 ? -p : p) "\t60\t150M\t*\t0\t0\t*\t*" }' 1.fq
+            print n[1] "#" n[2], (p < 0 ? 16 : 0), f[1], (p < 0 ? -p : p), "60\t150M\t*\t0\t0\t*\t*" }' OFS='\t' 1.fq
             """
         let wanted = #"grep -q '"correct" : 1000' && test -s 2.fq.gz"#
         try check([
             Case(
-                "\(simulate) -1 1.fq -2 2.fq.gz && \(oracle) | dsgd evaluate mapping - --json | \(wanted)",
+                "\(simulate) && \(oracle) | dsgd evaluate mapping - --json | \(wanted)",
                 files: ["1.fq", "2.fq.gz"]),
             Case(
-                "\(simulate) -1 1.fq -2 2.fq.gz && \(oracle) | gzip | dsgd evaluate mapping --foreign | grep -q 'correct  *0'",
+                "\(simulate) && \(oracle) | gzip | dsgd evaluate mapping --foreign | grep -q 'correct  *0'",
                 files: ["1.fq", "2.fq.gz"]),
-            Case("dsgd evaluate mapping none.sam", 66, "none.sam"), Case("dsgd evaluate mapping < /dev/null", 65, "no primary"),
+            Case("dsgd evaluate mapping none.sam", 66, "none.sam"),
+            Case("dsgd evaluate mapping < /dev/null", 65, "no primary"),
             Case("echo x | dsgd evaluate mapping", 65, "standard input:line 1"),
             Case("dsgd evaluate mapping $D/t.vcf", 65, "t.vcf:line"),
         ])
