@@ -18,8 +18,9 @@ struct SimulateCommand: ParsableCommand {
               dsgd simulate --random --pairs 100k -1 R1.fq -2 R2.fq
 
             -o writes a whole data set into a directory; --genome, -1 with -2 and --truth write single files, \
-            compressed when the name ends in .gz. The same options give the same bytes, whatever the number of threads, \
-            and fewer pairs are the beginning of more. Reads of another species are those of a genome with another --seed.
+            compressed when the name ends in .gz. The same options give the same bytes, whatever the number of \
+            threads, and fewer pairs are the beginning of more. Reads of another species are those of a genome with \
+            another --seed.
 
             Plain genomes have 45 % interspersed repeats in families, 5 % segmental duplications, 3 % tandem repeats, \
             isochores and runs of N; hard ones also young families, closer duplications and 2 % satellite arrays. \
