@@ -140,7 +140,7 @@ import Testing
         let good = ["o.gz", "o.gz.tbi"]
         try check([
             vcf("empty", "empty"), vcf("noise", "no VCF"), vcf("headless.vcf", "fileformat"), vcf("cut.vcf", "columns"),
-            vcf("two.vcf", "record 41"), vcf("unsorted.vcf", "sorted"), vcf("contig.vcf", "contig"),
+            vcf("two.vcf", "has 1 columns"), vcf("unsorted.vcf", "sorted"), vcf("contig.vcf", "contig"),
             vcf("zero.vcf", "POS"), vcf("beyond.vcf", "beyond"), vcf("word.vcf", "POS"), vcf("reference.vcf", "REF"),
             vcf("alternative.vcf", "ALT"), vcf("allele.vcf", "allele"), vcf("nul.vcf", "NUL"), vcf("columns.vcf", "11"),
             vcf("noend.vcf.gz", "end marker"), vcf("cut.vcf.gz", "truncated"), vcf("trailing.vcf.gz", "follow"),
