@@ -15,8 +15,9 @@
 // Eight registers are in flight, because a round takes four cycles and up to two of them start every cycle.
 enum { WIDTH = 16 * LANES, IN_FLIGHT = 8, GROUP = IN_FLIGHT * WIDTH, GROUP_BLOCKS = IN_FLIGHT * LANES };
 
-// Shorter requests do not earn the table back.
-enum { SHARING_MINIMUM = 12 << 10 };
+// Shorter requests do not earn the table back: measured on Zen 4 the two ways meet at 11 KiB with 128 bits, 12 KiB with
+// 256 bits and 18 KiB with 512 bits.
+enum { SHARING_MINIMUM = 16 << 10 };
 
 #define INLINE TARGET __attribute__((always_inline)) static inline
 
