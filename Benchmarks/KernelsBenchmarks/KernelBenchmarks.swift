@@ -69,9 +69,7 @@ public struct KernelBenchmarks {
         Kernel(name: "aes.xor2", isSlowPortably: true) { $0.aes.xor($0.out, $0.a, $0.b) },
         Kernel(name: "gf128.tag", isSlowPortably: true) { $0.tag() },
         Kernel(name: "pad.seal", isSlowPortably: true) { $0.seal() },
-        Kernel(name: "pad.seal.two-pass", isSlowPortably: true) { $0.sealInTwoPasses() },
         Kernel(name: "pad.open", isSlowPortably: true) { $0.open() },
-        Kernel(name: "aes.xor2+tag", isSlowPortably: true) { $0.sealWithExpansion() },
     ]
 
     static let peers: [Kernel] = [
@@ -156,27 +154,10 @@ final class Operands {
     /// A record's way out: pad and hash in one pass.
     func seal() { hashing { $0.seal(out, a, pad: b) } }
 
-    func sealInTwoPasses() {
-        XOR.apply(out, a, b)
-        hashing { $0.update(UnsafeRawBufferPointer(out)) }
-    }
-
     /// A record's way in: the tag is right before anything is decrypted.
     func open() {
         hashing { $0.update(a) }
         XOR.apply(out, a, b)
-    }
-
-    /// Data + K1 + K3 and its hash, in pieces that stay in the nearest cache.
-    func sealWithExpansion() {
-        hashing { hash in
-            for start in stride(from: 0, to: bytes, by: 8192) {
-                let piece = start..<min(start + 8192, bytes)
-                let text = UnsafeMutableRawBufferPointer(rebasing: out[piece])
-                aes.xor(text, UnsafeRawBufferPointer(rebasing: a[piece]), UnsafeRawBufferPointer(rebasing: b[piece]))
-                hash.update(UnsafeRawBufferPointer(text))
-            }
-        }
     }
 
     private func hashing(_ body: (inout PolynomialHash) -> Void) {
