@@ -2,15 +2,15 @@
 // for the name of its one public function, `vector` of LANES blocks, and the operations LOAD, STORE, XOR, ADD64, ENC,
 // ENCLAST, REVERSE (the bytes of every block) and BROADCAST (a block into all lanes).
 //
-// Two of the fourteen rounds are shared among 256 blocks. Of consecutive counters that agree in all but the last byte x,
-// round 1 changes column 0 only, by bytes that depend on x and on counter bytes 0, 5 and 10, which MixColumns adds to it.
-// Round 2 carries these four bytes to one byte of each column, and adds their columns, so that
+// Two of the fourteen rounds are shared among 256 blocks. Of consecutive counters that agree in all but the last byte
+// x, round 1 changes column 0 only, by bytes that depend on x and on counter bytes 0, 5 and 10, which MixColumns adds to
+// it. Round 2 carries these four bytes to one byte of each column, and adds their columns, so that
 //
 //     state after round 2 = base(counter with x = 0) + difference[x]
 //
 // where difference[x] depends on the key and on bytes 0, 5 and 10 alone (Bernstein and Schwabe, "New AES software speed
-// records", 2008, for the first round; Park and Lee, "FACE", 2018, for the second). Byte 10 counts blocks by 2^40, so one
-// table of 256 differences serves a request. It is read in the order of the counter, which is public.
+// records", 2008, for the first round; Park and Lee, "FACE", 2018, for the second). Byte 10 counts blocks by 2^40, so
+// one table of 256 differences serves a request. It is read in the order of the counter, which is public.
 
 // Eight registers are in flight, because a round takes four cycles and up to two of them start every cycle.
 enum { WIDTH = 16 * LANES, IN_FLIGHT = 8, GROUP = IN_FLIGHT * WIDTH, GROUP_BLOCKS = IN_FLIGHT * LANES };

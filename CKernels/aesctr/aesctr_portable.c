@@ -1,6 +1,6 @@
-// The reference: bit-sliced over 128 blocks. Plane (byte, bit) holds that bit of that state byte of all blocks, so every
-// step is plain logic on whole vectors: no table, no branch, nothing whose time could depend on key or data. Vectors are
-// the compiler's own, so each target uses the registers that it always has (SSE2, NEON, or pairs of words).
+// The reference: bit-sliced over 128 blocks. Plane (byte, bit) holds that bit of that state byte of all blocks, so
+// every step is plain logic on whole vectors: no table, no branch, nothing whose time could depend on key or data.
+// Vectors are the compiler's own, so each target uses the registers that it always has (SSE2, NEON, or pairs of words).
 #include "aesctr.h"
 
 #include "../memory/memory.h"
@@ -103,8 +103,8 @@ static void counters(plane s[16][8], const uint8_t counter[16], uint64_t key[16]
     }
 }
 
-// One column of ShiftRows and MixColumns with the round key: out = 2 (x + x') + x' + x'' + x''', where x is a row's byte
-// and the others are the next rows'.
+// One column of ShiftRows and MixColumns with the round key: out = 2 (x + x') + x' + x'' + x''', where x is a row's
+// byte and the others are the next rows'.
 static void mix_column(plane out[16][8], plane s[16][8], uint64_t key[16][8], int column) {
     const plane *x[4];
     plane sums[4][8];
