@@ -3,8 +3,8 @@
 // ENCLAST, REVERSE (the bytes of every block) and BROADCAST (a block into all lanes).
 //
 // Two of the fourteen rounds are shared among 256 blocks. Of consecutive counters that agree in all but the last byte
-// x, round 1 changes column 0 only, by bytes that depend on x and on counter bytes 0, 5 and 10, which MixColumns adds to
-// it. Round 2 carries these four bytes to one byte of each column, and adds their columns, so that
+// x, round 1 changes column 0 only, by bytes that depend on x and on counter bytes 0, 5 and 10, which MixColumns adds
+// to it. Round 2 carries these four bytes to one byte of each column, and adds their columns, so that
 //
 //     state after round 2 = base(counter with x = 0) + difference[x]
 //

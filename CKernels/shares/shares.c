@@ -10,10 +10,11 @@
      : ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) \
                                : name##_portable(__VA_ARGS__))
 
-// Whether `out` is far larger than the caches, has both halves on lines, and is not one of the inputs, which would be in
-// the cache in any case.
+// Whether `out` is far larger than the caches, has both halves on lines, and is not one of the inputs, which would be
+// in the cache in any case.
 static bool streams(const void *out, const void *x, const void *y, size_t half) {
-    return half >= CK_STREAM_MINIMUM / 2 && half % sizeof(ck_line) == 0 && ck_is_line_aligned(out) && out != x && out != y;
+    return half >= CK_STREAM_MINIMUM / 2 && half % sizeof(ck_line) == 0 && ck_is_line_aligned(out) && out != x &&
+           out != y;
 }
 #define STREAM_OR_DISPATCH(name, streams, ...) ((streams) ? name##_stream(__VA_ARGS__) : DISPATCH(name, __VA_ARGS__))
 #else

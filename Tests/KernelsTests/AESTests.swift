@@ -88,8 +88,8 @@ struct AESTests {
         }
     }
 
-    /// Long enough for the rounds that counters share, across the borders where a counter's byte, word or half carries and
-    /// where the shared table ends, at 2^40.
+    /// Long enough for the rounds that counters share, across the borders where a counter's byte, word or half carries
+    /// and where the shared table ends, at 2^40.
     @Test(arguments: names.dropLast()) func countersCarryAcrossEveryByte(name: String) {
         guard let variant = ck_aes256_ctr_variant(name) else { return }
         var random = SplitMix64(seed: 40)

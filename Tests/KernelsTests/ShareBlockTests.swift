@@ -74,11 +74,13 @@ extension CapTests {
             ShareBlock.split(a: a.bytes, b: b.bytes, secret: secret.readOnly, c: c.readOnly)
             let expectedA = GuardedBuffer(count: length), expectedB = GuardedBuffer(count: length)
             for start in stride(from: 0, to: half, by: 1 << 20) {
-                let first = start..<min(start + 1 << 20, half), second = first.lowerBound + half..<first.upperBound + half
+                let first = start..<min(start + 1 << 20, half)
+                let second = first.lowerBound + half..<first.upperBound + half
                 func part(_ buffer: GuardedBuffer, _ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
                     UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[range])
                 }
-                func add(_ to: UnsafeMutableRawBufferPointer, _ x: UnsafeMutableRawBufferPointer, _ y: UnsafeMutableRawBufferPointer) {
+                typealias Part = UnsafeMutableRawBufferPointer
+                func add(_ to: Part, _ x: Part, _ y: Part) {
                     XOR.apply(to, UnsafeRawBufferPointer(x), UnsafeRawBufferPointer(y))
                 }
                 add(part(expectedA, first), part(secret, first), part(c, first))
