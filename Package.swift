@@ -68,7 +68,7 @@ let package = Package(
         library("SecretSharing", ["Diagnostics", "Storage", "Kernels", "Randomness"]),
         library("OneTimePad", ["Diagnostics", "Kernels", grdb]),
         library("Channel", ["Diagnostics", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
-        library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "CCrypto", logging]),
+        library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", logging]),
 
         // Genomics wing: knows nothing of keys.
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "CZlib", "CDeflate"]),

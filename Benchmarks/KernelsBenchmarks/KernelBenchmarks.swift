@@ -68,6 +68,8 @@ public struct KernelBenchmarks {
         Kernel(name: "aes.xor", isSlowPortably: true) { $0.aes.xor($0.out, $0.a) },
         Kernel(name: "aes.xor2", isSlowPortably: true) { $0.aes.xor($0.out, $0.a, $0.b) },
         Kernel(name: "gf128.tag", isSlowPortably: true) { $0.tag() },
+        Kernel(name: "pad.seal", isSlowPortably: true) { $0.seal() },
+        Kernel(name: "pad.open", isSlowPortably: true) { $0.open() },
     ]
 
     static let peers: [Kernel] = [
@@ -147,10 +149,21 @@ final class Operands {
         ShareBlock.split(a: memory[0], b: memory[4], secret: a, c: c)
     }
 
-    func tag() {
+    func tag() { hashing { $0.update(a) } }
+
+    /// A record's way out: pad and hash in one pass.
+    func seal() { hashing { $0.seal(out, a, pad: b) } }
+
+    /// A record's way in: the tag is right before anything is decrypted.
+    func open() {
+        hashing { $0.update(a) }
+        XOR.apply(out, a, b)
+    }
+
+    private func hashing(_ body: (inout PolynomialHash) -> Void) {
         withUnsafeTemporaryAllocation(byteCount: 16, alignment: 16) { tag in
             var hash = key.withUnsafeBytes { PolynomialHash(key: UnsafeRawBufferPointer(rebasing: $0[..<16])) }
-            hash.update(a)
+            body(&hash)
             hash.finish(into: tag)
         }
     }
