@@ -66,9 +66,9 @@ let package = Package(
         // Secrecy wing: knows nothing of genomes.
         library("Randomness", ["Diagnostics", "Kernels", "Metering"]),
         library("SecretSharing", ["Diagnostics", "Storage", "Kernels", "Randomness"]),
-        library("OneTimePad", ["Diagnostics", "Kernels", grdb]),
-        library("Channel", ["Diagnostics", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
-        library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "CCrypto", logging]),
+        library("OneTimePad", ["Diagnostics", "Metering", "Kernels", grdb]),
+        library("Channel", ["Diagnostics", "Metering", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
+        library("KeyNetwork", ["Diagnostics", "Metering", "Kernels", "Randomness", "OneTimePad", "Channel", "CCrypto", logging]),
 
         // Genomics wing: knows nothing of keys.
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "CZlib", "CDeflate"]),

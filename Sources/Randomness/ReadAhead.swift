@@ -82,6 +82,7 @@ public final class ReadAhead: RandomSource {
         try reader.withLock { reader in
             var done = 0
             do {
+                try queue.check()
                 while done < buffer.count {
                     if reader.current == nil {
                         let begin = monotonicSeconds()
@@ -106,6 +107,8 @@ public final class ReadAhead: RandomSource {
                 }
             } catch {
                 wipe(buffer)
+                // It wipes itself as it goes.
+                reader.current = nil
                 throw error
             }
         }
@@ -182,6 +185,11 @@ private final class BufferQueue: @unchecked Sendable {
             filled = []
             condition.broadcast()
         }
+    }
+
+    /// - Throws: the error that ended the source, although buffers from before it may be in the reader's hand.
+    func check() throws {
+        if let failure = condition.withLock({ failure }) { throw failure }
     }
 
     /// The next buffer in order; waits for it.

@@ -10,7 +10,7 @@ import Testing
         dsgd share join reads.a.share reads.b.share --tags reads.tags -o joined.ab
         dsgd share join reads.b.share reads.c.share --tags reads.tags -o joined.bc
         dsgd share repair reads.a.share reads.c.share --tags reads.tags -o repaired.b
-        dsgd genotype -r reference.idx -1 $D/s/reads_R1.fastq.gz -2 $D/s/reads_R2.fastq.gz -o all.vcf.gz
+        dsgd genotype -r $D/s/reference.fa.gz --index reference.idx -1 $D/s/reads_R1.fastq.gz -2 $D/s/reads_R2.fastq.gz -o all.vcf.gz
         dsgd filter all.vcf.gz -R $D/s/panel.bed -o some.vcf.gz
         dsgd filter all.vcf.gz -T $D/s/variants.tsv -o listed.vcf.gz
         """
