@@ -172,7 +172,7 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
         #expect(try bed("").isEmpty)
     }
 
-    @Test(arguments: ["1\t5", "1\t9\t5", "1\t-1\t5", "1\tx\t5", "1\t5\t2147483648", "1\t5\t", "\t1\t2", "1\t1\t2\u{0}"])
+    @Test(arguments: ["1\t5", "1\t9\t5", "1\t-1\t5", "1\tx\t5", "1\t5\t2147483648", "1\t5\t", "\t1\t2", "1\t1\t2\u{0}", "  "])
     func malformedBedIsRefused(text: String) {
         let got = failure { _ = try bed("1\t1\t2\n" + text + "\n") }
         #expect(got?.kind == .data && got?.place == "r.bed:line 2")
