@@ -167,7 +167,8 @@ final class Operands {
 
     func testHealth() {
         var tests = HealthTests(
-            repetitionCutoff: HealthTestedSource.repetitionCutoff, proportionCutoff: HealthTestedSource.proportionCutoff)
+            repetitionCutoff: HealthTestedSource.repetitionCutoff,
+            proportionCutoff: HealthTestedSource.proportionCutoff)
         let verdict = tests.add(a)
         precondition(verdict == .good, "every value comes twice in a window")
     }

@@ -360,7 +360,8 @@ public final class KeyNode: @unchecked Sendable {
 
     private func path(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
         if let kms { return try kms.path(from: name, to: target, bytes: bytes, avoid: avoid) }
-        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicSeconds() {
+        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicSeconds()
+        {
             return known.nodes
         }
         let request = Envelope(

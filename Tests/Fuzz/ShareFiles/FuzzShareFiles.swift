@@ -23,9 +23,9 @@ private struct Genuine {
     init() {
         var shares: [[UInt8]] = [[], [], []]
         let random = SeededRandomSource(seed: 1)
-        let splitter = try! ShareSplitter(objectID: Self.objectID, length: object.count, blockSize: 64, random: random) {
-            index, bytes in shares[Int(index.rawValue) - 1].append(contentsOf: bytes)
-        }
+        let splitter = try! ShareSplitter(
+            objectID: Self.objectID, length: object.count, blockSize: 64, random: random
+        ) { index, bytes in shares[Int(index.rawValue) - 1].append(contentsOf: bytes) }
         try! object.withUnsafeBytes { try splitter.append($0) }
         _ = try! splitter.finish()
         tags = splitter.tags
@@ -89,8 +89,8 @@ private func join(
         let half = rest.count / 2
         _ = outcome {
             try join(
-                UnsafeRawBufferPointer(rebasing: rest[..<half]), UnsafeRawBufferPointer(rebasing: rest[half...]), tags: nil,
-                piece: piece)
+                UnsafeRawBufferPointer(rebasing: rest[..<half]), UnsafeRawBufferPointer(rebasing: rest[half...]),
+                tags: nil, piece: piece)
         }
     }
     return 0

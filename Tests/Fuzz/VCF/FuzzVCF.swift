@@ -46,9 +46,10 @@ private let rights: [VCFFilter] = {
     output.bytes.withUnsafeBytes { bytes in
         let again = outcome { try VCFFilter(selection: .everything).filter(bytes, label: "again") }
         require(again != nil, "the filter's output is refused")
-        require(again?.counts.recordsIn == output.counts.recordsOut, "the filter's output has other records than counted")
+        require(again?.counts.recordsIn == output.counts.recordsOut, "records and their count differ")
         if right.requiresSortedInput {
-            require(outcome { try right.compress(bytes, label: "fuzz") } != nil, "the filter's output cannot be indexed")
+            let packed = outcome { try right.compress(bytes, label: "fuzz") }
+            require(packed != nil, "the filter's output cannot be indexed")
         }
     }
     return 0
