@@ -43,7 +43,8 @@ public struct ProcessorRandomSource: RandomSource {
     public init() throws {
         guard ProcessorNoise.isAvailable else {
             throw Failure(
-                .noInput, at: name, "this processor has no RDSEED", remedy: "name a device, or use the kernel's generator")
+                .noInput, at: name, "this processor has no RDSEED",
+                remedy: "name a device, or use the kernel's generator")
         }
     }
 
