@@ -8,6 +8,8 @@
     (ck_cpu_has(CK_CPU_AVX512) ? name##_avx512(__VA_ARGS__) \
      : ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) \
                                : name##_portable(__VA_ARGS__))
+#elif defined(__aarch64__)
+#define DISPATCH(name, ...) (ck_cpu_has(CK_CPU_NEON) ? name##_neon(__VA_ARGS__) : name##_portable(__VA_ARGS__))
 #else
 #define DISPATCH(name, ...) name##_portable(__VA_ARGS__)
 #endif
