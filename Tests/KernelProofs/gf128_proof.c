@@ -154,6 +154,9 @@ void prove_gf128(void) {
     known_answers();
     field();
     for (size_t n = 0; n <= 1100; n++) at(n, any_alignment());
-    for (int i = 0; i < 200; i++) at(random_below(4097), any_alignment());
     for (int alignment = 0; alignment < 64; alignment++) at(513 + random_below(600), alignment);
+    for (int i = 0; i < 200; i++) {
+        const size_t n = random_below(4097);
+        at(n, any_alignment());
+    }
 }

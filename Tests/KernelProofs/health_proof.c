@@ -60,7 +60,9 @@ void prove_health(void) {
     static const uint32_t repetitions[] = {2, 3, 4, 5, 8, 11, 16, 17, 31};
     for (size_t n = 1; n <= 600; n++) stream(n, 256, 5, 40);
     for (int i = 0; i < 6000; i++) {
-        stream(1 + random_below(4096), alphabets[random_below(COUNT(alphabets))],
-               repetitions[random_below(COUNT(repetitions))], (uint32_t)(2 + random_below(600)));
+        const size_t n = 1 + random_below(4096);
+        const unsigned alphabet = alphabets[random_below(COUNT(alphabets))];
+        const uint32_t repetition = repetitions[random_below(COUNT(repetitions))];
+        stream(n, alphabet, repetition, (uint32_t)(2 + random_below(600)));
     }
 }

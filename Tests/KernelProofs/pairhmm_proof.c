@@ -57,7 +57,8 @@ static void group(size_t count, size_t longest, size_t columns) {
     const float extend = random_below(2) ? 0.1f : 0.01f;
     for (size_t j = 0; j < columns; j++) {
         haplotype_bases[j] = (uint8_t)(random_below(50) == 0 ? 4 : random_below(4));
-        open[j] = (float)random_below(1000) / (random_below(3) == 0 ? 4000.0f : 1000000.0f);
+        const float scale = random_below(3) == 0 ? 4000.0f : 1000000.0f;
+        open[j] = (float)random_below(1000) / scale;
     }
     const ck_pairhmm_haplotype haplotype = {haplotype_bases, open, (uint32_t)columns};
     size_t most = 0;
@@ -101,7 +102,8 @@ void prove_pairhmm(void) {
     available("portable", 0);
     for (size_t count = 0; count <= MOST_READS; count++) group(count, 60, 80);
     for (int i = 0; i < 60; i++) {
-        group(1 + random_below(MOST_READS), 1 + random_below(MOST_BASES), random_below(MOST_HAPLOTYPE + 1));
+        const size_t count = 1 + random_below(MOST_READS), longest = 1 + random_below(MOST_BASES);
+        group(count, longest, random_below(MOST_HAPLOTYPE + 1));
     }
     // Long foreign reads, whose likelihood underflows in float.
     for (int i = 0; i < 10; i++) group(17, MOST_BASES, 2 + random_below(20));

@@ -14,7 +14,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-// SplitMix64, begun anew for every kernel: the inputs are the same on every processor and under every cap.
+// SplitMix64, begun anew for every kernel: the inputs are the same on every processor and under every cap. At most one
+// draw in an expression, because compilers choose the order.
 uint64_t random_word(void);
 size_t random_below(size_t bound);
 void random_fill(void *p, size_t n);

@@ -80,7 +80,9 @@ static void seeds(size_t count) {
     enum { CODES, KEYS, OFFSETS };
     static uint64_t expected_keys[CK_SEED_CHUNK];
     static uint32_t expected_offsets[CK_SEED_CHUNK];
-    const ck_seed_shape shape = {3 + 2 * (uint32_t)random_below(4), (uint32_t)random_below(5)};
+    ck_seed_shape shape;
+    shape.window = 3 + 2 * (uint32_t)random_below(4);
+    shape.extension = (uint32_t)random_below(5);
     const unsigned letters = random_below(4) == 0 ? 2 : 4;
     uint8_t *codes = place(CODES, count, any_alignment());
     for (size_t i = 0; i < count; i++) codes[i] = (uint8_t)(random_below(60) == 0 ? 4 : random_below(letters));

@@ -120,7 +120,7 @@ static void at(size_t half) {
         swapped[half + i] = c[i];
     }
     uint8_t *s = place(S, n, any_alignment()), *r = place(C, n, any_alignment());
-    const int in[2] = {any_alignment(), any_alignment()}, aligned = any_alignment();
+    const int aligned_a = any_alignment(), aligned_b = any_alignment(), aligned = any_alignment();
     const size_t byte = random_below(n + 1) % (n > 0 ? n : 1);
     const uint8_t flip = (uint8_t)(1u << random_below(8));
     memcpy(s, secret, n);
@@ -128,7 +128,7 @@ static void at(size_t half) {
     for (size_t v = 0; v < COUNT(variants); v++) {
         if (!available(variants[v].name, variants[v].features)) continue;
         under_test(variants[v].name, half);
-        uint8_t *x = place(A, n, in[0]), *y = place(B, n, in[1]), *out = place(OUT, n, aligned);
+        uint8_t *x = place(A, n, aligned_a), *y = place(B, n, aligned_b), *out = place(OUT, n, aligned);
         variants[v].split(x, y, s, r, half);
         check(memcmp(x, a, n) == 0 && memcmp(y, b, n) == 0 && untouched(A) && untouched(B), "split");
         memcpy(out, secret, n);
@@ -167,7 +167,7 @@ static void at(size_t half) {
         check(memcmp(s, secret, n) == 0 && memcmp(r, random, n) == 0, "operands unchanged");
     }
     under_test("dispatch", half);
-    uint8_t *x = place(A, n, in[0]), *y = place(B, n, in[1]), *out = place(OUT, n, aligned);
+    uint8_t *x = place(A, n, aligned_a), *y = place(B, n, aligned_b), *out = place(OUT, n, aligned);
     ck_share_split(x, y, s, r, half);
     check(memcmp(x, a, n) == 0 && memcmp(y, b, n) == 0, "split");
     ck_share_repair_ab(out, y, r, half);
