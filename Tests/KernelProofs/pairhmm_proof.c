@@ -19,34 +19,44 @@ static const struct {
 
 enum { MOST_READS = 40, MOST_BASES = 300, MOST_HAPLOTYPE = 400 };
 
-// The header's recurrence, in a type that does not underflow; emission probabilities by their formula.
+// The header's recurrence row by row in double; a row that is about to underflow is scaled up, and the scale kept apart.
 static double by_definition(const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype, double extend) {
-    static long double m[2][MOST_HAPLOTYPE + 1], ins[2][MOST_HAPLOTYPE + 1], del[2][MOST_HAPLOTYPE + 1];
+    static double m[2][MOST_HAPLOTYPE + 1], ins[2][MOST_HAPLOTYPE + 1], del[2][MOST_HAPLOTYPE + 1];
     if (read->length == 0) return 0;
     if (haplotype->length == 0) return -INFINITY;
     const size_t columns = haplotype->length;
+    double exponent = 0;
     for (size_t j = 0; j <= columns; j++) {
         m[0][j] = ins[0][j] = 0;
-        del[0][j] = 1.0L / columns;
+        del[0][j] = 1.0 / (double)columns;
     }
     for (size_t i = 1; i <= read->length; i++) {
         const int now = i & 1, before = !now;
         const uint8_t quality = read->qualities[i - 1] > 60 ? 60 : read->qualities[i - 1];
-        const long double error = fminl(0.75L, powl(10, -quality / 10.0L));
+        const double error = fmin(0.75, pow(10, -quality / 10.0));
+        double largest = 0;
         m[now][0] = ins[now][0] = del[now][0] = 0;
         for (size_t j = 1; j <= columns; j++) {
             const uint8_t x = read->bases[i - 1], y = haplotype->bases[j - 1];
-            const long double e = x > 3 || y > 3 ? 0.25 : x == y ? 1 - error : error / 3;
-            const long double open = haplotype->gap_open[j - 1], open_before = j > 1 ? haplotype->gap_open[j - 2] : 0;
+            const double e = x > 3 || y > 3 ? 0.25 : x == y ? 1 - error : error / 3;
+            const double open = haplotype->gap_open[j - 1], open_before = j > 1 ? haplotype->gap_open[j - 2] : 0;
             m[now][j] = e * ((1 - 2 * open_before) * m[before][j - 1] +
                              (1 - extend) * (ins[before][j - 1] + del[before][j - 1]));
             ins[now][j] = 0.25 * (open * m[before][j] + extend * ins[before][j]);
             del[now][j] = open_before * m[now][j - 1] + extend * del[now][j - 1];
+            largest = fmax(largest, fmax(m[now][j], fmax(ins[now][j], del[now][j])));
         }
+        if (largest > 0x1p-300) continue;
+        for (size_t j = 1; j <= columns; j++) {
+            m[now][j] *= 0x1p300;
+            ins[now][j] *= 0x1p300;
+            del[now][j] *= 0x1p300;
+        }
+        exponent -= 300;
     }
-    long double sum = 0;
+    double sum = 0;
     for (size_t j = 1; j <= columns; j++) sum += m[read->length & 1][j] + ins[read->length & 1][j];
-    return (double)log10l(sum);
+    return log10(sum) + exponent * log10(2);
 }
 
 static void group(size_t count, size_t longest, size_t columns) {
