@@ -85,7 +85,12 @@ static void seeds(size_t count) {
     shape.extension = (uint32_t)random_below(5);
     const unsigned letters = random_below(4) == 0 ? 2 : 4;
     uint8_t *codes = place(CODES, count, any_alignment());
-    for (size_t i = 0; i < count; i++) codes[i] = (uint8_t)(random_below(60) == 0 ? 4 : random_below(letters));
+    // Short repeats too, in which many 16-mers are equal and none is the strict minimum.
+    const size_t period = random_below(3) == 0 ? 1 + random_below(8) : count;
+    for (size_t i = 0; i < count; i++) {
+        codes[i] = (uint8_t)(random_below(60) == 0 ? 4 : random_below(letters));
+        if (i >= period && random_below(40) != 0) codes[i] = codes[i - period];
+    }
     const size_t expected = seeds_by_definition(codes, count, shape, expected_keys, expected_offsets);
     digest(expected_keys, 8 * expected);
     uint64_t *keys = words_at(KEYS, count);
