@@ -59,7 +59,7 @@ let package = Package(
             name: "HardwareProfiles", path: "hardware-profiles", exclude: ["README.md"],
             resources: [
                 .embedInCode("profiles/portable.json"), .embedInCode("profiles/x86_64-avx2.json"),
-                .embedInCode("profiles/x86_64-avx512.json"),
+                .embedInCode("profiles/x86_64-avx512.json"), .embedInCode("profiles/arm64-neon.json"),
             ], swiftSettings: strict),
         library("Hardware", ["Diagnostics", "Kernels", "HardwareProfiles"]),
 

@@ -32,7 +32,7 @@ public struct KernelBenchmarks {
             for count in Set([1, threads]).sorted() {
                 let operands = (0..<count).map { _ in Operands(bytes: bytes) }
                 add(figure("memcpy", "libc", place, operands) { $0.copy() })
-                for cap in CPU.Cap.allCases where cap.rawValue <= limit.rawValue {
+                for cap in CPU.Cap.ofThisArchitecture where cap.rawValue <= limit.rawValue {
                     CPU.cap = cap
                     for kernel in Self.kernels where cap != .portable || place == "cache" || !kernel.isSlowPortably {
                         add(figure(kernel.name, cap.name, place, operands, kernel.work))

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { PORTABLE, PCLMUL, VPCLMUL };
+enum { PORTABLE, PCLMUL, VPCLMUL, NEON };
 
 static uint64_t load_be64(const uint8_t *p) {
     uint64_t value;
@@ -29,6 +29,8 @@ static void blocks(ck_gf128 *state, const uint8_t *message, size_t count) {
 #if defined(__x86_64__)
     if (state->variant == VPCLMUL) return ck_gf128_blocks_vpclmul(state, message, count);
     if (state->variant == PCLMUL) return ck_gf128_blocks_pclmul(state, message, count);
+#elif defined(__aarch64__)
+    if (state->variant == NEON) return ck_gf128_blocks_neon(state, message, count);
 #endif
     ck_gf128_blocks_portable(state, message, count);
 }
@@ -47,6 +49,11 @@ void ck_gf128_init(ck_gf128 *state, const void *key) {
     if (ck_cpu_has(CK_CPU_PCLMULQDQ)) {
         state->variant = ck_cpu_has(CK_CPU_AVX512 | CK_CPU_VPCLMULQDQ) ? VPCLMUL : PCLMUL;
         ck_gf128_powers_pclmul(state);
+    }
+#elif defined(__aarch64__)
+    if (ck_cpu_has(CK_CPU_PMULL)) {
+        state->variant = NEON;
+        ck_gf128_powers_neon(state);
     }
 #endif
 }

@@ -17,6 +17,9 @@ static bool streams(const void *out, const void *x, const void *y, size_t half) 
            out != y;
 }
 #define STREAM_OR_DISPATCH(name, streams, ...) ((streams) ? name##_stream(__VA_ARGS__) : DISPATCH(name, __VA_ARGS__))
+#elif defined(__aarch64__)
+#define DISPATCH(name, ...) (ck_cpu_has(CK_CPU_NEON) ? name##_neon(__VA_ARGS__) : name##_portable(__VA_ARGS__))
+#define STREAM_OR_DISPATCH(name, streams, ...) DISPATCH(name, __VA_ARGS__)
 #else
 #define DISPATCH(name, ...) name##_portable(__VA_ARGS__)
 #define STREAM_OR_DISPATCH(name, streams, ...) DISPATCH(name, __VA_ARGS__)

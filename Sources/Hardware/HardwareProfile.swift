@@ -76,6 +76,7 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         case "portable": return true
         case "avx2": return CPU.features.contains(.avx2)
         case "avx512": return CPU.features.contains(.avx512)
+        case "neon": return CPU.features.contains(.neon)
         default: return false
         }
     }
