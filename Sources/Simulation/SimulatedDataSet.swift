@@ -1,3 +1,4 @@
+public import Compression
 import GenomicFormats
 import Diagnostics
 import Glibc
@@ -25,8 +26,8 @@ public struct SimulationOptions: Sendable {
     public var namesTruth = false
     public var sampleName = "SIM1"
     public var seed: UInt64 = 1
-    /// libdeflate's level for the FASTQ files.
-    public var compressionLevel = 1
+    /// Of the FASTQ files.
+    public var compressionLevel = CompressionLevel.fast
 
     public init() {}
 

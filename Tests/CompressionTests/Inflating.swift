@@ -1,4 +1,4 @@
-import GenomicFormats
+import Compression
 
 /// Pushes bytes in pieces and gathers what comes out.
 func inflate(
