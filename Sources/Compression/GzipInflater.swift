@@ -121,7 +121,7 @@ public final class GzipInflater {
             try bytes.withUnsafeBytes { if !$0.isEmpty { try deliverPlain($0, emit) } }
         case .betweenMembers:
             if pending.allSatisfy({ $0 == 0 }) { break }
-            guard pending.count >= 2, pending[0] == 0x1f, pending[1] == 0x8b else { throw trailingGarbage }
+            guard pending[0] == 0x1f, pending.count == 1 || pending[1] == 0x8b else { throw trailingGarbage }
             throw truncated
         case .member, .block: throw truncated
         }

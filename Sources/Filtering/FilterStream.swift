@@ -1,6 +1,6 @@
 public import Compression
 import Diagnostics
-public import GenomicFormats
+import GenomicFormats
 import Storage
 
 /// ``VCFFilter`` in bounded memory: pushed VCF (plain, gzip or BGZF) in, BGZF out, index at the end.
