@@ -95,7 +95,8 @@ let package = Package(
             name: "BenchmarkSupport", dependencies: ["Metering"], path: "Benchmarks/BenchmarkSupport",
             swiftSettings: strict),
         .target(
-            name: "KernelsBenchmarks", dependencies: [
+            name: "KernelsBenchmarks",
+            dependencies: [
                 "BenchmarkSupport", "Kernels", "Randomness", "Compression", "CCrypto", "CDeflate", "CISAL", "CZlib",
             ],
             path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
@@ -103,8 +104,8 @@ let package = Package(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation", "Engines", "Bank", "Roles",
-                "BenchmarkSupport", "KernelsBenchmarks", argumentParser, logging, toml,
+                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation",
+                "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", argumentParser, logging, toml,
             ],
             swiftSettings: strict),
 

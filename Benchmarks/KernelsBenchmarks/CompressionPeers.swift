@@ -19,8 +19,9 @@ final class LibdeflatePeer {
     }
 
     func deflate(_ plain: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer) -> Int {
+        let room = out.count - headerSize - trailerSize
         let size = libdeflate_deflate_compress(
-            compressor, plain.baseAddress, plain.count, out.baseAddress! + headerSize, out.count - headerSize - trailerSize)
+            compressor, plain.baseAddress, plain.count, out.baseAddress! + headerSize, room)
         out.storeBytes(
             of: libdeflate_crc32(0, plain.baseAddress, plain.count), toByteOffset: headerSize + size, as: UInt32.self)
         return headerSize + size + trailerSize
@@ -28,11 +29,12 @@ final class LibdeflatePeer {
 
     func inflate(_ block: UnsafeRawBufferPointer, into out: UnsafeMutableRawBufferPointer) {
         let status = libdeflate_deflate_decompress(
-            decompressor, block.baseAddress! + headerSize, block.count - headerSize - trailerSize, out.baseAddress, out.count,
-            nil)
+            decompressor, block.baseAddress! + headerSize, block.count - headerSize - trailerSize, out.baseAddress,
+            out.count, nil)
         let crc = libdeflate_crc32(0, out.baseAddress, out.count)
         precondition(
-            status == LIBDEFLATE_SUCCESS && crc == block.loadUnaligned(fromByteOffset: block.count - 8, as: UInt32.self))
+            status == LIBDEFLATE_SUCCESS
+                && crc == block.loadUnaligned(fromByteOffset: block.count - 8, as: UInt32.self))
     }
 }
 
@@ -102,7 +104,8 @@ final class ZlibPeer {
     /// One member, as gzip writes it by default.
     func gzip(_ plain: [UInt8]) -> [UInt8] {
         var stream = z_stream()
-        deflateInit2_(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        let size = Int32(MemoryLayout<z_stream>.size)
+        deflateInit2_(&stream, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, size)
         defer { deflateEnd(&stream) }
         var plain = plain
         return plain.withUnsafeMutableBufferPointer { plain in
