@@ -72,14 +72,17 @@ public struct Measure: Sendable {
     }
 
     /// The same for several pieces of work that are to be compared: their samples are taken in turn, so that what else
-    /// the machine does meets all of them.
-    public func rates(bytes: Int, _ works: [() -> Void]) -> [(value: Double, spread: Double)] {
+    /// the machine does meets all of them. Their `best` samples compare best where others use the machine as well.
+    public func rates(bytes: Int, _ works: [() -> Void]) -> [(value: Double, spread: Double, best: Double)] {
         var taken = [[Double]](repeating: [], count: works.count)
         for work in works { work() }
         for _ in 0..<samples {
             for (index, work) in works.enumerated() { taken[index].append(sample(bytes, work)) }
         }
-        return taken.map(summary)
+        return taken.map { rates in
+            let (value, spread) = summary(rates)
+            return (value, spread, rates.max()!)
+        }
     }
 
     private func sample(_ bytes: Int, _ work: () throws -> Void) rethrows -> Double {
