@@ -6,7 +6,8 @@ internal import Diagnostics
 /// Inflates whole BGZF blocks. Not for use by two threads at once.
 ///
 /// libdeflate inflates, ISA-L computes the CRC32: on blocks of FASTQ and VCF libdeflate needs less time than ISA-L's
-/// inflate, and ISA-L's CRC32 a quarter of libdeflate's, which is 6 to 20 % of the whole (`dsgd bench kernels`).
+/// inflate, and ISA-L's CRC32 a quarter of libdeflate's, which is 6 to 20 % of the whole. Blocks of the fast level with
+/// nearly all qualities as literals are the exception, where ISA-L was seen faster (`dsgd bench kernels`).
 package final class BGZFBlockInflater {
     private let decompressor: OpaquePointer
 

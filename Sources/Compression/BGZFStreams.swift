@@ -115,8 +115,8 @@ extension Coders<BGZFBlockDeflater> {
     }
 }
 
-/// Where each of a number of BGZF blocks that follow each other begins, in compressed and in plain bytes; the last entry
-/// is the end of both.
+/// Where each of some BGZF blocks that follow each other begins, in compressed and in plain bytes; the last entry is
+/// the end of both.
 struct BlockGroup {
     private(set) var compressedOffsets: [Int] = [0]
     private(set) var plainOffsets: [Int] = [0]

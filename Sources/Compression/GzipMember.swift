@@ -52,7 +52,8 @@ final class GzipMember {
         }
         while !input.isEmpty {
             let given = min(input.count, 1 << 30)
-            state.pointee.next_in = UnsafeMutablePointer(mutating: input.baseAddress!.assumingMemoryBound(to: UInt8.self))
+            state.pointee.next_in = UnsafeMutablePointer(
+                mutating: input.baseAddress!.assumingMemoryBound(to: UInt8.self))
             state.pointee.avail_in = UInt32(given)
             try inflateGiven(given, offset, label, output, deliver)
             let used = given - Int(state.pointee.avail_in)
