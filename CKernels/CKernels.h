@@ -6,6 +6,7 @@
 
 #include "aesctr/aesctr.h"
 #include "align/align.h"
+#include "deflate/deflate.h"
 #include "gf128/gf128.h"
 #include "health/health.h"
 #include "memory/memory.h"

@@ -5,7 +5,7 @@ internal import Kernels
 internal import Randomness
 
 /// GB/s of every kernel that touches each byte, under each instruction set, in cache and from DRAM, beside memcpy on the
-/// same buffers and OpenSSL where it has the same operation.
+/// same buffers and OpenSSL where it has the same operation; then compression beside the libraries.
 public struct KernelBenchmarks {
     /// Bytes of one operand: well inside a core's own cache, and far larger than any cache.
     static let cacheBytes = 64 << 10
@@ -45,6 +45,7 @@ public struct KernelBenchmarks {
             }
         }
         for result in randomSources() { add(result) }
+        CompressionBenchmarks(measure: measure, threads: threads).run(add)
         return results
     }
 

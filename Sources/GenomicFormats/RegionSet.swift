@@ -1,3 +1,4 @@
+import Compression
 import Diagnostics
 import Storage
 
@@ -87,7 +88,7 @@ enum TableReader {
     static func forEachLine(
         of bytes: UnsafeRawBufferPointer, label: String, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        let plain = try BGZF.decompress(bytes, label: label)
+        let plain = try GzipInflater.inflate(bytes, label: label)
         try plain.withUnsafeBytes { plain in
             var at = 0
             var number = 0

@@ -4,6 +4,7 @@ internal import Diagnostics
 internal import Foundation
 internal import GenomicFormats
 internal import Glibc
+internal import Hardware
 internal import Randomness
 internal import SecretSharing
 internal import Storage
@@ -45,7 +46,9 @@ extension DataOwner {
 
     /// Reads every record once, so that damaged files are refused now and not when a patient waits for the answer.
     private func checkReads(_ files: [DepositFile]) throws {
-        let reads = ReadFiles(paths: files.map(\.path), layout: files.count == 2 ? .paired : .unpaired)
+        let reads = ReadFiles(
+            paths: files.map(\.path), layout: files.count == 2 ? .paired : .unpaired,
+            threads: HardwareProfile.availableCores)
         _ = try reads.forEachBatch { _ in }
     }
 

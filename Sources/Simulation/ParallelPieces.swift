@@ -1,4 +1,4 @@
-import GenomicFormats
+import Compression
 import Synchronization
 
 /// The lanes of the random streams of one seed.
@@ -13,8 +13,8 @@ enum Lane {
 
 /// Calls `body` for every piece; it must write to places of its own only.
 func runParallel(pieces: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
-    // The body throws nothing, so there is nothing to catch.
-    try? inParallel(pieces: pieces, threads: threads, context: {}, body: { _, piece in body(piece) })
+    let failed = Workers(threads) {}.forEach(pieces) { _, piece in body(piece) }
+    precondition(failed == nil, "the body throws nothing")
 }
 
 /// What the pieces of a parallel loop give, in the order of the pieces.

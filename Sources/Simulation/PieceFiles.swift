@@ -1,3 +1,4 @@
+import Compression
 import Foundation
 import GenomicFormats
 import Storage
@@ -7,11 +8,10 @@ import Storage
 final class PieceFiles {
     private let files: [PartialFile]
     private let isCompressed: [Bool]
-    private let level: Int
+    private let level: CompressionLevel
     private let threads: Int
 
-    /// - Parameter level: libdeflate's level for compressed files.
-    init(paths: [String], level: Int, threads: Int) throws {
+    init(paths: [String], level: CompressionLevel, threads: Int) throws {
         files = try paths.map { try PartialFile(path: $0, audience: .everyone) }
         isCompressed = paths.map { $0.hasSuffix(".gz") }
         self.level = level
@@ -30,22 +30,22 @@ final class PieceFiles {
         let sinks = files.map { SharedFile($0) }
         let isCompressed = isCompressed
         let level = level
-        try inParallel(
-            pieces: count, threads: threads, context: { sinks.map { _ in TextPiece(capacity: capacity) } },
-            body: { texts, piece in
-                for text in texts { text.removeAll() }
-                fill(piece, texts)
-                let packed = try zip(texts, isCompressed).map { $1 ? try Self.deflated($0.bytes, level) : [] }
-                try turn.take(piece) {
-                    for place in sinks.indices {
-                        if isCompressed[place] {
-                            try sinks[place].file.write(packed[place])
-                        } else {
-                            try sinks[place].file.write(texts[place].bytes)
-                        }
+        let workers = Workers(threads) { sinks.map { _ in TextPiece(capacity: capacity) } }
+        let failed = workers.forEach(count) { texts, piece in
+            for text in texts { text.removeAll() }
+            fill(piece, texts)
+            let packed = try zip(texts, isCompressed).map { $1 ? try Self.deflated($0.bytes, level) : [] }
+            try turn.take(piece) {
+                for place in sinks.indices {
+                    if isCompressed[place] {
+                        try sinks[place].file.write(packed[place])
+                    } else {
+                        try sinks[place].file.write(texts[place].bytes)
                     }
                 }
-            })
+            }
+        }
+        if let failed { throw failed.error }
     }
 
     /// Ends the files and gives them their names.
@@ -55,7 +55,7 @@ final class PieceFiles {
     }
 
     /// Whole BGZF blocks without the end marker.
-    private static func deflated(_ bytes: UnsafeRawBufferPointer, _ level: Int) throws -> [UInt8] {
+    private static func deflated(_ bytes: UnsafeRawBufferPointer, _ level: CompressionLevel) throws -> [UInt8] {
         var blocks: [UInt8] = []
         blocks.reserveCapacity(bytes.count / 3)
         let writer = BGZFWriter(level: level) { blocks.append(contentsOf: $0) }

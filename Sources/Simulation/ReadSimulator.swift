@@ -1,3 +1,4 @@
+public import Compression
 import Diagnostics
 public import GenomicFormats
 
@@ -21,7 +22,7 @@ public struct ReadSimulator: Sendable {
     public var seed: UInt64
     public var threads = 1
     /// libdeflate's level for files whose name ends in `.gz`.
-    public var compressionLevel = 1
+    public var compressionLevel = CompressionLevel.fast
 
     public init(seed: UInt64) { self.seed = seed }
 

@@ -13,7 +13,7 @@ public enum ReferenceWriter {
             for start in stride(from: 0, to: contig.length, by: pieceLength) { pieces.append((index, start)) }
         }
         let plan = pieces
-        let file = try PieceFiles(paths: [path], level: 6, threads: threads)
+        let file = try PieceFiles(paths: [path], level: .compact, threads: threads)
         let capacity = pieceLength / lineLength * (lineLength + 1) + 1_024
         try file.write(pieces: plan.count, capacity: capacity) { piece, texts in
             let contig = genome.contigs[plan[piece].contig]

@@ -1,3 +1,4 @@
+import Compression
 import GenomicFormats
 import Storage
 

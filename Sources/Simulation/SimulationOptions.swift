@@ -1,3 +1,4 @@
+public import Compression
 import Diagnostics
 
 /// What to simulate. The defaults make the demonstration: 1 Mbp in two contigs at 30x, about 100,000 pairs.
@@ -32,7 +33,7 @@ public struct SimulationOptions: Sendable {
     /// Worker threads; the files do not depend on it.
     public var threads = 1
     /// libdeflate's level for FASTQ files whose name ends in `.gz`.
-    public var compressionLevel = 1
+    public var compressionLevel = CompressionLevel.fast
 
     public init() {}
 

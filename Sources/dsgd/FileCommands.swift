@@ -71,7 +71,8 @@ struct GenotypeCommand: ParsableCommand {
         let session = try engine.open(GenotypingJob(sample: sample, regions: wanted))
         let paths = [reads1] + (reads2.map { [$0] } ?? [])
         let layout: ReadLayout = paths.count == 2 ? .paired : interleaved ? .interleaved : .unpaired
-        let source = ReadFiles(paths: paths, layout: layout)
+        let source = ReadFiles(
+            paths: paths, layout: layout, threads: threads.threads > 0 ? threads.threads : profile.threads)
         let started = monotonicSeconds()
         do {
             let counts = try source.forEachBatch { batch in

@@ -1,3 +1,4 @@
+import Compression
 import Foundation
 import GenomicFormats
 import Storage
@@ -42,7 +43,7 @@ extension Program {
     }
 
     private func text(_ name: String) throws -> [UInt8] {
-        try directory.read(name).withUnsafeBytes { try BGZF.decompress($0, label: name) }
+        try directory.read(name).withUnsafeBytes { try GzipInflater.inflate($0, label: name) }
     }
 
     private func writeText(_ text: String, _ name: String) throws { try directory.write(Array(text.utf8), to: name) }

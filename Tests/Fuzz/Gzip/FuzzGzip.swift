@@ -1,5 +1,5 @@
+import Compression
 import FuzzSupport
-import GenomicFormats
 
 /// gzip, BGZF and plain input: however it arrives, the same bytes or a refusal come out. The first byte of an input is
 /// the size of the pieces in which the rest arrives.
@@ -22,7 +22,7 @@ private func inflate(_ bytes: UnsafeRawBufferPointer, piece: Int) throws -> [UIn
     let member: [UInt8] =
         [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1, 1, 0, 0xfe, 0xff, 0x41, 0x8b, 0x9e, 0xd9, 0xd3, 1, 0, 0, 0]
     let named = [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 255, 0x61, 0] + member[10...]
-    let blocks = [text, many].map { plain in plain.withUnsafeBytes { BGZF.compress($0, level: 1).bytes } }
+    let blocks = [text, many].map { plain in plain.withUnsafeBytes { BGZF.compress($0, level: .fast).bytes } }
     writeSeeds(([text, member, member + member, named] + blocks).map { [99] + $0 })
     return 0
 }
@@ -33,7 +33,7 @@ private func inflate(_ bytes: UnsafeRawBufferPointer, piece: Int) throws -> [UIn
     let rest = UnsafeRawBufferPointer(rebasing: input[1...])
     let whole = outcome { try inflate(rest, piece: rest.count) }
     require(whole == outcome { try inflate(rest, piece: Int(input[0])) }, "the pieces of the input change the output")
-    let memory = outcome { try BGZF.decompress(rest, label: "fuzz", maximumOutput: mostOutput) }
+    let memory = outcome { try GzipInflater.inflate(rest, label: "fuzz", limits: .init(maximumOutput: mostOutput)) }
     if let whole, let memory { require(whole == memory, "the readers of streams and of memory disagree") }
     return 0
 }
