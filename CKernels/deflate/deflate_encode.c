@@ -250,9 +250,18 @@ size_t ck_deflate_encode(ck_deflate_scratch *s, size_t sequences, uint8_t *out, 
             put(&b, litlen.bits[in[3]], litlen.size[in[3]]);
             flush(&b);
         }
-        for (; left > 0; left--, in++) put(&b, litlen.bits[*in], litlen.size[*in]);
+        if (q.length == 0) {
+            for (; left > 0; left--, in++) put(&b, litlen.bits[*in], litlen.size[*in]);
+            flush(&b);
+            break;
+        }
+        // The match behind has at least four bytes, so three are there: put without a branch that nothing foretells.
+        for (size_t i = 0; i < 3; i++) {
+            unsigned mask = 0u - (i < left);
+            put(&b, litlen.bits[in[i]] & mask, litlen.size[in[i]] & mask);
+        }
+        in += left;
         flush(&b);
-        if (q.length == 0) break;
         unsigned symbol = ck_dist_symbol(q.distance), extra = ck_dist_extra(symbol);
         put(&b, length_bits[q.length], length_size[q.length]);
         put(&b, dist.bits[symbol], dist.size[symbol]);

@@ -167,8 +167,10 @@ size_t ck_deflate_search(ck_deflate_scratch *s, const uint8_t *in, size_t n) {
         run = at + m.length;
         if (run <= end) {
             // The ends of a match are where others begin; all of its bytes would take longer than the search.
-            for (size_t i = 1; i <= 3; i++) remember(s, in, at + i);
-            for (size_t i = 3; i >= 1; i--) remember(s, in, run - i);
+            remember(s, in, at + 1);
+            remember(s, in, at + 2);
+            remember(s, in, run - 2);
+            remember(s, in, run - 1);
         }
         at = run;
         if (at >= revise) {
