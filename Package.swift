@@ -64,11 +64,11 @@ let package = Package(
         library("Hardware", ["Diagnostics", "Kernels", "HardwareProfiles"]),
 
         // Secrecy wing: knows nothing of genomes.
-        library("Randomness", ["Diagnostics", "Kernels"]),
+        library("Randomness", ["Diagnostics", "Kernels", "Metering"]),
         library("SecretSharing", ["Diagnostics", "Storage", "Kernels", "Randomness"]),
-        library("OneTimePad", ["Diagnostics", "Kernels", grdb]),
-        library("Channel", ["Diagnostics", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
-        library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "CCrypto", logging]),
+        library("OneTimePad", ["Diagnostics", "Metering", "Kernels", grdb]),
+        library("Channel", ["Diagnostics", "Metering", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
+        library("KeyNetwork", ["Diagnostics", "Metering", "Kernels", "Randomness", "OneTimePad", "Channel", logging]),
 
         // Genomics wing: knows nothing of keys.
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "CZlib", "CDeflate"]),
@@ -129,3 +129,18 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
 )
+
+// Fuzzers need a compiler option for the whole build, so they are targets only when scripts/test-fuzz asks for them.
+if Context.environment["DSGD_FUZZ"] != nil {
+    package.targets.append(.target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict))
+    for (name, dependencies) in [
+        ("ShareFiles", ["Diagnostics", "Randomness", "SecretSharing", "TestSupport"]), ("Gzip", ["GenomicFormats"]),
+        ("VCF", ["Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("Lists", ["GenomicFormats"]),
+    ] as [(String, [Target.Dependency])] {
+        package.targets.append(
+            .executableTarget(
+                name: "Fuzz" + name, dependencies: dependencies + ["FuzzSupport"], path: "Tests/Fuzz/" + name,
+                exclude: ["dictionary"],
+                swiftSettings: strict))
+    }
+}

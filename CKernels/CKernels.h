@@ -12,6 +12,7 @@
 #include "pack/pack.h"
 #include "pairhmm/pairhmm.h"
 #include "process/process.h"
+#include "rdseed/rdseed.h"
 #include "seed/seed.h"
 #include "shares/shares.h"
 #include "xor/xor.h"

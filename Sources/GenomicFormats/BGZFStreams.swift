@@ -231,7 +231,7 @@ struct SharedMutableBytes: @unchecked Sendable {
 
 /// Runs `body` once for each piece on up to `threads` threads, each with a context of its own. The failure of the
 /// lowest piece is thrown, so that messages do not depend on timing.
-func inParallel<Context>(
+package func inParallel<Context>(
     pieces: Int, threads: Int, context: @Sendable () -> Context, body: @Sendable (Context, Int) throws -> Void
 ) throws {
     let next = Atomic<Int>(0)

@@ -128,7 +128,7 @@ public enum BEDReader {
             if line[0] == UInt8(ascii: "#") { return }
             let isTabbed = line.contains(9)
             let fields = line.split(separator: isTabbed ? 9 : 32, maxSplits: 3, omittingEmptySubsequences: !isTabbed)
-            let contig = String(decoding: fields[0], as: UTF8.self)
+            let contig = fields.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
             if ["track", "browser"].contains(contig.split(separator: " ").first.map(String.init) ?? "") { return }
             guard fields.count >= 3 else { throw failure("has fewer than three columns") }
             guard let start = number64(fields[1]), let end = number64(fields[2]) else {

@@ -128,7 +128,7 @@ extension Program {
     }
 
     private func makeRegions() throws {
-        try writeText("chr1\t20000\t24000\nchr1\t100\t9000\nchr1\t200\t300\n", "unsorted.bed")
+        try writeText("chr1\t12000\t20000\nchr1\t100\t9000\nchr1\t200\t300\n", "unsorted.bed")
         try writeText("chr1\t100\t9000\r\n", "crlf.bed")
         try writeText("chrZ\t1\t2\n", "contig.bed")
         try writeText("chr1\t1\t99999999\n", "beyond.bed")
