@@ -67,7 +67,8 @@ TARGET void ck_aes256_ctr_neon(
         uint8_t stream[16];
         encrypt(k, &x, 1);
         vst1q_u8(stream, x);
-        for (size_t i = 0; i < rest; i++) out[at + i] = (uint8_t)(stream[i] ^ (a ? a[at + i] : 0) ^ (b ? b[at + i] : 0));
+        for (size_t i = 0; i < rest; i++)
+            out[at + i] = (uint8_t)(stream[i] ^ (a ? a[at + i] : 0) ^ (b ? b[at + i] : 0));
         ck_wipe(stream, sizeof stream);
     }
     vst1q_u8(counter, big(position));

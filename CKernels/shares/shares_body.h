@@ -1,7 +1,7 @@
 // The loops of shares.h, compiled once per instruction set: CK_VARIANT(name) makes a function's name, TARGET is its
-// attribute, INTERLEAVE says how many vectors are in flight. They are plain C on bytes that the compiler turns into vectors; `EACH` says that iterations do not depend on
-// each other, which holds because outputs alias inputs exactly or not at all. Every iteration loads all its inputs before
-// it stores.
+// attribute, INTERLEAVE says how many vectors are in flight. They are plain C on bytes that the compiler turns into
+// vectors; `EACH` says that iterations do not depend on each other, which holds because outputs alias inputs exactly or
+// not at all. Every iteration loads all its inputs before it stores.
 
 #if defined(__clang__)
 // Under a sanitizer or without optimisation the loops stay scalar, which is as right as it is slow.

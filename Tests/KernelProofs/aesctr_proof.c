@@ -12,6 +12,7 @@ static const struct {
 #if defined(__x86_64__)
     {"aesni", CK_CPU_AES, ck_aes256_ctr_aesni},
     {"vaes", CK_CPU_AES | CK_CPU_VAES | CK_CPU_AVX512, ck_aes256_ctr_vaes},
+    {"vaes256", CK_CPU_AES | CK_CPU_VAES, ck_aes256_ctr_vaes256},
 #elif defined(__aarch64__)
     {"neon", CK_CPU_AES, ck_aes256_ctr_neon},
 #endif

@@ -83,6 +83,27 @@ static void known_answers(void) {
     }
 }
 
+// Ciphertext and hash in one pass, apart and in place, in two pieces.
+static void seal(const uint8_t key[16], const uint8_t *message, const uint8_t expected[16], size_t n) {
+    enum { MESSAGE, DATA, PAD, OUT };
+    static uint8_t plain[4096];
+    uint8_t *data = place(DATA, n, any_alignment()), *pad = place(PAD, n, any_alignment());
+    uint8_t *out = place(OUT, n, any_alignment()), hash[16];
+    const size_t first = random_below(n + 1);
+    random_fill(pad, n);
+    for (size_t i = 0; i < n; i++) plain[i] = data[i] = message[i] ^ pad[i];
+    ck_gf128 state;
+    ck_gf128_init(&state, key);
+    ck_gf128_seal(&state, out, data, pad, n);
+    ck_gf128_finish(&state, hash);
+    check(memcmp(out, message, n) == 0 && untouched(OUT) && memcmp(data, plain, n) == 0, "sealed");
+    check(memcmp(hash, expected, 16) == 0, "hash of what was sealed");
+    ck_gf128_seal(&state, data, data, pad, first);
+    ck_gf128_seal(&state, data + first, data + first, pad + first, n - first);
+    ck_gf128_finish(&state, hash);
+    check(memcmp(data, message, n) == 0 && untouched(DATA) && memcmp(hash, expected, 16) == 0, "sealed in place");
+}
+
 static void at(size_t n, int alignment) {
     enum { MESSAGE };
     uint8_t key[16], expected[16], out[16];
@@ -121,6 +142,7 @@ static void at(size_t n, int alignment) {
     }
     ck_gf128_finish(&first, out);
     check(memcmp(out, expected, 16) == 0, "in pieces, with the state of the message before");
+    seal(key, message, expected, n);
 }
 
 // The field: commutative, associative, distributive, with the POLYVAL form's one.

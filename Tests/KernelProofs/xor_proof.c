@@ -12,6 +12,7 @@ static const struct {
 #if defined(__x86_64__)
     {"avx2", CK_CPU_AVX2, ck_xor_avx2},
     {"avx512", CK_CPU_AVX512, ck_xor_avx512},
+    {"stream", 0, ck_xor_stream},
 #elif defined(__aarch64__)
     {"neon", CK_CPU_NEON, ck_xor_neon},
 #endif
