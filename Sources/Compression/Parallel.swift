@@ -44,11 +44,3 @@ package struct Workers<Context>: @unchecked Sendable {
         return failures.withLock { $0.min { $0.piece < $1.piece } }
     }
 }
-
-/// Runs `body` once for each piece on up to `threads` threads, each with a context of its own. The failure of the
-/// lowest piece is thrown.
-package func inParallel<Context>(
-    pieces: Int, threads: Int, context: () -> Context, body: @Sendable (Context, Int) throws -> Void
-) throws {
-    if let failed = Coders(min(threads, pieces), context).forEach(pieces, body) { throw failed.error }
-}
