@@ -1,3 +1,4 @@
+import Compression
 public import GenomicFormats
 
 /// Writes a genome as FASTA with lines of 80 bases.
