@@ -45,6 +45,8 @@ let package = Package(
         .systemLibrary(
             name: "CDeflate", path: "Sources/CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(
+            name: "CISAL", path: "Sources/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(
             name: "CCrypto", path: "Sources/CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .target(name: "CKernels", path: "CKernels", publicHeadersPath: ".", cSettings: kernel),
 
@@ -53,30 +55,31 @@ let package = Package(
         library("Metering"),
         library("Storage", ["Diagnostics"]),
         library("Kernels", ["CKernels", "Diagnostics"]),
+        library("Compression", ["Diagnostics", "CKernels", "CDeflate", "CISAL"]),
 
         // Hardware wing.
         .target(
             name: "HardwareProfiles", path: "hardware-profiles", exclude: ["README.md"],
             resources: [
                 .embedInCode("profiles/portable.json"), .embedInCode("profiles/x86_64-avx2.json"),
-                .embedInCode("profiles/x86_64-avx512.json"),
+                .embedInCode("profiles/x86_64-avx512.json"), .embedInCode("profiles/arm64-neon.json"),
             ], swiftSettings: strict),
         library("Hardware", ["Diagnostics", "Kernels", "HardwareProfiles"]),
 
         // Secrecy wing: knows nothing of genomes.
-        library("Randomness", ["Diagnostics", "Kernels"]),
+        library("Randomness", ["Diagnostics", "Kernels", "Metering"]),
         library("SecretSharing", ["Diagnostics", "Storage", "Kernels", "Randomness"]),
-        library("OneTimePad", ["Diagnostics", "Kernels", grdb]),
-        library("Channel", ["Diagnostics", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
-        library("KeyNetwork", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "CCrypto", logging]),
+        library("OneTimePad", ["Diagnostics", "Metering", "Kernels", grdb]),
+        library("Channel", ["Diagnostics", "Metering", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
+        library("KeyNetwork", ["Diagnostics", "Metering", "Kernels", "Randomness", "OneTimePad", "Channel", logging]),
 
         // Genomics wing: knows nothing of keys.
-        library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "CZlib", "CDeflate"]),
+        library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "Compression"]),
         library("Mapping", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
-        library("Filtering", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
-        library("Simulation", ["Diagnostics", "Storage", "GenomicFormats"]),
-        library("Evaluation", ["Diagnostics", "Storage", "GenomicFormats"]),
+        library("Filtering", ["Diagnostics", "Storage", "Kernels", "Compression", "GenomicFormats", "Metering"]),
+        library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+        library("Evaluation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
 
         // Where the wings meet.
         library("Engines", ["Diagnostics", "Metering", "Hardware", "GenomicFormats", "Mapping", "Calling"]),
@@ -85,14 +88,17 @@ let package = Package(
             "Roles",
             [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
+                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
             ]),
         // Benchmarks: the shipped code, measured; `dsgd bench` runs them.
         .target(
             name: "BenchmarkSupport", dependencies: ["Metering"], path: "Benchmarks/BenchmarkSupport",
             swiftSettings: strict),
         .target(
-            name: "KernelsBenchmarks", dependencies: ["BenchmarkSupport", "Kernels", "Randomness", "CCrypto"],
+            name: "KernelsBenchmarks",
+            dependencies: [
+                "BenchmarkSupport", "Kernels", "Randomness", "Compression", "CCrypto", "CDeflate", "CISAL", "CZlib",
+            ],
             path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
         .target(
             name: "MappingBenchmarks",
@@ -102,8 +108,9 @@ let package = Package(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation", "Engines", "Bank", "Roles",
-                "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging, toml,
+                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation",
+                "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
+                toml,
             ],
             swiftSettings: strict),
 
@@ -117,19 +124,35 @@ let package = Package(
         tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
         tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
         tests("KeyNetworkTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork"]),
-        tests("GenomicFormatsTests", ["Diagnostics", "Storage", "GenomicFormats"]),
-        tests("FilteringTests", ["Diagnostics", "Storage", "GenomicFormats", "Filtering", "Metering"]),
+        tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
+        tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+        tests("FilteringTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Filtering", "Metering"]),
         tests("MappingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping"]),
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
-        tests("SimulationTests", ["Diagnostics", "Storage", "GenomicFormats", "Simulation"]),
+        tests("SimulationTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
         tests(
             "EnginesTests",
             ["Diagnostics", "Kernels", "Hardware", "GenomicFormats", "Simulation", "Evaluation", "Engines"]),
         tests("BankTests", ["Diagnostics", "Bank"]),
-        tests("CommandLineTests", ["GenomicFormats", "dsgd"]),
+        tests("CommandLineTests", ["Compression", "GenomicFormats", "dsgd"]),
         tests("RolesTests", ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Bank", "Roles", "dsgd"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
 )
+
+// Fuzzers need a compiler option for the whole build, so they are targets only when scripts/test-fuzz asks for them.
+if Context.environment["DSGD_FUZZ"] != nil {
+    package.targets.append(.target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict))
+    for (name, dependencies) in [
+        ("ShareFiles", ["Diagnostics", "Randomness", "SecretSharing", "TestSupport"]), ("Gzip", ["Compression"]),
+        ("VCF", ["Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("Lists", ["GenomicFormats"]),
+    ] as [(String, [Target.Dependency])] {
+        package.targets.append(
+            .executableTarget(
+                name: "Fuzz" + name, dependencies: dependencies + ["FuzzSupport"], path: "Tests/Fuzz/" + name,
+                exclude: ["dictionary"],
+                swiftSettings: strict))
+    }
+}

@@ -4,10 +4,11 @@ internal import Metering
 public struct BenchmarkResult: Codable, Sendable, Equatable {
     /// What was measured, such as `share.split`.
     public var name: String
-    /// The kernel variants in use (`portable`, `avx2`, `avx512`), or the peer (`openssl`, `libc`).
+    /// The kernel variants in use (`portable`, `avx2`, `avx512`), `dsgd` where there are none, or the peer (`openssl`,
+    /// `libc`, `bgzip`, `libdeflate`, `isal`, `zlib`).
     public var variant: String
     public var threads: Int
-    /// `cache`, `dram`, `file` or `loopback`.
+    /// `cache`, `dram`, `file` or `loopback`; of compression, the text: `fastq` or `vcf`.
     public var place: String
     /// Median of the samples.
     public var value: Double
@@ -67,20 +68,38 @@ public struct Measure: Sendable {
     /// Calls `work`, which handles `bytes` bytes, often enough, and returns GB/s (10^9 bytes) and their spread.
     public func rate(bytes: Int, _ work: () throws -> Void) rethrows -> (value: Double, spread: Double) {
         try work()
-        var rates: [Double] = []
+        return summary(try (0..<samples).map { _ in try sample(bytes, work) })
+    }
+
+    /// The same for several pieces of work that are to be compared: their samples are taken in turn, so that what else
+    /// the machine does meets all of them. Their `best` samples compare best where others use the machine as well.
+    public func rates(bytes: Int, _ works: [() -> Void]) -> [(value: Double, spread: Double, best: Double)] {
+        var taken = [[Double]](repeating: [], count: works.count)
+        for work in works { work() }
         for _ in 0..<samples {
-            var repeats = 0
-            let start = monotonicSeconds()
-            var elapsed = 0.0
-            repeat {
-                try work()
-                repeats += 1
-                elapsed = monotonicSeconds() - start
-            } while elapsed < seconds
-            rates.append(Double(bytes) * Double(repeats) / elapsed / 1e9)
+            for (index, work) in works.enumerated() { taken[index].append(sample(bytes, work)) }
         }
-        rates.sort()
-        let median = rates[samples / 2]
-        return (median, (rates[samples * 3 / 4] - rates[samples / 4]) / median)
+        return taken.map { rates in
+            let (value, spread) = summary(rates)
+            return (value, spread, rates.max()!)
+        }
+    }
+
+    private func sample(_ bytes: Int, _ work: () throws -> Void) rethrows -> Double {
+        var repeats = 0
+        let start = monotonicSeconds()
+        var elapsed = 0.0
+        repeat {
+            try work()
+            repeats += 1
+            elapsed = monotonicSeconds() - start
+        } while elapsed < seconds
+        return Double(bytes) * Double(repeats) / elapsed / 1e9
+    }
+
+    private func summary(_ rates: [Double]) -> (value: Double, spread: Double) {
+        let rates = rates.sorted()
+        let median = rates[rates.count / 2]
+        return (median, (rates[rates.count * 3 / 4] - rates[rates.count / 4]) / median)
     }
 }

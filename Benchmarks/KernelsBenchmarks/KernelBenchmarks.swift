@@ -5,7 +5,7 @@ internal import Kernels
 internal import Randomness
 
 /// GB/s of every kernel that touches each byte, under each instruction set, in cache and from DRAM, beside memcpy on the
-/// same buffers and OpenSSL where it has the same operation.
+/// same buffers and OpenSSL where it has the same operation; then compression beside the libraries.
 public struct KernelBenchmarks {
     /// Bytes of one operand: well inside a core's own cache, and far larger than any cache.
     static let cacheBytes = 64 << 10
@@ -32,7 +32,7 @@ public struct KernelBenchmarks {
             for count in Set([1, threads]).sorted() {
                 let operands = (0..<count).map { _ in Operands(bytes: bytes) }
                 add(figure("memcpy", "libc", place, operands) { $0.copy() })
-                for cap in CPU.Cap.allCases where cap.rawValue <= limit.rawValue {
+                for cap in CPU.Cap.ofThisArchitecture where cap.rawValue <= limit.rawValue {
                     CPU.cap = cap
                     for kernel in Self.kernels where cap != .portable || place == "cache" || !kernel.isSlowPortably {
                         add(figure(kernel.name, cap.name, place, operands, kernel.work))
@@ -44,8 +44,8 @@ public struct KernelBenchmarks {
                 }
             }
         }
-        add(random(KernelRandomSource(), name: "random.kernel"))
-        if let tested = try? HealthTestedSource(wrapping: KernelRandomSource()) { add(random(tested, name: "random.tested")) }
+        for result in randomSources() { add(result) }
+        CompressionBenchmarks(measure: measure, threads: threads).run(add)
         return results
     }
 
@@ -68,6 +68,9 @@ public struct KernelBenchmarks {
         Kernel(name: "aes.xor", isSlowPortably: true) { $0.aes.xor($0.out, $0.a) },
         Kernel(name: "aes.xor2", isSlowPortably: true) { $0.aes.xor($0.out, $0.a, $0.b) },
         Kernel(name: "gf128.tag", isSlowPortably: true) { $0.tag() },
+        Kernel(name: "pad.seal", isSlowPortably: true) { $0.seal() },
+        Kernel(name: "pad.open", isSlowPortably: true) { $0.open() },
+        Kernel(name: "random.health") { $0.testHealth() },
     ]
 
     static let peers: [Kernel] = [
@@ -93,13 +96,31 @@ public struct KernelBenchmarks {
             spread: (0..<operands.count).map { rates.values[$0].spread }.max() ?? 0)
     }
 
-    private func random(_ source: some RandomSource, name: String) -> BenchmarkResult {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 << 20, alignment: 64)
+    /// Small buffers are filled by the thread that asks, large ones of the kernel's by all cores.
+    private func randomSources() -> [BenchmarkResult] {
+        let small = 64 << 10, large = 4 << 20
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        var results = [
+            random(KernelRandomSource(), "random.kernel", bytes: small, threads: 1),
+            random(KernelRandomSource(), "random.kernel", bytes: large, threads: cores),
+        ]
+        if let tested = try? HealthTestedSource(wrapping: KernelRandomSource()) {
+            results.append(random(tested, "random.tested", bytes: small, threads: 1))
+            results.append(random(tested, "random.tested", bytes: large, threads: cores))
+        }
+        if let processor = try? ProcessorRandomSource() {
+            results.append(random(processor, "random.rdseed", bytes: small, threads: 1))
+        }
+        return results
+    }
+
+    private func random(_ source: some RandomSource, _ name: String, bytes: Int, threads: Int) -> BenchmarkResult {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 64)
         defer { buffer.deallocate() }
-        let rate = measure.rate(bytes: buffer.count) { try? source.fill(buffer) }
+        let rate = measure.rate(bytes: bytes) { try? source.fill(buffer) }
         return BenchmarkResult(
-            name: name, variant: source.name, threads: 1, place: "dram", value: rate.value, unit: "GB/s",
-            spread: rate.spread)
+            name: name, variant: source.name, threads: threads, place: bytes > Self.cacheBytes ? "dram" : "cache",
+            value: rate.value, unit: "GB/s", spread: rate.spread)
     }
 }
 
@@ -147,10 +168,29 @@ final class Operands {
         ShareBlock.split(a: memory[0], b: memory[4], secret: a, c: c)
     }
 
-    func tag() {
+    func testHealth() {
+        var tests = HealthTests(
+            repetitionCutoff: HealthTestedSource.repetitionCutoff,
+            proportionCutoff: HealthTestedSource.proportionCutoff)
+        let verdict = tests.add(a)
+        precondition(verdict == .good, "every value comes twice in a window")
+    }
+
+    func tag() { hashing { $0.update(a) } }
+
+    /// A record's way out: pad and hash in one pass.
+    func seal() { hashing { $0.seal(out, a, pad: b) } }
+
+    /// A record's way in: the tag is right before anything is decrypted.
+    func open() {
+        hashing { $0.update(a) }
+        XOR.apply(out, a, b)
+    }
+
+    private func hashing(_ body: (inout PolynomialHash) -> Void) {
         withUnsafeTemporaryAllocation(byteCount: 16, alignment: 16) { tag in
             var hash = key.withUnsafeBytes { PolynomialHash(key: UnsafeRawBufferPointer(rebasing: $0[..<16])) }
-            hash.update(a)
+            body(&hash)
             hash.finish(into: tag)
         }
     }

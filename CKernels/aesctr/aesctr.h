@@ -37,7 +37,7 @@ typedef void (*ck_aes256_ctr_fn)(
 void ck_aes256_ctr_portable(
     const ck_aes256 *schedule, uint8_t counter[16], uint8_t *out, const uint8_t *a, const uint8_t *b, size_t n);
 
-// "vaes", "aesni", "neon" or "portable"; null when this processor (or the cap) does not have it.
+// "vaes", "vaes256", "aesni", "neon" or "portable"; null when this processor (or the cap) does not have it.
 ck_aes256_ctr_fn ck_aes256_ctr_variant(const char *name);
 
 #endif

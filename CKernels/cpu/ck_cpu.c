@@ -43,11 +43,30 @@ static uint32_t detect(void) {
     return features;
 }
 #elif defined(__aarch64__)
-static uint32_t detect(void) { return CK_CPU_NEON; }
+#if defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+// Advanced SIMD belongs to every AArch64 processor that Linux runs on; AES and PMULL are options, and separate ones.
+static uint32_t detect(void) {
+    uint32_t features = CK_CPU_NEON;
+#if defined(__linux__)
+    const unsigned long hardware = getauxval(AT_HWCAP);
+    if (hardware & HWCAP_AES) features |= CK_CPU_AES;
+    if (hardware & HWCAP_PMULL) features |= CK_CPU_PMULL;
+#endif
+    return features;
+}
 #else
 static uint32_t detect(void) { return 0; }
 #endif
 
+#if defined(__aarch64__)
+#define UNLIMITED CK_CPU_CAP_NEON
+#else
+#define UNLIMITED CK_CPU_CAP_AVX512
+#endif
 #define READY (1u << 31)
 static _Atomic uint32_t active;
 static _Atomic int active_cap;
@@ -55,18 +74,23 @@ static _Atomic int active_cap;
 static uint32_t limit(uint32_t features, ck_cpu_cap cap) {
     switch (cap) {
     case CK_CPU_CAP_PORTABLE: return 0;
-    case CK_CPU_CAP_AVX2: return features & (CK_CPU_AVX2 | CK_CPU_PCLMULQDQ | CK_CPU_AES | CK_CPU_NEON);
-    case CK_CPU_CAP_AVX512: break;
+    case CK_CPU_CAP_AVX2:
+        return features & (CK_CPU_AVX2 | CK_CPU_PCLMULQDQ | CK_CPU_AES | CK_CPU_NEON | CK_CPU_PMULL);
+    case CK_CPU_CAP_AVX512:
+    case CK_CPU_CAP_NEON: break;
     }
     return features;
 }
 
 static ck_cpu_cap cap_of_environment(void) {
     const char *name = getenv("DSGD_CPU_CAP");
-    if (name == NULL || strcmp(name, "avx512") == 0) return CK_CPU_CAP_AVX512;
+    if (name == NULL) return UNLIMITED;
+    if (strcmp(name, "neon") == 0) return CK_CPU_CAP_NEON;
+    if (strcmp(name, "avx512") == 0) return CK_CPU_CAP_AVX512;
     if (strcmp(name, "avx2") == 0) return CK_CPU_CAP_AVX2;
     if (strcmp(name, "portable") == 0) return CK_CPU_CAP_PORTABLE;
-    fprintf(stderr, "DSGD_CPU_CAP: unknown instruction set cap \"%.32s\"; use portable, avx2 or avx512\n", name);
+    fprintf(stderr, "DSGD_CPU_CAP: unknown instruction set cap \"%.32s\"; use portable, avx2, avx512 or neon\n",
+            name);
     exit(78);
 }
 

@@ -13,18 +13,25 @@
 #define CK_CPU_AVX512_VPOPCNTDQ (1u << 4)
 #define CK_CPU_PCLMULQDQ (1u << 5)        // with SSSE3
 #define CK_CPU_VPCLMULQDQ (1u << 6)
-#define CK_CPU_AES (1u << 7)
+#define CK_CPU_AES (1u << 7)              // AES-NI with SSSE3, or ARMv8's AES instructions
 #define CK_CPU_VAES (1u << 8)
 #define CK_CPU_GFNI (1u << 9)
 #define CK_CPU_NEON (1u << 10)
+#define CK_CPU_PMULL (1u << 11)
 
 // Upper limit on what dispatch may use. `portable` clears every bit; `avx2` clears the AVX-512 bits and with them VAES,
-// VPCLMULQDQ and GFNI (so that it names one thing: the instruction set of a 2013 server); `avx512` is no limit.
-typedef enum { CK_CPU_CAP_PORTABLE = 0, CK_CPU_CAP_AVX2 = 1, CK_CPU_CAP_AVX512 = 2 } ck_cpu_cap;
+// VPCLMULQDQ and GFNI (so that it names one thing: the instruction set of a 2013 server); `avx512` and `neon` are no
+// limit, each the most that its architecture has. What another architecture has is not limited by a cap but `portable`.
+typedef enum {
+    CK_CPU_CAP_PORTABLE = 0,
+    CK_CPU_CAP_AVX2 = 1,
+    CK_CPU_CAP_AVX512 = 2,
+    CK_CPU_CAP_NEON = 3
+} ck_cpu_cap;
 
-// Features of the processor under the cap. The first call reads DSGD_CPU_CAP (portable | avx2 | avx512); an unknown
-// name prints one line on standard error and ends the process with exit code 78. Thread-safe; afterwards one relaxed
-// load.
+// Features of the processor under the cap. The first call reads DSGD_CPU_CAP (portable | avx2 | avx512 | neon); an
+// unknown name prints one line on standard error and ends the process with exit code 78. Thread-safe; afterwards one
+// relaxed load.
 uint32_t ck_cpu_features(void);
 
 // Features of the processor whatever the cap.

@@ -38,6 +38,10 @@ void ck_gf128_init(ck_gf128 *state, const void *key);
 // Adds n bytes. Splitting a message differently never changes its hash.
 void ck_gf128_update(ck_gf128 *state, const void *message, size_t n);
 
+// out = data ^ pad over n bytes, and `out`, the ciphertext, joins the message; in one pass where the processor allows.
+// Any alignment; out may be the same pointer as data, otherwise no overlap.
+void ck_gf128_seal(ck_gf128 *state, void *out, const void *data, const void *pad, size_t n);
+
 // Writes the 16-byte hash; the state is then ready for the next message under the same key.
 void ck_gf128_finish(ck_gf128 *state, void *hash);
 

@@ -100,51 +100,82 @@ VPCLMUL __m128i sum_of_lanes(__m512i x) {
     return _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
+// The lanes together.
 VPCLMUL __m128i reduce512(product512 sum) {
-    const __m128i modulus = _mm_set1_epi64x((long long)0xc200000000000000u);
-    const __m128i middle = sum_of_lanes(_mm512_ternarylogic_epi64(sum.middle, sum.low, sum.high, 0x96));
-    __m128i low = _mm_xor_si128(sum_of_lanes(sum.low), _mm_slli_si128(middle, 8));
-    const __m128i high = _mm_xor_si128(sum_of_lanes(sum.high), _mm_srli_si128(middle, 8));
-    low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4e), _mm_clmulepi64_si128(low, modulus, 0x00));
-    low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4e), _mm_clmulepi64_si128(low, modulus, 0x00));
-    return _mm_xor_si128(high, low);
+    return reduce128((product128){sum_of_lanes(sum.low), sum_of_lanes(sum.middle), sum_of_lanes(sum.high)});
+}
+
+// Every lane by itself.
+VPCLMUL __m512i reduce_lanes(product512 sum) {
+    const __m512i modulus = _mm512_set1_epi64((long long)0xc200000000000000u);
+    const __m512i middle = _mm512_ternarylogic_epi64(sum.middle, sum.low, sum.high, 0x96);
+    __m512i low = _mm512_xor_si512(sum.low, _mm512_bslli_epi128(middle, 8));
+    const __m512i high = _mm512_xor_si512(sum.high, _mm512_bsrli_epi128(middle, 8));
+    low = _mm512_xor_si512(_mm512_shuffle_epi32(low, 0x4e), _mm512_clmulepi64_epi128(low, modulus, 0x00));
+    low = _mm512_xor_si512(_mm512_shuffle_epi32(low, 0x4e), _mm512_clmulepi64_epi128(low, modulus, 0x00));
+    return _mm512_xor_si512(high, low);
+}
+
+VPCLMUL product512 zero512(void) {
+    return (product512){_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+}
+
+// Four blocks or, under a mask, fewer. With a pad they are the data that `out` gets the ciphertext of.
+VPCLMUL __m512i take512(__mmask8 mask, uint8_t *out, const uint8_t *in, const uint8_t *pad, size_t at) {
+    __m512i blocks = _mm512_maskz_loadu_epi64(mask, in + at);
+    if (pad == 0) return blocks;
+    blocks = _mm512_xor_si512(blocks, _mm512_maskz_loadu_epi64(mask, pad + at));
+    _mm512_mask_storeu_epi64(out + at, mask, blocks);
+    return blocks;
+}
+
+// Without a pad `out` is not used. Whether there is one is known at each call, so no pass pays for the other.
+VPCLMUL void blocks512(ck_gf128 *state, uint8_t *out, const uint8_t *in, const uint8_t *pad, size_t blocks) {
+    const __m128i *powers = (const __m128i *)state->powers, *folded = (const __m128i *)state->folded;
+    __m512i carried = _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)state->sum));
+    // Groups of 32 blocks, eight vectors of four. While another group follows, the four lanes go on by themselves: each
+    // multiplies by the power that is four blocks away, which keeps the way from group to group short.
+    size_t at = 0;
+    for (; blocks >= 64; blocks -= 32, at += 512) {
+        product512 sum = zero512();
+#if defined(__clang__)
+#pragma clang loop unroll(full)
+#endif
+        for (int turn = 1; turn <= 8; turn++) {
+            const int i = turn % 8;  // the first vector comes last, because it waits for the group before
+            __m512i data = reversed512(take512(0xff, out, in, pad, at + 64 * (size_t)i));
+            if (i == 0) data = _mm512_xor_si512(data, carried);
+            accumulate512(&sum, data, _mm512_broadcast_i32x4(_mm_loadu_si128(powers + 4 * i)),
+                          _mm512_broadcast_i32x4(_mm_loadu_si128(folded + 4 * i)));
+        }
+        carried = reduce_lanes(sum);
+    }
+    // The rest joins the lanes: each block has the power that says how far it is from the end.
+    while (blocks > 0) {
+        const size_t left = blocks < 32 ? blocks : 32;
+        product512 sum = zero512();
+        for (size_t i = 0; i < left; i += 4) {
+            const size_t lanes = left - i < 4 ? left - i : 4, power = CK_GF128_POWERS - left + i;
+            const __mmask8 mask = (__mmask8)((1u << (2 * lanes)) - 1);
+            const __m512i data = reversed512(take512(mask, out, in, pad, at + 16 * i));
+            accumulate512(&sum, _mm512_xor_si512(data, carried), _mm512_maskz_loadu_epi64(mask, powers + power),
+                          _mm512_maskz_loadu_epi64(mask, folded + power));
+            carried = _mm512_setzero_si512();
+        }
+        carried = _mm512_zextsi128_si512(reduce512(sum));
+        at += 16 * left;
+        blocks -= left;
+    }
+    _mm_storeu_si128((__m128i *)state->sum, _mm512_castsi512_si128(carried));
 }
 
 __attribute__((target(WIDE))) void
 ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks) {
-    const __m128i *powers = (const __m128i *)state->powers, *folded = (const __m128i *)state->folded;
-    __m128i running = _mm_loadu_si128((const __m128i *)state->sum);
-    // 32 blocks, eight vectors of four, for one reduction. The running value joins the first block.
-    for (; blocks >= 32; blocks -= 32, message += 512) {
-        product512 sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-#if defined(__clang__)
-#pragma clang loop unroll(full)
-#endif
-        for (int i = 1; i < 8; i++) {
-            accumulate512(&sum, reversed512(_mm512_loadu_si512(message + 64 * i)), _mm512_loadu_si512(powers + 4 * i),
-                          _mm512_loadu_si512(folded + 4 * i));
-        }
-        const __m512i carried = _mm512_zextsi128_si512(running);
-        const __m512i first = _mm512_xor_si512(reversed512(_mm512_loadu_si512(message)), carried);
-        accumulate512(&sum, first, _mm512_loadu_si512(powers), _mm512_loadu_si512(folded));
-        running = reduce512(sum);
-    }
-    if (blocks > 0) {
-        product512 sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-        __m512i carried = _mm512_zextsi128_si512(running);
-        for (size_t at = CK_GF128_POWERS - blocks; blocks > 0;) {
-            const size_t lanes = blocks < 4 ? blocks : 4;
-            const __mmask8 mask = (__mmask8)((1u << (2 * lanes)) - 1);
-            const __m512i data = reversed512(_mm512_maskz_loadu_epi64(mask, message));
-            accumulate512(&sum, _mm512_xor_si512(data, carried), _mm512_maskz_loadu_epi64(mask, powers + at),
-                          _mm512_maskz_loadu_epi64(mask, folded + at));
-            carried = _mm512_setzero_si512();
-            message += 16 * lanes;
-            at += lanes;
-            blocks -= lanes;
-        }
-        running = reduce512(sum);
-    }
-    _mm_storeu_si128((__m128i *)state->sum, running);
+    blocks512(state, 0, message, 0, blocks);
+}
+
+__attribute__((target(WIDE))) void
+ck_gf128_seal_vpclmul(ck_gf128 *state, uint8_t *out, const uint8_t *data, const uint8_t *pad, size_t blocks) {
+    blocks512(state, out, data, pad, blocks);
 }
 #endif

@@ -16,8 +16,8 @@ typedef struct {
     uint8_t first;
 } ck_health;
 
-// Adds n samples. Returns 0, or the length of the run when it reaches `repetition`, or minus the number of matches when
-// a window has `proportion` of them; the state is then of no further use.
+// Adds n samples; cutoffs from 1. Returns 0, or the length of the run when it reaches `repetition`, or minus the number
+// of matches when a window has `proportion` of them; the state is then of no further use.
 int ck_health_add(ck_health *state, const void *samples, size_t n, uint32_t repetition, uint32_t proportion);
 
 #endif

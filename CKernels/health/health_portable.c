@@ -1,4 +1,4 @@
-#include "health.h"
+#include "health_internal.h"
 
 // Counting is done a stretch at a time, in two loops without exits that the compiler turns into vectors; only a stretch
 // that holds an equal neighbour pair four samples wide is looked at sample by sample for runs.
@@ -42,8 +42,7 @@ static uint32_t count_equal(const uint8_t *x, size_t n, uint8_t value) {
     return count;
 }
 
-int ck_health_add(ck_health *state, const void *samples, size_t n, uint32_t repetition, uint32_t proportion) {
-    const uint8_t *x = samples;
+int ck_health_portable(ck_health *state, const uint8_t *x, size_t n, uint32_t repetition, uint32_t proportion) {
     while (n > 0) {
         if (state->position == 0) {
             state->first = x[0];

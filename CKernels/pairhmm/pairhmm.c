@@ -14,6 +14,12 @@ static void run(ck_pairhmm_variant *variant, const ck_pairhmm_read *reads, size_
     _mm_setcsr(saved | 0x8040);  // flush to zero, denormals are zero
     variant(reads, count, haplotype, gap_extend, scratch, log10_likelihood);
     _mm_setcsr(saved);
+#elif defined(__aarch64__)
+    uint64_t saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved | 1u << 24) : "memory");  // flush to zero, of operands too
+    variant(reads, count, haplotype, gap_extend, scratch, log10_likelihood);
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved) : "memory");
 #else
     variant(reads, count, haplotype, gap_extend, scratch, log10_likelihood);
 #endif

@@ -5,6 +5,7 @@
 
 #define CK_VARIANT(name) name##_avx2
 #define TARGET __attribute__((target("avx2")))
+#define INTERLEAVE 2
 #include "shares_body.h"
 
 #endif

@@ -9,6 +9,7 @@
 #else
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
 #endif
+#define INTERLEAVE 2
 #include "shares_body.h"
 
 #endif

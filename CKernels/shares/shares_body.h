@@ -1,12 +1,14 @@
-// The loops of shares.h, compiled once per instruction set: CK_VARIANT(name) makes a function's name, TARGET its
-// attribute. They are plain C on bytes that the compiler turns into vectors; `EACH` says that iterations do not depend on
-// each other, which holds because outputs alias inputs exactly or not at all. Every iteration loads all its inputs before
-// it stores.
+// The loops of shares.h, compiled once per instruction set: CK_VARIANT(name) makes a function's name, TARGET is its
+// attribute, INTERLEAVE says how many vectors are in flight. They are plain C on bytes that the compiler turns into
+// vectors; `EACH` says that iterations do not depend on each other, which holds because outputs alias inputs exactly or
+// not at all. Every iteration loads all its inputs before it stores.
 
 #if defined(__clang__)
 // Under a sanitizer or without optimisation the loops stay scalar, which is as right as it is slow.
 #pragma clang diagnostic ignored "-Wpass-failed"
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave_count(2)")
+#define PRAGMA_(text) _Pragma(#text)
+#define PRAGMA(text) PRAGMA_(text)
+#define INDEPENDENT PRAGMA(clang loop vectorize(assume_safety) interleave_count(INTERLEAVE))
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif

@@ -25,6 +25,17 @@ void ck_share_join_ac_avx512(uint8_t *s, const uint8_t *a, const uint8_t *c, siz
 void ck_share_join_bc_avx512(uint8_t *s, const uint8_t *b, const uint8_t *c, size_t half);
 uint8_t ck_share_syndrome_avx512(const uint8_t *a, const uint8_t *b, const uint8_t *c, size_t half);
 void ck_share_refresh_avx512(uint8_t *x, uint8_t *y, const uint8_t *own, const uint8_t *other, size_t half);
+void ck_share_split_stream(uint8_t *a, uint8_t *b, const uint8_t *s, const uint8_t *r, size_t half);
+void ck_share_join_ab_stream(uint8_t *s, const uint8_t *a, const uint8_t *b, size_t half);
+void ck_share_join_ac_stream(uint8_t *s, const uint8_t *a, const uint8_t *c, size_t half);
+void ck_share_join_bc_stream(uint8_t *s, const uint8_t *b, const uint8_t *c, size_t half);
+#elif defined(__aarch64__)
+void ck_share_split_neon(uint8_t *a, uint8_t *b, const uint8_t *s, const uint8_t *r, size_t half);
+void ck_share_join_ab_neon(uint8_t *s, const uint8_t *a, const uint8_t *b, size_t half);
+void ck_share_join_ac_neon(uint8_t *s, const uint8_t *a, const uint8_t *c, size_t half);
+void ck_share_join_bc_neon(uint8_t *s, const uint8_t *b, const uint8_t *c, size_t half);
+uint8_t ck_share_syndrome_neon(const uint8_t *a, const uint8_t *b, const uint8_t *c, size_t half);
+void ck_share_refresh_neon(uint8_t *x, uint8_t *y, const uint8_t *own, const uint8_t *other, size_t half);
 #endif
 
 #endif

@@ -1,4 +1,5 @@
 import Foundation
+import Metering
 
 /// Makes those wait who fail to prove themselves: every failed attempt costs pad on this side.
 ///
@@ -22,12 +23,12 @@ final class RateLimiter: @unchecked Sendable {
 
     /// Seconds that this key still has to wait.
     func wait(_ key: String) -> Double {
-        lock.withLock { max(0, (entries[key]?.until ?? 0) - Deadline.clock()) }
+        lock.withLock { max(0, (entries[key]?.until ?? 0) - monotonicSeconds()) }
     }
 
     func failed(_ key: String) {
         lock.withLock {
-            let time = Deadline.clock()
+            let time = monotonicSeconds()
             if entries.count > 4096 { entries = entries.filter { $0.value.until + longest > time } }
             let failures = (entries[key]?.failures ?? 0) + 1
             let delay = min(longest, first * Double(1 << min(failures - 1, 20)))

@@ -70,7 +70,6 @@ public final class SecureChannel: @unchecked Sendable {
     private var sendSequence: UInt64 = 0
     private var sendBuffer: UnsafeMutableRawBufferPointer
     private let sendContext: UnsafeMutableRawBufferPointer
-    private let tagPad = SecureBytes(count: Tagger.size)
     private var sendClosed = false
 
     private let receiveLock = NSLock()
@@ -165,25 +164,18 @@ public final class SecureChannel: @unchecked Sendable {
         let count = payload.count + 1
         let deadline = Deadline(in: timeout)
         let textEnd = Self.headerSize + count
-        let text = sendBuffer.slice(Self.headerSize..<textEnd)
         let header = sendBuffer.slice(0..<Self.headerSize)
-        try tagPad.withUnsafeMutableBytes { tagPad in
-            try pads.sending.spend(.data, data: count, tag: Tagger.size, timeout: timeout) { offset, pad in
-                header.store(bigEndian: UInt32(count), at: 0)
-                header.store(bigEndian: UInt32(flags) << 24, at: 4)
-                header.store(bigEndian: sendSequence, at: 8)
-                header.store(bigEndian: offset, at: 16)
-                text[0] = kind ^ pad[0]
-                if !payload.isEmpty { XOR.apply(text.slice(1..<count), payload, pad.slice(1..<count)) }
-                tagPad.copyMemory(from: pad.slice(count..<count + Tagger.size))
-            }
-            sendSequence += 1
+        try pads.sending.spend(.data, data: count, tag: Tagger.size, timeout: timeout) { offset, pad in
+            header.store(bigEndian: UInt32(count), at: 0)
+            header.store(bigEndian: UInt32(flags) << 24, at: 4)
+            header.store(bigEndian: sendSequence, at: 8)
+            header.store(bigEndian: offset, at: 16)
             sendContext.slice(Self.prefixSize..<Self.contextSize).copyMemory(from: UnsafeRawBufferPointer(header))
-            sendTagger.tag(
-                UnsafeRawBufferPointer(sendContext), UnsafeRawBufferPointer(text), pad: UnsafeRawBufferPointer(tagPad),
-                into: sendBuffer.slice(textEnd..<textEnd + Tagger.size))
-            wipe(tagPad)
+            sendTagger.seal(
+                UnsafeRawBufferPointer(sendContext), kind: kind, payload, pad: pad,
+                into: sendBuffer.slice(Self.headerSize..<textEnd + Tagger.size))
         }
+        sendSequence += 1
         let whole = UnsafeRawBufferPointer(sendBuffer).slice(0..<textEnd + Tagger.size)
         do {
             try socket.write(whole, deadline)

@@ -1,20 +1,15 @@
 import Diagnostics
 import Foundation
 import Glibc
+import Metering
 
 /// A point in time by the monotonic clock.
 package struct Deadline: Sendable {
     let at: Double
 
-    package init(in seconds: Double) { at = Deadline.clock() + max(0, min(seconds, 1e9)) }
+    package init(in seconds: Double) { at = monotonicSeconds() + max(0, min(seconds, 1e9)) }
 
-    package var left: Double { max(0, at - Deadline.clock()) }
-
-    package static func clock() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
-    }
+    package var left: Double { max(0, at - monotonicSeconds()) }
 }
 
 /// A connected stream socket, TCP or Unix, with deadlines and without SIGPIPE.
@@ -307,16 +302,5 @@ package enum Sockets {
             }
             return descriptor
         }
-    }
-
-    /// The user of the process at the other end of a Unix socket.
-    package static func peerUser(_ connection: Socket) -> UInt32? {
-        // The kernel's struct ucred: process, user, group.
-        var credentials: (pid: Int32, uid: UInt32, gid: UInt32) = (0, 0, 0)
-        var size = socklen_t(12)
-        guard getsockopt(connection.descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0, size == 12 else {
-            return nil
-        }
-        return credentials.uid
     }
 }

@@ -21,6 +21,23 @@ final class Tagger: @unchecked Sendable {
         XOR.into(tag, pad)
     }
 
+    /// Writes a record's text and tag: `kind` and `payload` under the pad's first bytes, hashed in the same pass, and the
+    /// tag under its last 16.
+    func seal(
+        _ context: UnsafeRawBufferPointer, kind: UInt8, _ payload: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer,
+        into record: UnsafeMutableRawBufferPointer
+    ) {
+        let end = payload.count + 1
+        precondition(pad.count == end + Self.size && record.count == pad.count, "a record as long as its pad")
+        record[0] = kind ^ pad[0]
+        hash.update(context)
+        hash.update(UnsafeRawBufferPointer(record).slice(0..<1))
+        hash.seal(record.slice(1..<end), payload, pad: pad.slice(1..<end))
+        let tag = record.slice(end..<record.count)
+        hash.finish(into: tag)
+        XOR.into(tag, pad.slice(end..<pad.count))
+    }
+
     /// Whether `tag` is right, in constant time.
     func matches(
         _ tag: UnsafeRawBufferPointer, _ context: UnsafeRawBufferPointer, _ text: UnsafeRawBufferPointer,

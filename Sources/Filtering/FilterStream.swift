@@ -1,5 +1,6 @@
+public import Compression
 import Diagnostics
-public import GenomicFormats
+import GenomicFormats
 import Storage
 
 /// ``VCFFilter`` in bounded memory: pushed VCF (plain, gzip or BGZF) in, BGZF out, index at the end.
@@ -12,14 +13,14 @@ public final class VCFFilterStream {
 
     private let filter: VCFFilter
     private let label: String
-    private let level: Int
+    private let level: CompressionLevel
     private let sink: ByteSink
     private let inflater: GzipInflater
     private var carry: [UInt8] = []
     private var records: RecordFilter?
     private var writer: VCFWriter?
 
-    public init(_ filter: VCFFilter, label: String, level: Int = 6, sink: @escaping ByteSink) {
+    public init(_ filter: VCFFilter, label: String, level: CompressionLevel = .compact, sink: @escaping ByteSink) {
         self.filter = filter
         self.label = label
         self.level = level
@@ -96,7 +97,7 @@ extension VCFFilter {
     /// Filters a file to `output` and `output.tbi`, in bounded memory; both appear only when whole. `-` is standard
     /// input and standard output, which gets no index.
     @discardableResult
-    public func filterFile(_ input: String, to output: String, level: Int = 6) throws -> FilterCounts {
+    public func filterFile(_ input: String, to output: String, level: CompressionLevel = .compact) throws -> FilterCounts {
         let file = try PartialFile(path: output, audience: .everyone)
         let stream = VCFFilterStream(self, label: input, level: level) { try file.write($0) }
         try FileReader.forEachPiece(of: input) { try stream.feed($0) }

@@ -1,3 +1,4 @@
+public import Compression
 import Diagnostics
 import GenomicFormats
 public import Metering
@@ -59,7 +60,8 @@ public struct VCFFilter: Sendable {
         if vcfGz.isEmpty {
             throw Failure(.data, at: label, "is empty", remedy: "check that the right file was given")
         }
-        return try BGZF.decompress(vcfGz, label: label, maximumOutput: maximumOutput, threads: threads)
+        return try GzipInflater.inflate(
+            vcfGz, label: label, limits: .init(maximumOutput: maximumOutput), threads: threads)
     }
 
     /// B-2: VCF to F_VCF, in memory.
@@ -79,7 +81,7 @@ public struct VCFFilter: Sendable {
 
     /// B-3: F_VCF to F_VCF.gz and its index, in memory.
     public func compress(
-        _ vcf: UnsafeRawBufferPointer, label: String, level: Int = 6, threads: Int = 1
+        _ vcf: UnsafeRawBufferPointer, label: String, level: CompressionLevel = .compact, threads: Int = 1
     ) throws -> CompressedVCF {
         let compressed = BGZF.compress(vcf, level: level, threads: threads)
         guard requiresSortedInput else { return CompressedVCF(bytes: compressed.bytes, tbi: nil) }
@@ -102,7 +104,7 @@ public struct VCFFilter: Sendable {
 
     /// The three stages one after the other, each measured.
     public func run(
-        _ vcfGz: UnsafeRawBufferPointer, label: String, level: Int = 6, threads: Int = 1, maximumOutput: Int? = nil
+        _ vcfGz: UnsafeRawBufferPointer, label: String, level: CompressionLevel = .compact, threads: Int = 1, maximumOutput: Int? = nil
     ) throws -> Output {
         let start = monotonicSeconds()
         let plain = try Self.decompress(vcfGz, label: label, maximumOutput: maximumOutput, threads: threads)

@@ -1,3 +1,4 @@
+internal import Compression
 internal import Diagnostics
 internal import Storage
 
@@ -5,12 +6,16 @@ internal import Storage
 public struct ReadFiles {
     public let paths: [String]
     public let layout: ReadLayout
+    private let threads: Int
 
-    /// - Parameter paths: two files of mates for `.paired`, else one; `-` is standard input.
-    public init(paths: [String], layout: ReadLayout) {
+    /// - Parameters:
+    ///   - paths: two files of mates for `.paired`, else one; `-` is standard input.
+    ///   - threads: to inflate BGZF on.
+    public init(paths: [String], layout: ReadLayout, threads: Int = 1) {
         precondition(paths.count == (layout == .paired ? 2 : 1), "one file for each stream")
         self.paths = paths
         self.layout = layout
+        self.threads = threads
     }
 
     /// Calls `body` for each batch and returns what was read.
@@ -19,7 +24,8 @@ public struct ReadFiles {
     public func forEachBatch(_ body: (ReadBatch) throws -> Void) throws -> ReadBatcher.Counts {
         let batcher = ReadBatcher(layout: layout, labels: paths)
         var streams = try paths.enumerated().map { index, path in
-            (file: try FileReader(path: path), inflater: GzipInflater(label: path), mate: Mate(rawValue: index)!)
+            let inflater = GzipInflater(label: path, threads: threads)
+            return (file: try FileReader(path: path), inflater: inflater, mate: Mate(rawValue: index)!)
         }
         while !streams.isEmpty {
             for index in streams.indices.reversed() {

@@ -1,3 +1,4 @@
+import Compression
 import Diagnostics
 import Storage
 
@@ -87,7 +88,7 @@ enum TableReader {
     static func forEachLine(
         of bytes: UnsafeRawBufferPointer, label: String, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        let plain = try BGZF.decompress(bytes, label: label)
+        let plain = try GzipInflater.inflate(bytes, label: label)
         try plain.withUnsafeBytes { plain in
             var at = 0
             var number = 0
@@ -128,7 +129,7 @@ public enum BEDReader {
             if line[0] == UInt8(ascii: "#") { return }
             let isTabbed = line.contains(9)
             let fields = line.split(separator: isTabbed ? 9 : 32, maxSplits: 3, omittingEmptySubsequences: !isTabbed)
-            let contig = String(decoding: fields[0], as: UTF8.self)
+            let contig = fields.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
             if ["track", "browser"].contains(contig.split(separator: " ").first.map(String.init) ?? "") { return }
             guard fields.count >= 3 else { throw failure("has fewer than three columns") }
             guard let start = number64(fields[1]), let end = number64(fields[2]) else {

@@ -1,3 +1,4 @@
+import Compression
 import Diagnostics
 
 /// Builds a tabix index (.tbi) for VCF records in the order in which they are written.

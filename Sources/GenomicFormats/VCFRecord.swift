@@ -103,7 +103,7 @@ public struct VCFRecordScanner {
     /// Splits one line (without LF; a trailing CR is taken off) and checks its columns.
     ///
     /// - Throws: ``Failure`` `.data`: wrong number of columns, NUL, unknown contig, POS that is no number from 1 to
-    ///   2^31 - 1 or lies beyond the contig's end, REF that is no sequence, empty ALT.
+    ///   2^31 - 1 or lies beyond the contig's end, REF that is no sequence, empty ALT, QUAL that is no number.
     public mutating func scan(_ rawLine: UnsafeRawBufferPointer) throws -> VCFRecord {
         recordCount += 1
         var line = rawLine
@@ -128,6 +128,9 @@ public struct VCFRecordScanner {
         guard refEnd > idEnd + 1, altEnd > refEnd + 1 else {
             throw failure("REF or ALT is empty", "write '.' for no alternative allele")
         }
+        guard Self.isQuality(line, from: altEnd + 1) else {
+            throw failure("QUAL is no number", "write '.' where it is not known")
+        }
         for at in idEnd + 1..<refEnd where !Self.isLetter(base.load(fromByteOffset: at, as: UInt8.self)) {
             throw failure("REF is no sequence of bases", "correct or remove the record")
         }
@@ -148,6 +151,36 @@ public struct VCFRecordScanner {
         return VCFRecord(
             line: line, contig: contig, position: position, chromEnd: chromEnd, posEnd: posEnd, idEnd: idEnd,
             refEnd: refEnd, altEnd: altEnd)
+    }
+
+    /// Whether a column is `.` or a number (VCF 4.3, section 1.3).
+    private static func isQuality(_ line: UnsafeRawBufferPointer, from start: Int) -> Bool {
+        var at = start
+        func byte() -> UInt8 { at < line.count ? line[at] : 9 }
+        func skipSign() { if byte() == UInt8(ascii: "-") || byte() == UInt8(ascii: "+") { at += 1 } }
+        func skipDigits() -> Int {
+            let first = at
+            while (48...57).contains(byte()) { at += 1 }
+            return at - first
+        }
+        if byte() == UInt8(ascii: "."), at + 1 >= line.count || line[at + 1] == 9 { return true }
+        skipSign()
+        var digits = skipDigits()
+        if digits == 0, isLetter(byte()) {
+            let word = line[at...].prefix { $0 != 9 }.map { $0 | 32 }
+            return ["inf", "infinity", "nan"].contains { word.elementsEqual($0.utf8) }
+        }
+        if byte() == UInt8(ascii: ".") {
+            at += 1
+            digits += skipDigits()
+        }
+        guard digits > 0 else { return false }
+        if byte() | 32 == UInt8(ascii: "e") {
+            at += 1
+            skipSign()
+            if skipDigits() == 0 { return false }
+        }
+        return byte() == 9
     }
 
     @inline(__always)

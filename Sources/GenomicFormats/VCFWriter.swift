@@ -1,3 +1,4 @@
+public import Compression
 import Diagnostics
 import Storage
 
@@ -20,7 +21,7 @@ public final class VCFWriter {
     ///   - makesIndex: without an index, records need not be sorted.
     ///   - sink: receives the compressed file in order.
     public init(
-        header: VCFHeader, label: String, level: Int = 6, makesIndex: Bool = true, sink: @escaping ByteSink
+        header: VCFHeader, label: String, level: CompressionLevel = .compact, makesIndex: Bool = true, sink: @escaping ByteSink
     ) throws {
         self.header = header
         bgzf = BGZFWriter(level: level, sink: sink)
@@ -71,7 +72,7 @@ public final class VCFFileWriter {
     private let file: PartialFile
     private let indexFile: PartialFile?
 
-    public init(path: String, header: VCFHeader, level: Int = 6, makesIndex: Bool = true) throws {
+    public init(path: String, header: VCFHeader, level: CompressionLevel = .compact, makesIndex: Bool = true) throws {
         let file = try PartialFile(path: path, audience: .everyone)
         self.file = file
         indexFile = makesIndex ? try PartialFile(path: path + ".tbi", audience: .everyone) : nil

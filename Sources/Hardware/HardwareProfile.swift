@@ -76,6 +76,7 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         case "portable": return true
         case "avx2": return CPU.features.contains(.avx2)
         case "avx512": return CPU.features.contains(.avx512)
+        case "neon": return CPU.features.contains(.neon)
         default: return false
         }
     }
@@ -100,7 +101,18 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
             }
             return profile
         } catch let error as DecodingError {
-            throw Failure(.configuration, at: name, "\(error)", remedy: "see hardware-profiles/README.md")
+            throw Failure(.configuration, at: name, problem(of: error), remedy: "see hardware-profiles/README.md")
+        }
+    }
+
+    private static func problem(of error: DecodingError) -> String {
+        func key(_ path: [any CodingKey]) -> String { path.map(\.stringValue).joined(separator: ".") }
+        switch error {
+        case .keyNotFound(let missing, let context): return "\(key(context.codingPath + [missing])) is missing"
+        case .typeMismatch(_, let context) where !context.codingPath.isEmpty,
+            .valueNotFound(_, let context) where !context.codingPath.isEmpty:
+            return "\(key(context.codingPath)) is of the wrong type"
+        default: return "it is no hardware profile in JSON"
         }
     }
 }

@@ -19,10 +19,11 @@ public enum CPU {
         public static let vaes = Features(rawValue: 1 << 8)
         public static let gfni = Features(rawValue: 1 << 9)
         public static let neon = Features(rawValue: 1 << 10)
+        public static let pmull = Features(rawValue: 1 << 11)
 
         private static let names = [
             "avx2", "avx512", "avx512vbmi", "avx512vbmi2", "avx512vpopcntdq", "pclmulqdq", "vpclmulqdq", "aes", "vaes",
-            "gfni", "neon",
+            "gfni", "neon", "pmull",
         ]
 
         /// The names of the features, in order of their bits, separated by blanks.
@@ -32,11 +33,22 @@ public enum CPU {
         }
     }
 
-    /// The upper limit on the instruction sets that kernels may use.
+    /// The upper limit on the instruction sets that kernels may use. `avx512` and `neon` are no limit, each the most that
+    /// its architecture has; what another architecture has is limited by `portable` only.
     public enum Cap: UInt32, Sendable, CaseIterable {
         case portable = 0
         case avx2 = 1
         case avx512 = 2
+        case neon = 3
+
+        /// The caps that differ on this architecture, least first.
+        public static var ofThisArchitecture: [Cap] {
+            #if arch(arm64)
+                [.portable, .neon]
+            #else
+                [.portable, .avx2, .avx512]
+            #endif
+        }
 
         /// The name that `DSGD_CPU_CAP` and hardware profiles use.
         public var name: String { "\(self)" }

@@ -30,6 +30,17 @@ public struct PolynomialHash: Sendable {
         ck_gf128_update(state.pointer, base, message.count)
     }
 
+    /// `out = data + pad`, and `out`, the ciphertext, joins the message; in one pass where the processor allows. `out` may
+    /// be the very buffer `data`, otherwise nothing overlaps.
+    public mutating func seal(
+        _ out: UnsafeMutableRawBufferPointer, _ data: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer
+    ) {
+        precondition(out.count == data.count && out.count == pad.count, "buffers of unequal length")
+        guard let o = out.baseAddress, let d = data.baseAddress, let p = pad.baseAddress else { return }
+        makeUnique()
+        ck_gf128_seal(state.pointer, o, d, p, out.count)
+    }
+
     /// Writes the 16 bytes of the hash and begins the next message.
     public mutating func finish(into hash: UnsafeMutableRawBufferPointer) {
         precondition(hash.count == Self.size, "a polynomial hash has 16 bytes")

@@ -1,5 +1,6 @@
 import Diagnostics
 import Foundation
+import Metering
 
 /// The KMS: gathers what the nodes tell of their links, and picks the way of a key.
 ///
@@ -17,7 +18,7 @@ final class KeyManagementSystem: @unchecked Sendable {
     static let lifetime = 6.0
 
     func report(_ node: String, _ links: [LinkState]) {
-        lock.withLock { reports[node] = Report(time: monotonicTime(), links: links) }
+        lock.withLock { reports[node] = Report(time: monotonicSeconds(), links: links) }
     }
 
     /// The nodes of the best way, both ends included.
@@ -25,7 +26,7 @@ final class KeyManagementSystem: @unchecked Sendable {
     /// - Parameter avoid: directed hops `a>b` that just failed.
     func path(from: String, to: String, bytes: UInt64, avoid: Set<String>) throws -> [String] {
         let edges = lock.withLock { () -> [String: [LinkState]] in
-            let oldest = monotonicTime() - Self.lifetime
+            let oldest = monotonicSeconds() - Self.lifetime
             return reports.filter { $0.value.time > oldest }.mapValues { $0.links.filter(\.up) }
         }
         var cost: [String: Double] = [from: 0]
@@ -58,5 +59,3 @@ final class KeyManagementSystem: @unchecked Sendable {
         return path.reversed()
     }
 }
-
-func monotonicTime() -> Double { ProcessInfo.processInfo.systemUptime }

@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import Kernels
 public import Logging
+import Metering
 import OneTimePad
 public import Randomness
 
@@ -120,10 +121,10 @@ public final class KeyNode: @unchecked Sendable {
         }
         detachThread("dsgd-kma-report") { [self] in
             // A report is dropped where a link on its way is not up yet, so they come thick while the network starts.
-            let settled = monotonicTime() + 5
+            let settled = monotonicSeconds() + 5
             while !isStopped {
                 report()
-                Thread.sleep(forTimeInterval: monotonicTime() < settled ? 0.1 : 1)
+                Thread.sleep(forTimeInterval: monotonicSeconds() < settled ? 0.1 : 1)
             }
         }
     }
@@ -359,7 +360,8 @@ public final class KeyNode: @unchecked Sendable {
 
     private func path(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
         if let kms { return try kms.path(from: name, to: target, bytes: bytes, avoid: avoid) }
-        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicTime() {
+        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicSeconds()
+        {
             return known.nodes
         }
         let request = Envelope(
@@ -378,7 +380,7 @@ public final class KeyNode: @unchecked Sendable {
                 .transient, at: "key network", answer.problem ?? "the KMS names no way to node \(target)",
                 remedy: "look at `dsgd keys status`")
         }
-        condition.withLock { paths[target] = (path, monotonicTime() + 2) }
+        condition.withLock { paths[target] = (path, monotonicSeconds() + 2) }
         return path
     }
 

@@ -2,6 +2,7 @@ import Channel
 import Diagnostics
 import Foundation
 import Kernels
+import Metering
 import OneTimePad
 import Randomness
 
@@ -183,7 +184,7 @@ final class KeySupplyAgent: @unchecked Sendable {
             $0.lost += passed
         }
         guard let state = sending[stream] else { return true }
-        let time = monotonicTime()
+        let time = monotonicSeconds()
         let goesOn = count >= Self.bulk && state.lastEnd == offset && time - state.lastTime < 1
         sending[stream]?.ahead = goesOn ? min(max(2 * count, 2 * state.ahead), Self.mostAhead) : 0
         sending[stream]?.lastEnd = offset + count
@@ -257,7 +258,7 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// A durable mark over the key up to `end`, before it exists.
     private func reserve(_ state: inout Stream, _ end: UInt64) throws {
         guard end > state.account.snapshot.mark else { return }
-        let time = monotonicTime()
+        let time = monotonicSeconds()
         state.reservation = time - state.durable < 0.25
             ? min(2 * state.reservation, Self.mostReservation) : Self.leastReservation
         state.durable = time

@@ -49,11 +49,11 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
 
         /// Unmasks what begins below `end`.
-        mutating func reveal(below end: UInt64) throws {
+        mutating func reveal(below end: UInt64) {
             while head < masked.count, masked[head].offset < end {
                 let key = masked[head]
                 let bytes = pieces.buffer(count: key.count)
-                try bytes.withUnsafeMutableBytes { try key.reveal(into: $0) }
+                bytes.withUnsafeMutableBytes { key.reveal(into: $0) }
                 pieces.append(bytes, at: key.offset)
                 _ = popMasked()
             }
@@ -64,10 +64,10 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
                 ?? masked[head...].first { $0.end > offset }.map { max(offset, $0.offset) }
         }
 
-        mutating func discard(below offset: UInt64) throws -> UInt64 {
+        mutating func discard(below offset: UInt64) -> UInt64 {
             var lost: UInt64 = 0
             while head < masked.count, masked[head].end <= offset { lost += UInt64(popMasked().count) }
-            try reveal(below: offset)
+            reveal(below: offset)
             return lost + pieces.discard(below: offset)
         }
     }
@@ -135,11 +135,11 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     }
 
     /// Gives up the key of a direction below a block, which the other end has lost.
-    func discard(belowBlock number: UInt64) throws {
-        try condition.withLock {
+    func discard(belowBlock number: UInt64) {
+        condition.withLock {
             let index = Int(number & 1)
             guard !stopped, number / 2 <= directions[index].next else { return }
-            let lost = try directions[index].discard(below: number / 2 * UInt64(QuantumSocket.block))
+            let lost = directions[index].discard(below: number / 2 * UInt64(QuantumSocket.block))
             directions[index].account.update { $0.lost += lost }
         }
     }
@@ -154,10 +154,10 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         let end = offset + UInt64(destination.count)
         try condition.withLock {
             while true {
-                try directions[index].reveal(below: end)
+                directions[index].reveal(below: end)
                 if directions[index].pieces.take(at: offset, into: destination) {
                     // A sender never goes back, so what it passed over is of no more use.
-                    let passed = me == stream.sender ? try directions[index].discard(below: offset) : 0
+                    let passed = me == stream.sender ? directions[index].discard(below: offset) : 0
                     directions[index].account.update {
                         $0.data += UInt64(destination.count)
                         $0.lost += passed
@@ -187,10 +187,10 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
-    func discard(_ stream: PadStream, below offset: UInt64) throws {
-        try condition.withLock {
+    func discard(_ stream: PadStream, below offset: UInt64) {
+        condition.withLock {
             let index = index(stream)
-            let lost = try directions[index].discard(below: offset)
+            let lost = directions[index].discard(below: offset)
             directions[index].account.update { $0.lost += lost }
         }
     }
@@ -218,7 +218,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
             stopped = true
             condition.broadcast()
             for index in directions.indices {
-                let rest = try directions[index].discard(below: UInt64.max)
+                let rest = directions[index].discard(below: UInt64.max)
                 try directions[index].account.commit { $0.expired += rest }
                 directions[index].account.release()
             }

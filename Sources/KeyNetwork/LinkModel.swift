@@ -2,6 +2,7 @@ import Channel
 import Diagnostics
 import Foundation
 import Kernels
+import Metering
 public import Randomness
 import Synchronization
 
@@ -83,12 +84,12 @@ public final class LinkModel: Sendable {
         let block = Double(QuantumSocket.block)
         let limit = LinkKeyStore.limit(of: link)
         var budget = link.stockMib * 1_048_576
-        var time = Deadline.clock()
+        var time = monotonicSeconds()
         var turn = 0
         /// How often in a row no direction had room at both ends.
         var stuck = 0
         while !stopping.load(ordering: .acquiring) {
-            let clock = Deadline.clock()
+            let clock = monotonicSeconds()
             budget += (clock - time) * link.rate / 8
             time = clock
             // A link that waited on full stores has not saved up key meanwhile.
@@ -139,7 +140,7 @@ public final class LinkModel: Sendable {
             }
             budget -= Double(count)
             if !hurry {
-                let spent = Deadline.clock() - clock
+                let spent = monotonicSeconds() - clock
                 Thread.sleep(forTimeInterval: min(0.2, spent * Double(topology.links.count) / Self.backgroundShare))
             }
         }

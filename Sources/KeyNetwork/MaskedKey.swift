@@ -1,4 +1,3 @@
-import CCrypto
 import Diagnostics
 import Kernels
 
@@ -22,7 +21,7 @@ final class MaskedKey: @unchecked Sendable {
         count = key.count
         masked = .allocate(byteCount: key.count, alignment: 64)
         try secret.withUnsafeMutableBytes { try fillFromKernel($0) }
-        try apply(key, UnsafeMutableRawBufferPointer(start: masked, count: count))
+        apply(key, UnsafeMutableRawBufferPointer(start: masked, count: count))
     }
 
     /// K2 goes first, with `secret`; wiping K1 as well costs little.
@@ -33,27 +32,12 @@ final class MaskedKey: @unchecked Sendable {
     }
 
     /// Writes the key into secret memory.
-    func reveal(into key: UnsafeMutableRawBufferPointer) throws {
+    func reveal(into key: UnsafeMutableRawBufferPointer) {
         precondition(key.count == count)
-        try apply(UnsafeRawBufferPointer(start: masked, count: count), key)
+        apply(UnsafeRawBufferPointer(start: masked, count: count), key)
     }
 
-    private func apply(_ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer) throws {
-        // Freeing the context overwrites the key schedule.
-        let context = EVP_CIPHER_CTX_new()
-        defer { EVP_CIPHER_CTX_free(context) }
-        let counter = [UInt8](repeating: 0, count: 16)
-        var written: Int32 = 0
-        let good = secret.withUnsafeBytes { secret in
-            EVP_EncryptInit_ex(
-                context, EVP_aes_256_ctr(), nil, secret.bindMemory(to: UInt8.self).baseAddress, counter) == 1
-                && EVP_EncryptUpdate(
-                    context, output.bindMemory(to: UInt8.self).baseAddress, &written,
-                    input.bindMemory(to: UInt8.self).baseAddress, Int32(input.count)) == 1
-        }
-        guard good, written == Int32(input.count) else {
-            throw Failure(
-                .internalError, at: "link key", "AES-256-CTR failed in libcrypto", remedy: "check the installed libcrypto")
-        }
+    private func apply(_ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer) {
+        secret.withUnsafeBytes { AESCounterMode(key: $0).xor(output, input) }
     }
 }

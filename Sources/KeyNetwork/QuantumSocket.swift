@@ -103,7 +103,7 @@ enum QuantumSocket {
                         return try store.deliver(number, UnsafeRawBufferPointer(key))
                     }
                 }
-                if operation == .discard { try store.discard(belowBlock: number) }
+                if operation == .discard { store.discard(belowBlock: number) }
                 var state = store.state()
                 state.status = status
                 try answer(socket, state)

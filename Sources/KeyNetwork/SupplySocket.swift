@@ -136,7 +136,7 @@ public final class KeySupplyClient: PadSource, @unchecked Sendable {
 /// The agent's side of `ksa.sock`.
 enum SupplyServer {
     static func serve(_ socket: Socket, agent: KeySupplyAgent, status: () throws -> KeyNodeStatus) throws {
-        guard Sockets.peerUser(socket) == geteuid() else {
+        guard peerAccount(ofSocket: socket.descriptor) == geteuid() else {
             let failure = Failure(
                 .notAuthorised, at: "ksa.sock", "a process of another user asked for key",
                 remedy: "run the roles of a node under the node's user")

@@ -22,6 +22,13 @@ extension PadLedger {
         return descriptor
     }
 
+    /// Closing alone is not enough: a child that another thread has forked, and that has not come to its exec yet, still
+    /// holds the open file and with it the lock.
+    static func unlock(_ descriptor: Int32) {
+        _ = flock(descriptor, LOCK_UN)
+        Glibc.close(descriptor)
+    }
+
     static func openDatabase(_ path: String) throws -> DatabaseQueue {
         var configuration = Configuration()
         configuration.journalMode = .wal

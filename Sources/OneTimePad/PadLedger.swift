@@ -38,13 +38,13 @@ public final class PadLedger: Sendable {
                 try PadLedger.bookCrashLosses(db, path: path)
             }
         } catch {
-            Glibc.close(lockDescriptor)
+            PadLedger.unlock(lockDescriptor)
             throw PadLedger.translated(error, path: path)
         }
     }
 
     deinit {
-        if !closed.withLock({ $0 }) { Glibc.close(lockDescriptor) }
+        if !closed.withLock({ $0 }) { PadLedger.unlock(lockDescriptor) }
     }
 
     /// The statement of a ledger that another process may be holding: its last durable state.
@@ -84,7 +84,7 @@ public final class PadLedger: Sendable {
             return state
         }
         if wasClosed { return }
-        defer { Glibc.close(lockDescriptor) }
+        defer { PadLedger.unlock(lockDescriptor) }
         do { try queue.close() } catch { throw PadLedger.translated(error, path: path) }
     }
 

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import Kernels
+import Metering
 
 /// The receiver's end of a stream: accepts each stretch of pad once and knows when its sender went back in time.
 ///

@@ -2,6 +2,7 @@ import Diagnostics
 import Foundation
 import Glibc
 import Kernels
+import Metering
 
 /// The sender's end of a stream: hands out each byte of pad once, in order, and erases it after use.
 ///
@@ -262,10 +263,4 @@ public final class SendingPad: @unchecked Sendable {
         let mark = max(end, filled + UInt64(reservation))
         try account.commit { $0.mark = max($0.mark, mark) }
     }
-}
-
-func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

@@ -27,6 +27,17 @@ public final class HealthTestedSource: RandomSource {
         try samples.withUnsafeMutableBytes { try fill($0) }
     }
 
+    /// A device or file by its path, or the processor's own source by the name `rdseed`, under test.
+    ///
+    /// - Throws: as the source's initialiser and `init(wrapping:)`.
+    public convenience init(device: String) throws {
+        if device == "rdseed" {
+            try self.init(wrapping: ProcessorRandomSource())
+        } else {
+            try self.init(wrapping: DeviceRandomSource(path: device))
+        }
+    }
+
     public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
         // The source is read under the lock, so that the tests see the samples in the order in which they were made.
         try tests.withLock { tests in

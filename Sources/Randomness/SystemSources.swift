@@ -1,6 +1,5 @@
 import Diagnostics
 import Dispatch
-import Foundation
 import Glibc
 import Kernels
 import Synchronization
@@ -16,13 +15,13 @@ public struct KernelRandomSource: RandomSource {
     /// Large buffers are filled by several threads: the kernel's generator is per processor and slower than the XOR
     /// that uses its bytes.
     public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
-        let threads = min(Self.mostThreads, ProcessInfo.processInfo.activeProcessorCount, buffer.count / Self.pieceSize)
-        guard threads > 1 else { return try fillFromKernel(buffer) }
+        let pieces = (buffer.count + Self.pieceSize - 1) / Self.pieceSize
+        guard pieces > 1 else { return try fillFromKernel(buffer) }
         let failure = Mutex<(any Error)?>(nil)
         // Every iteration writes a part of the buffer of its own, and all end before this function does.
         nonisolated(unsafe) let buffer = buffer
-        DispatchQueue.concurrentPerform(iterations: threads) { index in
-            let bounds = buffer.count * index / threads..<buffer.count * (index + 1) / threads
+        DispatchQueue.concurrentPerform(iterations: pieces) { index in
+            let bounds = index * Self.pieceSize..<min((index + 1) * Self.pieceSize, buffer.count)
             do {
                 try fillFromKernel(UnsafeMutableRawBufferPointer(rebasing: buffer[bounds]))
             } catch {
@@ -32,8 +31,24 @@ public struct KernelRandomSource: RandomSource {
         if let failure = failure.withLock({ $0 }) { throw failure }
     }
 
-    private static let mostThreads = 4
-    private static let pieceSize = 512 << 10
+    /// Half a millisecond's work for a processor: enough to hand out, and few enough bytes that all finish together.
+    private static let pieceSize = 256 << 10
+}
+
+/// RDSEED, the noise source inside x86-64 processors.
+public struct ProcessorRandomSource: RandomSource {
+    public let name = "rdseed"
+
+    /// - Throws: `.noInput` when the processor has none.
+    public init() throws {
+        guard ProcessorNoise.isAvailable else {
+            throw Failure(
+                .noInput, at: name, "this processor has no RDSEED",
+                remedy: "name a device, or use the kernel's generator")
+        }
+    }
+
+    public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws { try ProcessorNoise.fill(buffer) }
 }
 
 /// A character device or file that delivers random bytes: a hardware or quantum generator. A file is read once from

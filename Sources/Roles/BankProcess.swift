@@ -104,7 +104,7 @@ public final class BankProcess {
     /// The source of the sharing's random numbers: Table 1 asks for one without period.
     private func randomSource() throws -> any RandomSource {
         if let device = configuration.process.randomDevice {
-            return try HealthTestedSource(wrapping: try DeviceRandomSource(path: device))
+            return try HealthTestedSource(device: device)
         }
         guard configuration.process.allowKernelRandom == true else {
             throw Failure(

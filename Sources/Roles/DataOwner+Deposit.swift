@@ -4,6 +4,7 @@ internal import Diagnostics
 internal import Foundation
 internal import GenomicFormats
 internal import Glibc
+internal import Hardware
 internal import Randomness
 internal import SecretSharing
 internal import Storage
@@ -29,8 +30,9 @@ extension DataOwner {
             try checkReads(reads)
         }
         var stored: [(DepositedObject, tags: [UInt8])] = []
+        var randomUse = RandomUse(source: random.name)
         do {
-            for file in files { stored.append(try deposit(file, dataSet: dataSet, reply: reply)) }
+            for file in files { stored.append(try deposit(file, dataSet: dataSet, using: &randomUse, reply: reply)) }
             try catalogue.recordDeposit(dataSet: dataSet, sample: sample, objects: stored)
             for (object, _) in stored { unlink(pendingPath(object.shareSet)) }
         } catch {
@@ -38,18 +40,20 @@ extension DataOwner {
             throw error
         }
         let bytes = stored.reduce(0) { $0 + $1.0.length }
-        log("deposited \(dataSet): \(stored.count) objects, \(bytes) bytes")
-        return "deposited \(stored.count) objects, \(bytes) bytes, as \(dataSet)"
+        log("deposited \(dataSet): \(stored.count) objects, \(bytes) bytes; \(randomUse)")
+        return "deposited \(stored.count) objects, \(bytes) bytes, as \(dataSet); \(randomUse)"
     }
 
     /// Reads every record once, so that damaged files are refused now and not when a patient waits for the answer.
     private func checkReads(_ files: [DepositFile]) throws {
-        let reads = ReadFiles(paths: files.map(\.path), layout: files.count == 2 ? .paired : .unpaired)
+        let reads = ReadFiles(
+            paths: files.map(\.path), layout: files.count == 2 ? .paired : .unpaired,
+            threads: HardwareProfile.availableCores)
         _ = try reads.forEachBatch { _ in }
     }
 
     private func deposit(
-        _ file: DepositFile, dataSet: String, reply: (AdminReply) -> Void
+        _ file: DepositFile, dataSet: String, using randomUse: inout RandomUse, reply: (AdminReply) -> Void
     ) throws -> (DepositedObject, tags: [UInt8]) {
         let reader = try FileReader(path: file.path)
         guard reader.length > 0 else {
@@ -57,8 +61,8 @@ extension DataOwner {
         }
         let destinations = Destinations()
         defer { destinations.close() }
-        let objectID = try Identifier(from: SharedRandom(random))
-        let splitter = try ShareSplitter(objectID: objectID, length: reader.length, random: SharedRandom(random)) {
+        let objectID = try Identifier(from: random)
+        let splitter = try ShareSplitter(objectID: objectID, length: reader.length, random: random) {
             share, bytes in try destinations.send(bytes, share)
         }
         let shareSet = splitter.description.set.description
@@ -75,6 +79,7 @@ extension DataOwner {
                 reply(.progress(step: "splitting \(file.part)", done: done, total: reader.length))
             }
             _ = try splitter.finish()
+            randomUse.add(splitter.randomUse)
             try destinations.finish()
         } catch {
             forget(shareSet: shareSet)
@@ -186,14 +191,6 @@ extension DataOwner {
         try catalogue.note("retrieve", ["dataSet": dataSet, "part": part, "holders": restored.holders.joined(separator: ",")])
         return "restored \(object.length) bytes from \(restored.holders.joined(separator: " and "))"
     }
-}
-
-/// The owner's random source as a concrete type, for generic callers.
-struct SharedRandom: RandomSource {
-    let source: any RandomSource
-    init(_ source: any RandomSource) { self.source = source }
-    var name: String { source.name }
-    func fill(_ buffer: UnsafeMutableRawBufferPointer) throws { try source.fill(buffer) }
 }
 
 /// SHA-256 of bytes as they pass.

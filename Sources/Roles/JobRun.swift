@@ -1,3 +1,4 @@
+internal import Compression
 internal import Diagnostics
 internal import Engines
 internal import Foundation
@@ -42,7 +43,7 @@ struct JobRun {
                 }
                 return Stream(
                     object: try RestoredObject(order: object, telephone: telephone),
-                    inflater: GzipInflater(label: object.part), mate: mate)
+                    inflater: GzipInflater(label: object.part, threads: threads), mate: mate)
             }
             counts = try feed(streams, to: session)
             try report(JobProgress(step: "calling variants", done: 0, total: 0))

@@ -30,7 +30,7 @@ public struct Identifier: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// A fresh one.
-    public init(from random: some RandomSource) throws {
+    public init(from random: any RandomSource) throws {
         var words: (UInt64, UInt64) = (0, 0)
         try withUnsafeMutableBytes(of: &words) { try random.fill($0) }
         self.init(high: words.0, low: words.1)
@@ -90,6 +90,9 @@ public struct ShareSetDescription: Sendable, Equatable {
 
     /// Bytes of a share's payload in a block: two halves, so the secret's bytes rounded up to even.
     public func payloadBytes(block: Int) -> Int { (secretBytes(block: block) + 1) & ~1 }
+
+    /// Bytes of each share's payload in all blocks: as many random bytes as a split or refresh takes, tags apart.
+    public var payloadBytes: Int { (length + 1) & ~1 }
 
     /// Where a block begins in a share file; for `blockCount`, the length of the file.
     public func fileOffset(block: Int) -> Int {

@@ -27,6 +27,12 @@ public struct SharePaths: Sendable {
     }
 }
 
+/// What a split or refresh made, and the random numbers that it took.
+public struct MadeShares: Sendable {
+    public let description: ShareSetDescription
+    public let randomUse: RandomUse
+}
+
 /// A block of a share that is not as its owner made it, or three blocks that do not belong together.
 public struct ShareFault: Sendable, Equatable {
     /// The file.
@@ -45,8 +51,8 @@ public enum ShareFiles {
     /// - Throws: `.noInput`, `.cannotCreate`, `.inputOutput`, or what the random source throws.
     @discardableResult public static func split(
         _ path: String, to output: SharePaths, objectID: Identifier,
-        blockSize: Int = ShareSetDescription.defaultBlockSize, random: some RandomSource
-    ) throws -> ShareSetDescription {
+        blockSize: Int = ShareSetDescription.defaultBlockSize, random: any RandomSource
+    ) throws -> MadeShares {
         let input = try PositionedFile(path: path, remedy: "leave the file alone while it is split")
         var files: [ShareIndex: PartialFile] = [:]
         for index in ShareIndex.allCases { files[index] = try PartialFile(path: output[index]) }
@@ -68,7 +74,7 @@ public enum ShareFiles {
         // Shares without their tags could not be told from altered ones, so the tags are durable first.
         try write(splitter.tags, to: output.tags)
         for index in ShareIndex.allCases { try outputs[index]?.commit() }
-        return description
+        return MadeShares(description: description, randomUse: splitter.randomUse)
     }
 
     /// Joins two share files into the object. Without tags, altered blocks go unnoticed.

@@ -59,8 +59,8 @@ extension ShareFiles {
     /// - Throws: `.data`, naming share and block, when an input is not as its owner made it; `.usage` when the new tags
     ///   would replace the old.
     @discardableResult public static func refresh(
-        _ input: SharePaths, to output: SharePaths, random: some RandomSource
-    ) throws -> ShareSetDescription {
+        _ input: SharePaths, to output: SharePaths, random: any RandomSource
+    ) throws -> MadeShares {
         guard input.tags != output.tags else {
             throw Failure(
                 .usage, at: output.tags, "the new tag file would replace the old one",
@@ -79,6 +79,7 @@ extension ShareFiles {
                 set: try Identifier(from: random), object: old.object, length: old.length, blockSize: old.blockSize)
         else { preconditionFailure("a description that was read is valid") }
         let newTags = try ShareTags(for: description, from: random)
+        let ahead = ReadAhead(random, bytes: description.payloadBytes)
         let files = try ShareIndex.allCases.map { try PartialFile(path: output[$0]) }
         for (index, file) in zip(ShareIndex.allCases, files) {
             try withUnsafeTemporaryAllocation(byteCount: ShareHeader.size, alignment: 16) { header in
@@ -96,7 +97,7 @@ extension ShareFiles {
             }
             try zero.withUnsafeMutableBytes { zero in
                 let zero = UnsafeMutableRawBufferPointer(rebasing: zero[..<description.payloadBytes(block: block)])
-                try random.fill(zero)
+                try ahead.fill(zero)
                 for (position, index) in ShareIndex.allCases.enumerated() {
                     try shares[position].withBlock(block) { share in
                         add(zero: UnsafeRawBufferPointer(zero), to: share, index)
@@ -111,7 +112,7 @@ extension ShareFiles {
         }
         try write(newTags, to: output.tags)
         for file in files { try file.commit() }
-        return description
+        return MadeShares(description: description, randomUse: ahead.use)
     }
 
     private static func add(zero: UnsafeRawBufferPointer, to share: UnsafeMutableRawBufferPointer, _ index: ShareIndex)

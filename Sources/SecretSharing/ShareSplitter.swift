@@ -2,7 +2,8 @@ import Diagnostics
 import Kernels
 public import Randomness
 
-/// Cuts an object into three shares as its bytes arrive, in constant memory (five blocks).
+/// Cuts an object into three shares as its bytes arrive, in constant memory (seven blocks, of which the random numbers
+/// that are made ahead take up to two).
 ///
 /// The sink gets each share's bytes in order, header first, then block by block: `A`, `B` and `C` of one block in turn.
 /// Send or write them at once; the buffer is overwritten when the sink returns. One thread at a time.
@@ -13,7 +14,7 @@ public final class ShareSplitter {
     /// The owner's tag keys, complete from the start. Whoever splits keeps them.
     public let tags: ShareTags
 
-    private let random: any RandomSource
+    private let random: ReadAhead
     private let sink: Sink
     private let secret: SecureBytes
     private let shares: [ShareIndex: SecureBytes]
@@ -25,11 +26,11 @@ public final class ShareSplitter {
     ///   - objectID: names the object; shares of different objects are never joined.
     ///   - length: bytes of the object.
     ///   - blockSize: bytes of secret per block, a multiple of 32.
-    ///   - random: gives one byte per byte of the object and 16 per tag.
+    ///   - random: gives one byte per byte of the object, read ahead by a thread of its own, and 16 per tag.
     /// - Throws: `.usage` for a length or block size that is not allowed, or what the source throws.
     public init(
         objectID: Identifier, length: Int, blockSize: Int = ShareSetDescription.defaultBlockSize,
-        random: some RandomSource, sink: @escaping Sink
+        random: any RandomSource, sink: @escaping Sink
     ) throws {
         guard
             let description = ShareSetDescription(
@@ -40,14 +41,17 @@ public final class ShareSplitter {
                 remedy: "take a multiple of 32 bytes up to \(ShareSetDescription.blockSizes.upperBound)")
         }
         self.description = description
-        self.random = random
         self.sink = sink
         tags = try ShareTags(for: description, from: random)
+        self.random = ReadAhead(random, bytes: description.payloadBytes)
         let largest = min(blockSize, (length + 1) & ~1)
         secret = SecureBytes(count: largest)
         shares = Dictionary(
             uniqueKeysWithValues: ShareIndex.allCases.map { ($0, SecureBytes(count: largest + ShareTags.tagSize)) })
     }
+
+    /// What the random numbers came from and cost so far, those of the tags apart.
+    public var randomUse: RandomUse { random.use }
 
     /// Adds bytes of the object.
     ///

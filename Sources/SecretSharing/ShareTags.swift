@@ -27,7 +27,7 @@ public final class ShareTags: @unchecked Sendable {
     /// Fresh keys for a share set.
     ///
     /// - Throws: what the source throws; `.usage` when the blocks are so many that the keys would not fit in memory.
-    public init(for description: ShareSetDescription, from random: some RandomSource) throws {
+    public init(for description: ShareSetDescription, from random: any RandomSource) throws {
         guard Self.blobSize(description) <= Self.largestBlob else {
             throw Failure(
                 .usage, at: "block size \(description.blockSize)",

@@ -10,16 +10,21 @@ public enum RepeatContent: String, Sendable, Codable, CaseIterable {
 
 /// Makes a reference genome with the features that make mapping and calling hard: interspersed repeat families,
 /// segmental duplications, microsatellites and minisatellites, GC isochores and runs of N.
+///
+/// The genome is made in segments of a megabase with a random stream each, so that the same seed gives the same bases
+/// for any number of threads.
 public struct GenomeSimulator: Sendable {
     public var length: Int
     public var repeatContent: RepeatContent
     public var contigs: Int
     public var seed: UInt64
+    public var threads = 1
 
     /// - Parameters:
-    ///   - length: bases in all, shared by the contigs as 3:2:2:... so that they differ; at least 1,000 each.
+    ///   - length: bases in all, shared by the contigs in the proportions of human chromosomes 1 to 22, X and Y; at
+    ///     least 4,000 per contig.
     public init(length: Int, repeatContent: RepeatContent = .plain, contigs: Int = 2, seed: UInt64) {
-        precondition(contigs >= 1 && length / 4 / contigs >= 500, "a contig has at least 1,000 bases")
+        precondition(contigs >= 1 && length / contigs >= 4_000, "a contig has at least 4,000 bases on average")
         self.length = length
         self.repeatContent = repeatContent
         self.contigs = contigs
@@ -27,193 +32,241 @@ public struct GenomeSimulator: Sendable {
     }
 
     public func run() -> ReferenceGenome {
-        var random = RandomStream(seed: seed, lane: 1)
-        var bases = background(&random)
-        interspersedRepeats(&bases, &random)
-        segmentalDuplications(&bases, &random)
-        tandemRepeats(&bases, &random)
-        if repeatContent == .hard { satelliteArrays(&bases, &random) }
-        return cut(bases, &random)
+        let lengths = Self.contigLengths(total: length, contigs: contigs)
+        let draft = DraftGenome(lengths: lengths)
+        var random = RandomStream(seed: seed, lane: Lane.genome)
+        let families = RepeatFamilies(genomeLength: length, content: repeatContent, &random)
+        forEachSegment(of: draft, stage: 0) { segment, random in
+            writeBackground(into: segment, &random)
+            let budget = Int(0.45 * Double(segment.count))
+            var placed = 0
+            while placed < budget { placed += families.writeCopy(into: segment, &random) }
+        }
+        duplicateSegments(of: draft, &random)
+        forEachSegment(of: draft, stage: 1) { writeTandemRepeats(into: $0, &$1) }
+        if repeatContent == .hard { writeSatelliteArrays(into: draft, &random) }
+        for contig in draft.contigs { writeGaps(into: contig, &random) }
+        return ReferenceGenome(
+            contigs: lengths.indices.map { .init(name: Self.name(ofContig: $0), bases: draft.take(contig: $0)) })
+    }
+
+    // MARK: Contigs
+
+    /// Megabases of human chromosomes 1 to 22, X and Y (GRCh38, rounded).
+    private static let humanLengths = [
+        249, 242, 198, 190, 182, 171, 159, 145, 138, 134, 135, 133, 114, 107, 102, 90, 83, 80, 59, 64, 47, 51, 156, 57,
+    ]
+
+    /// Contigs after the twenty-fourth are small ones of equal length, as unplaced scaffolds are.
+    static func contigLengths(total: Int, contigs: Int) -> [Int] {
+        let shares = (0..<contigs).map { $0 < humanLengths.count ? humanLengths[$0] : 40 }
+        let sum = shares.reduce(0, +)
+        var lengths = shares.map { total / sum * $0 + total % sum * $0 / sum }
+        lengths[0] += total - lengths.reduce(0, +)
+        return lengths
+    }
+
+    /// The longest contig of such a genome.
+    static func longestContig(total: Int, contigs: Int) -> Int {
+        contigLengths(total: total, contigs: contigs).max() ?? 0
+    }
+
+    private static func name(ofContig index: Int) -> String {
+        index == 22 ? "chrX" : index == 23 ? "chrY" : "chr\(index < 22 ? index + 1 : index - 1)"
     }
 
     // MARK: Stages
 
-    private func background(_ random: inout RandomStream) -> [UInt8] {
-        var bases: [UInt8] = []
-        bases.reserveCapacity(length)
-        while bases.count < length {
-            let block = min(random.uniform(20_000...200_000), length - bases.count)
-            let strong = random.uniform(0.35...0.58)
-            for _ in 0..<block {
-                let bits = random.next()
-                let isStrong = Double(bits >> 11) * 0x1p-53 < strong
-                let second = UInt8(truncatingIfNeeded: bits & 1)
-                bases.append(isStrong ? BaseCode.c + second : (second == 0 ? BaseCode.a : BaseCode.t))
-            }
-        }
-        return bases
-    }
-
-    private func interspersedRepeats(_ bases: inout [UInt8], _ random: inout RandomStream) {
-        struct Family {
-            var consensus: [UInt8]
-            var divergence: ClosedRange<Double>
-        }
-        func families(count: Int, length: Int) -> [Family] {
-            (0..<count).map { _ in
-                let isYoung = repeatContent == .hard && random.chance(0.1)
-                let centre = isYoung ? random.uniform(0.004...0.05) : random.uniform(0.05...0.20)
-                let range = isYoung ? 0.8 * centre...1.2 * centre : 0.7 * centre...1.3 * centre
-                return Family(consensus: randomSequence(length, &random), divergence: range)
-            }
-        }
-        // Fewer families in a small genome, so that every family still has several copies.
-        let short = families(count: min(1_000, max(8, length / 20_000)), length: 300)
-        let long = families(count: min(500, max(2, length / 60_000)), length: 6_000)
-        let budget = Int(0.45 * Double(length))
-        var placed = 0
-        while placed < budget {
-            let isLong = random.chance(0.2)
-            let family = isLong ? long[random.below(long.count)] : short[random.below(short.count)]
-            var copy = family.consensus[...]
-            if isLong {
-                // Copies of long elements lack their 5' end: most are a few hundred to two thousand bases.
-                copy = copy.suffix(300 + Int(5_700 * random.unit() * random.unit() * random.unit()))
-            }
-            var sequence = mutated(copy, rate: random.uniform(family.divergence), &random)
-            if random.chance(0.5) { sequence = reverseComplement(sequence) }
-            placed += overwrite(&bases, with: sequence, &random)
+    private func forEachSegment(
+        of draft: DraftGenome, stage: UInt64,
+        _ body: @Sendable (UnsafeMutableBufferPointer<UInt8>, inout RandomStream) -> Void
+    ) {
+        let segments = draft.segments
+        runParallel(pieces: segments.count, threads: threads) { index in
+            var random = RandomStream(seed: seed, lane: Lane.segments + 2 * UInt64(index) + stage)
+            body(draft.segment(index), &random)
         }
     }
 
-    private func segmentalDuplications(_ bases: inout [UInt8], _ random: inout RandomStream) {
-        let longest = min(100_000, length / 20)
-        guard longest >= 1_000 else { return }
+    /// Isochores of 20 to 200 kbp, each with a GC content of its own from 35 to 58 %.
+    private func writeBackground(into segment: UnsafeMutableBufferPointer<UInt8>, _ random: inout RandomStream) {
+        var at = 0
+        while at < segment.count {
+            let end = min(at + random.uniform(20_000...200_000), segment.count)
+            let strong = UInt64(random.uniform(0.35...0.58) * 0x1p15)
+            while at < end {
+                // Sixteen bits for each of four bases: fifteen choose between strong and weak, one between the two.
+                var bits = random.next()
+                for place in at..<min(at + 4, end) {
+                    let second = UInt8(truncatingIfNeeded: bits & 1)
+                    segment[place] = (bits >> 1) & 0x7FFF < strong ? BaseCode.c + second : BaseCode.t * second
+                    bits >>= 16
+                }
+                at = min(at + 4, end)
+            }
+        }
+    }
+
+    private func duplicateSegments(of draft: DraftGenome, _ random: inout RandomStream) {
+        let longest = min(100_000, length / 20, draft.longestContig / 4)
         let shortest = min(10_000, longest / 2)
-        let budget = length / 20
+        let hosts = draft.contigs.filter { $0.count > 2 * longest }
+        guard longest >= 1_000, !hosts.isEmpty else { return }
+        let bases = hosts.reduce(0) { $0 + $1.count }
+        let scratch = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: longest)
+        defer { scratch.deallocate() }
         var placed = 0
-        while placed < budget {
+        while placed < length / 20 {
             let size = random.uniform(shortest...longest)
-            let source = random.below(length - size)
-            let divergence: Double
-            if repeatContent == .hard {
-                // Log-uniform between 0.2 and 5 %: halve 5 % up to 4.64 times.
-                divergence = 0.05 * halved(random.unit() * 4.64)
-            } else {
-                divergence = random.uniform(0.01...0.05)
-            }
-            var sequence = mutated(bases[source..<source + size], rate: divergence, &random)
-            if random.chance(0.5) { sequence = reverseComplement(sequence) }
-            placed += overwrite(&bases, with: sequence, &random)
+            let source = draft.place(random.below(bases), ofLength: size, in: hosts)
+            // Log-uniform between 0.2 and 5 %: halve 5 % up to 4.64 times.
+            let divergence = repeatContent == .hard
+                ? 0.05 * halved(random.unit() * 4.64) : random.uniform(0.01...0.05)
+            let copy = UnsafeMutableBufferPointer(rebasing: scratch[..<size])
+            _ = copy.update(from: source)
+            let target = draft.place(random.below(bases), ofLength: size, in: hosts)
+            placed += writeMutated(
+                UnsafeBufferPointer(copy), isReverse: random.chance(0.5), GapSampler(rate: divergence), into: target,
+                &random)
         }
     }
 
-    private func tandemRepeats(_ bases: inout [UInt8], _ random: inout RandomStream) {
-        let budget = Int(0.03 * Double(length))
+    private func writeTandemRepeats(into segment: UnsafeMutableBufferPointer<UInt8>, _ random: inout RandomStream) {
+        // The longest array has 20 copies of 60 bases.
+        let array = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 1_200)
+        defer { array.deallocate() }
+        let budget = Int(0.03 * Double(segment.count))
         var placed = 0
         while placed < budget {
             let isMicrosatellite = random.chance(0.95)
-            let unitLength = isMicrosatellite ? random.uniform(1...6) : random.uniform(10...60)
+            let unit = isMicrosatellite ? random.uniform(1...6) : random.uniform(10...60)
             let copies = isMicrosatellite ? random.uniform(5...40) : random.uniform(4...20)
-            let unit = randomSequence(unitLength, &random)
-            let purity = isMicrosatellite ? random.uniform(0.0...0.03) : random.uniform(0.01...0.13)
-            let array = Array((0..<copies).map { _ in unit }.joined())
-            placed += overwrite(&bases, with: mutated(array[...], rate: purity, &random), &random)
+            let size = unit * copies
+            for place in 0..<unit { array[place] = random.base() }
+            for place in unit..<size { array[place] = array[place - unit] }
+            let gaps = GapSampler(rate: isMicrosatellite ? random.uniform(0.0...0.03) : random.uniform(0.01...0.13))
+            placed += size
+            guard size < segment.count else { continue }
+            let target = segment[random.below(segment.count - size)...]
+            _ = writeMutated(
+                UnsafeBufferPointer(rebasing: array[..<size]), isReverse: false, gaps,
+                into: UnsafeMutableBufferPointer(rebasing: target), &random)
         }
     }
 
     /// Arrays of a 171-base monomer in higher-order repeats, the structure of human alpha satellite.
-    private func satelliteArrays(_ bases: inout [UInt8], _ random: inout RandomStream) {
-        let monomer = randomSequence(171, &random)
-        let budget = length / 50
-        let longest = min(500_000, max(2_000, length / 50))
+    private func writeSatelliteArrays(into draft: DraftGenome, _ random: inout RandomStream) {
+        let longest = min(500_000, max(2_000, length / 50), draft.longestContig / 4)
+        let hosts = draft.contigs.filter { $0.count > 2 * longest }
+        guard !hosts.isEmpty else { return }
+        let bases = hosts.reduce(0) { $0 + $1.count }
+        let monomer = (0..<171).map { _ in random.base() }
+        let monomerDrift = GapSampler(rate: 0.25)
+        let unit = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: 16 * 400)
+        defer { unit.deallocate() }
         var placed = 0
-        while placed < budget {
-            let order = random.uniform(4...16)
-            let unit = (0..<order).flatMap { _ in mutated(monomer[...], rate: 0.25, &random) }
+        while placed < length / 50 {
+            var unitLength = 0
+            for _ in 0..<random.uniform(4...16) {
+                unitLength += monomer.withUnsafeBufferPointer {
+                    writeMutated(
+                        $0, isReverse: false, monomerDrift,
+                        into: UnsafeMutableBufferPointer(rebasing: unit[unitLength..<unitLength + 400]), &random)
+                }
+            }
             let size = random.uniform(longest / 5...longest)
-            var array: [UInt8] = []
-            while array.count < size {
-                array += mutated(unit[...], rate: random.uniform(0.005...0.02), &random)
+            let array = draft.place(random.below(bases), ofLength: size, in: hosts)
+            var written = 0
+            while written < size {
+                written += writeMutated(
+                    UnsafeBufferPointer(rebasing: unit[..<unitLength]), isReverse: false,
+                    GapSampler(rate: random.uniform(0.005...0.02)),
+                    into: UnsafeMutableBufferPointer(rebasing: array[written...]), &random)
             }
-            placed += overwrite(&bases, with: array, &random)
+            placed += size
         }
     }
 
-    /// Cuts the sequence into contigs and lays runs of N over their ends and, in long contigs, over a gap inside.
-    private func cut(_ bases: [UInt8], _ random: inout RandomStream) -> ReferenceGenome {
-        let parts = 2 * contigs + 1
-        var cuts: [ReferenceGenome.Contig] = []
-        var start = 0
-        for index in 0..<contigs {
-            let end = index == contigs - 1 ? length : start + length * (index == 0 ? 3 : 2) / parts
-            var piece = Array(bases[start..<end])
-            let telomere = min(1_000, piece.count / 20)
-            for place in 0..<telomere {
-                piece[place] = BaseCode.n
-                piece[piece.count - 1 - place] = BaseCode.n
-            }
-            if piece.count >= 50_000 {
-                let size = random.uniform(200...2_000)
-                let at = random.uniform(piece.count / 4...3 * piece.count / 4)
-                for place in at..<at + size { piece[place] = BaseCode.n }
-            }
-            cuts.append(.init(name: "chr\(index + 1)", bases: piece))
-            start = end
+    /// Runs of N over the ends, and gaps of up to 50 kbp inside: one, and one more for every ten megabases.
+    private func writeGaps(into contig: UnsafeMutableBufferPointer<UInt8>, _ random: inout RandomStream) {
+        let telomere = min(10_000, contig.count / 50)
+        contig[..<telomere].update(repeating: BaseCode.n)
+        contig[(contig.count - telomere)...].update(repeating: BaseCode.n)
+        guard contig.count >= 50_000 else { return }
+        let longest = min(50_000, contig.count / 50)
+        for _ in 0...contig.count / 10_000_000 {
+            let size = min(longest, Int(50_000 * halved(random.unit() * 9)))
+            let start = random.uniform(contig.count / 10...contig.count / 10 * 8)
+            contig[start..<start + size].update(repeating: BaseCode.n)
         }
-        return ReferenceGenome(contigs: cuts)
-    }
-
-    // MARK: Tools
-
-    private func randomSequence(_ count: Int, _ random: inout RandomStream) -> [UInt8] {
-        (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next() >> 62) }
-    }
-
-    /// A copy with substitutions at `rate` and, one for every ten of them, short insertions or deletions.
-    private func mutated(_ sequence: ArraySlice<UInt8>, rate: Double, _ random: inout RandomStream) -> [UInt8] {
-        var copy: [UInt8] = []
-        copy.reserveCapacity(sequence.count + 16)
-        var skip = 0
-        for base in sequence {
-            if skip > 0 {
-                skip -= 1
-                continue
-            }
-            let draw = random.unit()
-            if draw < rate * 0.9 {
-                copy.append((base + 1 + UInt8(random.below(3))) & 3)
-            } else if draw < rate * 0.95 {
-                skip = random.uniform(0...4)
-            } else if draw < rate {
-                copy.append(base)
-                copy += randomSequence(random.uniform(1...5), &random)
-            } else {
-                copy.append(base)
-            }
-        }
-        return copy
-    }
-
-    private func overwrite(_ bases: inout [UInt8], with sequence: [UInt8], _ random: inout RandomStream) -> Int {
-        guard !sequence.isEmpty, sequence.count < bases.count else { return sequence.count }
-        let start = random.below(bases.count - sequence.count)
-        bases.replaceSubrange(start..<start + sequence.count, with: sequence)
-        return sequence.count
-    }
-
-    private func halved(_ times: Double) -> Double {
-        var value = 1.0
-        var left = times
-        while left >= 1 {
-            value *= 0.5
-            left -= 1
-        }
-        return value * (1 - 0.5 * left)
     }
 }
 
-/// The other strand, read in its own direction; N stays N.
-func reverseComplement(_ sequence: some BidirectionalCollection<UInt8>) -> [UInt8] {
-    sequence.reversed().map { $0 < 4 ? 3 - $0 : $0 }
+/// The genome while it is made: memory that several threads write to in disjoint places.
+private final class DraftGenome: @unchecked Sendable {
+    struct Segment {
+        var contig: Int
+        var range: Range<Int>
+    }
+
+    /// Emptied one by one when the genome is whole. Threads write to their own segments only; all other stages run on
+    /// one thread.
+    private(set) var contigs: [UnsafeMutableBufferPointer<UInt8>]
+    let segments: [Segment]
+    private static let segmentLength = 1 << 20
+
+    init(lengths: [Int]) {
+        contigs = lengths.map { .allocate(capacity: $0) }
+        var segments: [Segment] = []
+        for (contig, length) in lengths.enumerated() {
+            // A last piece that would be short is part of the one before.
+            let pieces = max(1, (length + Self.segmentLength / 2) / Self.segmentLength)
+            for piece in 0..<pieces {
+                let end = piece == pieces - 1 ? length : (piece + 1) * Self.segmentLength
+                segments.append(Segment(contig: contig, range: piece * Self.segmentLength..<end))
+            }
+        }
+        self.segments = segments
+    }
+
+    deinit { for contig in contigs { contig.deallocate() } }
+
+    func segment(_ index: Int) -> UnsafeMutableBufferPointer<UInt8> {
+        UnsafeMutableBufferPointer(rebasing: contigs[segments[index].contig][segments[index].range])
+    }
+
+    var longestContig: Int { contigs.reduce(0) { max($0, $1.count) } }
+
+    /// The `size` bases at or before place `number` of the contigs put end to end, within one contig.
+    func place(
+        _ number: Int, ofLength size: Int, in hosts: [UnsafeMutableBufferPointer<UInt8>]
+    ) -> UnsafeMutableBufferPointer<UInt8> {
+        var start = number
+        var host = 0
+        while start >= hosts[host].count {
+            start -= hosts[host].count
+            host += 1
+        }
+        start = min(start, hosts[host].count - size)
+        return UnsafeMutableBufferPointer(rebasing: hosts[host][start..<start + size])
+    }
+
+    /// Moves a contig out, so that the genome is in memory once.
+    func take(contig: Int) -> [UInt8] {
+        let bases = contigs[contig]
+        contigs[contig] = UnsafeMutableBufferPointer(start: nil, count: 0)
+        defer { bases.deallocate() }
+        return Array(bases)
+    }
+}
+
+/// One half to the power of `times`, with straight lines between whole powers.
+private func halved(_ times: Double) -> Double {
+    var value = 1.0
+    var left = times
+    while left >= 1 {
+        value *= 0.5
+        left -= 1
+    }
+    return value * (1 - 0.5 * left)
 }

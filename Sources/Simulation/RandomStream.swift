@@ -74,4 +74,57 @@ public struct RandomStream: RandomNumberGenerator, Sendable {
         while length < limit && chance(probability) { length += 1 }
         return length
     }
+
+    /// An exponentially distributed number with mean 1, from tabulated quantiles with straight lines between them; the
+    /// first cell, where the distribution has its tail, is drawn anew.
+    @inline(__always)
+    public mutating func exponential() -> Double {
+        var tail = 0.0
+        while true {
+            let draw = next()
+            let cell = Int(draw >> 52)
+            if cell > 0 {
+                let fraction = Double(draw & 0xF_FFFF_FFFF_FFFF) * 0x1p-52
+                let (upper, lower) = (Quantiles.table[cell], Quantiles.table[cell + 1])
+                return tail + upper + (lower - upper) * fraction
+            }
+            tail += Quantiles.table[1]
+        }
+    }
+}
+
+/// Natural logarithm of a positive number by the series of the inverse hyperbolic tangent: the same bits everywhere.
+func naturalLogarithm(_ value: Double) -> Double {
+    precondition(value > 0 && value.isFinite)
+    let ratio = (value.significand - 1) / (value.significand + 1)
+    let square = ratio * ratio
+    var power = ratio
+    var sum = 0.0
+    for term in 0..<20 {
+        sum += power / Double(2 * term + 1)
+        power *= square
+    }
+    return 2 * sum + Double(value.exponent) * 0.693147180559945309417
+}
+
+/// Distances between events that happen at each of a row of places with the same probability.
+struct GapSampler: Sendable {
+    private let scale: Double
+
+    /// - Parameter rate: probability at each place; 0 gives distances beyond any sequence.
+    init(rate: Double) { scale = rate > 0 ? -1 / naturalLogarithm(max(1 - rate, 0x1p-60)) : 0x1p50 }
+
+    /// How many places are passed over before the next event.
+    @inline(__always)
+    func next(_ random: inout RandomStream) -> Int { Int(random.exponential() * scale) }
+}
+
+private enum Quantiles {
+    /// `table[i]` = -ln(i / 4096) for i from 1 to 4,096, written once and kept for the life of the process.
+    nonisolated(unsafe) static let table: UnsafePointer<Double> = {
+        let cells = UnsafeMutablePointer<Double>.allocate(capacity: 4_097)
+        cells[0] = .infinity
+        for cell in 1...4_096 { cells[cell] = -naturalLogarithm(Double(cell) / 4_096) }
+        return UnsafePointer(cells)
+    }()
 }

@@ -1,18 +1,28 @@
+public import Compression
+import Diagnostics
 public import GenomicFormats
 
-/// Draws read pairs from a diploid sample as a NovaSeq would: binned qualities (2, 12, 23, 37) that fall towards the
-/// end of the read, substitutions with the probability that each quality states, no-calls (N) at quality 2.
+/// Draws read pairs from a diploid sample, or reads of random sequence, as an Illumina instrument would write them.
+///
+/// Pairs come in pieces of 2,048 with a random stream each: the bytes do not depend on the number of threads, and fewer
+/// pairs of the same seed are the beginning of more.
 public struct ReadSimulator: Sendable {
     public var readLength1 = 150
     public var readLength2 = 150
     public var insertMean = 400.0
     public var insertDeviation = 80.0
-    /// Multiplies the share of low qualities, and with them the errors; 1 gives about 0.2 % errors.
-    public var errorScale = 1.0
-    /// Appends `#contig_haplotype_start1_start2` to the read name: 0-based reference positions of the leftmost base of
-    /// each mate, haplotypes 1 and 2. A contig's name may hold `_`, so split from the right.
+    public var qualityModel = QualityModel.novaseq
+    /// Mean share of wrong bases, no-calls included: 0, or 0.0003 to 0.05.
+    public var errorRate = 0.002
+    /// Lets inserts be shorter than the reads, which then go on into the adapter.
+    public var readsAdapters = false
+    /// Appends the true place to the read name, as docs/FORMATS.md says.
     public var namesTruth = false
+    public var regions: RegionSet?
     public var seed: UInt64
+    public var threads = 1
+    /// libdeflate's level for files whose name ends in `.gz`.
+    public var compressionLevel = CompressionLevel.fast
 
     public init(seed: UInt64) { self.seed = seed }
 
@@ -25,176 +35,174 @@ public struct ReadSimulator: Sendable {
         public init() {}
     }
 
-    /// Writes `pairs` pairs in FASTQ form, a few thousand pairs per call of `emit`.
+    static let pairsPerPiece = 2_048
+    private static let shortestInsert = 30
+
+    /// Writes pairs of a sample to two FASTQ files.
     ///
-    /// - Parameter emit: receives the text of the first and of the second mates; both hold the same number of records.
-    public func run(
-        sample: DiploidSample, genome: ReferenceGenome, pairs: Int,
-        emit: (_ first: [UInt8], _ second: [UInt8]) throws -> Void
-    ) rethrows -> Totals {
-        let longest = max(readLength1, readLength2)
-        let stretches = Self.callableStretches(of: sample, atLeast: longest + 1)
-        var totals = Totals()
-        guard let last = stretches.last else { return totals }
-        var random = RandomStream(seed: seed, lane: 2)
-        var first: [UInt8] = []
-        var second: [UInt8] = []
-        let flushAt = 1 << 20
-        first.reserveCapacity(flushAt + 4_096)
-        second.reserveCapacity(flushAt + 4_096)
-        let profile = QualityProfile(scale: errorScale)
-        while totals.pairs < pairs {
-            let stretch = Self.stretch(holding: random.below(last.cumulative), in: stretches)
-            let drawn = Int((insertMean + insertDeviation * random.standardNormal()).rounded())
-            let insert = min(max(drawn, longest), stretch.length)
-            let start = stretch.start + random.below(stretch.length - insert + 1)
-            let haplotype = sample.haplotypes[stretch.contig][stretch.haplotype]
-            let isSwapped = random.chance(0.5)
-            let name = name(
-                of: totals.pairs, stretch: stretch, start: start, insert: insert, isSwapped: isSwapped,
-                haplotype: haplotype, contig: genome.contigs[stretch.contig].name)
-            haplotype.bases.withUnsafeBufferPointer { bases in
-                let lengths = isSwapped ? (readLength2, readLength1) : (readLength1, readLength2)
-                let left = UnsafeBufferPointer(rebasing: bases[start..<start + lengths.0])
-                let right = UnsafeBufferPointer(rebasing: bases[start + insert - lengths.1..<start + insert])
-                let (one, two) = isSwapped ? (right, left) : (left, right)
-                totals.errors += profile.append(
-                    one, isReverse: isSwapped, mate: 1, name: name, to: &first, &random)
-                totals.errors += profile.append(
-                    two, isReverse: !isSwapped, mate: 2, name: name, to: &second, &random)
-            }
-            totals.pairs += 1
-            totals.bases += readLength1 + readLength2
-            if max(first.count, second.count) > flushAt {
-                try emit(first, second)
-                first.removeAll(keepingCapacity: true)
-                second.removeAll(keepingCapacity: true)
-            }
+    /// - Parameters:
+    ///   - pairs: how many; nil gives `coverage`.
+    ///   - coverage: mean depth over the bases that are not N (in the regions, if there are any).
+    /// - Throws: `Failure` `.data` when no stretch of the reference is long enough for a read, and what writing throws.
+    public func write(
+        sample: DiploidSample, genome: ReferenceGenome, pairs: Int? = nil, coverage: Double = 0, to paths: [String]
+    ) throws -> Totals {
+        let source = FragmentSource(
+            sample: sample, runs: genome.runsWithoutN(threads: threads), names: genome.contigs.map(\.name),
+            regions: regions, atLeast: max(readLength1, readLength2) + 1)
+        let perPair = Double(readLength1 + readLength2)
+        let wanted = pairs ?? Int((coverage * Double(source.referenceBases) / perPair).rounded())
+        guard wanted == 0 || !source.isEmpty else {
+            throw Failure(
+                .data, at: "simulate", "no stretch of the reference, or of the regions, is long enough for a read",
+                remedy: "give a longer reference, other regions, or shorter reads")
         }
-        if !first.isEmpty { try emit(first, second) }
+        let names = genome.contigs.map { Array($0.name.utf8) }
+        return try write(pairs: wanted, longestName: names.map(\.count).max() ?? 0, to: paths) { writer, _, random in
+            let fragment = source.draw(insert: insert(&random), &random)
+            let haplotype = sample.haplotypes[fragment.contig][fragment.haplotype]
+            writer.copyEnds(of: haplotype, fragment.range, isSwapped: random.chance(0.5))
+            guard namesTruth else { return }
+            writer.setOrigin(
+                contig: names[fragment.contig], haplotype: fragment.haplotype,
+                positions: writer.starts.map { haplotype.referencePosition(of: $0) })
+        }
+    }
+
+    /// Writes pairs of uniformly random sequence, which come from no genome.
+    public func writeRandom(pairs: Int, to paths: [String]) throws -> Totals {
+        try write(pairs: pairs, longestName: 1, to: paths) { writer, _, random in
+            writer.fillRandom(&random)
+            if namesTruth { writer.setNoOrigin() }
+        }
+    }
+
+    // MARK: Drawing
+
+    private func insert(_ random: inout RandomStream) -> Int {
+        let drawn = Int((insertMean + insertDeviation * random.standardNormal()).rounded())
+        return max(drawn, readsAdapters ? Self.shortestInsert : max(readLength1, readLength2))
+    }
+
+    private func write(
+        pairs: Int, longestName: Int, to paths: [String],
+        _ draw: @Sendable (PairWriter, Int, inout RandomStream) -> Void
+    ) throws -> Totals {
+        let profile = QualityProfile(
+            model: qualityModel, errorRate: errorRate, readLength1: readLength1, readLength2: readLength2)
+        let pieces = (pairs + Self.pairsPerPiece - 1) / Self.pairsPerPiece
+        let errors = ResultTable<Int>(repeating: 0, count: pieces)
+        let files = try PieceFiles(paths: paths, level: compressionLevel, threads: threads)
+        let record = 2 * max(readLength1, readLength2) + longestName + 200
+        try files.write(pieces: pieces, capacity: record * Self.pairsPerPiece) { piece, texts in
+            var random = RandomStream(seed: seed, lane: Lane.reads + UInt64(piece))
+            let writer = PairWriter(lengths: [readLength1, readLength2], profile: profile)
+            let first = piece * Self.pairsPerPiece
+            for pair in first..<min(first + Self.pairsPerPiece, pairs) {
+                draw(writer, pair, &random)
+                writer.write(pair: pair, to: texts, &random)
+            }
+            errors.set(piece, writer.errors)
+        }
+        try files.commit()
+        var totals = Totals()
+        totals.pairs = pairs
+        totals.bases = pairs * (readLength1 + readLength2)
+        totals.errors = errors.values.reduce(0, +)
         return totals
     }
-
-    // MARK: Where fragments come from
-
-    private struct Stretch {
-        var contig: Int
-        var haplotype: Int
-        var start: Int
-        var length: Int
-        /// The lengths of this stretch and all before it.
-        var cumulative: Int
-    }
-
-    /// The runs without N of every haplotype: sampling by runs keeps references that are mostly N affordable.
-    private static func callableStretches(of sample: DiploidSample, atLeast shortest: Int) -> [Stretch] {
-        var stretches: [Stretch] = []
-        var total = 0
-        for (contig, pair) in sample.haplotypes.enumerated() {
-            for (index, haplotype) in pair.enumerated() {
-                for run in runsWithoutN(haplotype.bases) where run.count >= shortest {
-                    total += run.count
-                    stretches.append(
-                        Stretch(
-                            contig: contig, haplotype: index, start: run.lowerBound, length: run.count,
-                            cumulative: total))
-                }
-            }
-        }
-        return stretches
-    }
-
-    private static func stretch(holding place: Int, in stretches: [Stretch]) -> Stretch {
-        var low = 0
-        var high = stretches.count - 1
-        while low < high {
-            let middle = (low + high) / 2
-            if stretches[middle].cumulative > place { high = middle } else { low = middle + 1 }
-        }
-        return stretches[low]
-    }
-
-    private func name(
-        of pair: Int, stretch: Stretch, start: Int, insert: Int, isSwapped: Bool, haplotype: Haplotype, contig: String
-    ) -> String {
-        let lane = pair / 40_000_000 % 4 + 1
-        let tile = 1_101 + pair / 10_000 % 78 + 1_000 * (pair / 780_000 % 2)
-        let name = "A00500:77:HDSGDSIMXX:\(lane):\(tile):\(1_000 + pair % 100 * 313):\(1_000 + pair / 100 % 100 * 347)"
-        guard namesTruth else { return name }
-        let lengths = isSwapped ? (readLength2, readLength1) : (readLength1, readLength2)
-        let left = haplotype.referencePosition(of: start)
-        let right = haplotype.referencePosition(of: start + insert - lengths.1)
-        let (one, two) = isSwapped ? (right, left) : (left, right)
-        return name + "#\(contig)_\(stretch.haplotype + 1)_\(one)_\(two)"
-    }
 }
 
-/// Qualities by position and the errors that follow from them.
-struct QualityProfile {
-    let scale: Double
+/// Makes the two records of one pair after the other. Used by one thread.
+private final class PairWriter {
+    private let lengths: [Int]
+    private let profile: QualityProfile
+    /// The true bases of both mates, as the instrument reads them.
+    private let bases: [UnsafeMutablePointer<UInt8>]
+    private let scratch: UnsafeMutablePointer<UInt8>
+    /// Leftmost haplotype positions of the mates.
+    private(set) var starts = [0, 0]
+    private var isSwapped = false
+    private var origin: [UInt8] = []
+    private(set) var errors = 0
 
-    /// Appends one FASTQ record and returns how many of its bases are wrong or N.
-    func append(
-        _ template: UnsafeBufferPointer<UInt8>, isReverse: Bool, mate: Int, name: String, to text: inout [UInt8],
-        _ random: inout RandomStream
-    ) -> Int {
-        text.append(UInt8(ascii: "@"))
-        text += name.utf8
-        text += mate == 1 ? " 1:N:0:ACGTTGCA+TGCAACGT\n".utf8 : " 2:N:0:ACGTTGCA+TGCAACGT\n".utf8
-        let length = template.count
-        // Second mates are read later in the run, and a few clusters are poor throughout.
-        let cluster = scale * (mate == 1 ? 0.9 : 1.2) * (random.chance(0.03) ? 4 : 0.9)
-        let ascii: [UInt8] = BaseCode.ascii
-        var errors = 0
-        let sequenceStart = text.count
-        text.append(contentsOf: repeatElement(UInt8(ascii: "\n"), count: 2 * length + 4))
-        let separator = sequenceStart + length + 1
-        let qualityStart = separator + 2
-        text.withUnsafeMutableBufferPointer { out in
-            out[separator] = UInt8(ascii: "+")
-            for place in 0..<length {
-                var base = isReverse ? template[length - 1 - place] : template[place]
-                if isReverse && base < 4 { base = 3 - base }
-                let draw = random.next()
-                let kind = Double(draw >> 40) * 0x1p-24
-                let x = Double(place) / Double(length)
-                let decline = x * x
-                let noCall = cluster * (0.0001 + 0.0006 * decline)
-                let poor = noCall + cluster * (0.010 + 0.030 * decline)
-                let fair = poor + cluster * (0.030 + 0.060 * decline)
-                let quality: UInt8 = kind < noCall ? 2 : kind < poor ? 12 : kind < fair ? 23 : 37
-                if quality == 2 {
-                    base = BaseCode.n
-                    errors += 1
-                } else {
-                    let error = Double(draw & 0xFFFF_FFFF) * 0x1p-32
-                    let chance = quality == 12 ? 0.0630957 : quality == 23 ? 0.0050119 : 0.00019953
-                    if error < chance {
-                        // The bits between the two draws pick one of the three other bases.
-                        base = (base + 1 + UInt8((draw >> 32) & 0xFF) % 3) & 3
-                        errors += 1
-                    }
-                }
-                out[sequenceStart + place] = ascii[Int(base)]
-                out[qualityStart + place] = quality + 33
+    /// Illumina's TruSeq adapters, as the first and second mate read them; behind them the instrument sees no signal,
+    /// which it calls G.
+    private static let adapters = [
+        "AGATCGGAAGAGCACACGTCTGAACTCCAGTCA", "AGATCGGAAGAGCGTCGTGTAGGGAAAGAGTGT",
+    ].map { $0.utf8.map { BaseCode.ofASCII[Int($0)] } }
+
+    init(lengths: [Int], profile: QualityProfile) {
+        self.lengths = lengths
+        self.profile = profile
+        bases = lengths.map { .allocate(capacity: $0) }
+        scratch = .allocate(capacity: max(lengths[0], lengths[1]))
+    }
+
+    deinit {
+        for base in bases { base.deallocate() }
+        scratch.deallocate()
+    }
+
+    /// The mates at both ends of a fragment; the first one on the left strand unless swapped.
+    func copyEnds(of haplotype: Haplotype, _ fragment: Range<Int>, isSwapped: Bool) {
+        self.isSwapped = isSwapped
+        for mate in 0..<2 {
+            let isReverse = (mate == 1) != isSwapped
+            let count = min(lengths[mate], fragment.count)
+            let start = isReverse ? fragment.upperBound - count : fragment.lowerBound
+            starts[mate] = start
+            let out = bases[mate]
+            if isReverse {
+                haplotype.copy(start..<start + count, to: scratch)
+                for place in 0..<count { out[place] = 3 - scratch[count - 1 - place] }
+            } else {
+                haplotype.copy(start..<start + count, to: out)
+            }
+            for place in count..<lengths[mate] {
+                let adapter = Self.adapters[mate]
+                out[place] = place - count < adapter.count ? adapter[place - count] : BaseCode.g
             }
         }
-        return errors
     }
-}
 
-/// The maximal runs of A, C, G and T.
-func runsWithoutN(_ bases: [UInt8]) -> [Range<Int>] {
-    var runs: [Range<Int>] = []
-    var start: Int?
-    for (place, base) in bases.enumerated() {
-        if base < 4 {
-            if start == nil { start = place }
-        } else if let from = start {
-            runs.append(from..<place)
-            start = nil
+    func fillRandom(_ random: inout RandomStream) {
+        for mate in 0..<2 { for place in 0..<lengths[mate] { bases[mate][place] = random.base() } }
+    }
+
+    func setOrigin(contig: [UInt8], haplotype: Int, positions: [Int]) {
+        origin.removeAll(keepingCapacity: true)
+        origin.append(UInt8(ascii: "#"))
+        origin += contig
+        origin += isSwapped
+            ? "_\(haplotype + 1)_-\(positions[0] + 1)_+\(positions[1] + 1)".utf8
+            : "_\(haplotype + 1)_+\(positions[0] + 1)_-\(positions[1] + 1)".utf8
+    }
+
+    func setNoOrigin() { origin = Array("#*".utf8) }
+
+    func write(pair: Int, to texts: [TextPiece], _ random: inout RandomStream) {
+        for mate in 0..<2 {
+            let text = texts[mate]
+            text.append("@A00500:77:HDSGDSIMXX:")
+            text.append(pair / 156_000_000 + 1)
+            text.append(UInt8(ascii: ":"))
+            text.append(1_101 + pair / 1_000_000 % 78 + 1_000 * (pair / 78_000_000 % 2))
+            text.append(UInt8(ascii: ":"))
+            text.append(1_000 + pair % 1_000 * 31)
+            text.append(UInt8(ascii: ":"))
+            text.append(1_000 + pair / 1_000 % 1_000 * 35)
+            text.append(origin)
+            text.append(mate == 0 ? " 1:N:0:ACGTTGCA+TGCAACGT\n" : " 2:N:0:ACGTTGCA+TGCAACGT\n")
+            let length = lengths[mate]
+            let out = text.extend(by: 2 * length + 4)
+            out[length] = UInt8(ascii: "\n")
+            out[length + 1] = UInt8(ascii: "+")
+            out[length + 2] = UInt8(ascii: "\n")
+            out[2 * length + 3] = UInt8(ascii: "\n")
+            errors += profile.write(
+                bases[mate], count: length, row: profile.row(mate: mate, &random), letters: out,
+                qualities: out + length + 3, &random)
         }
     }
-    if let from = start { runs.append(from..<bases.count) }
-    return runs
 }

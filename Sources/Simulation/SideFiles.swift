@@ -1,3 +1,4 @@
+import Compression
 import GenomicFormats
 import Storage
 
@@ -6,30 +7,9 @@ struct SideFiles {
     let genome: ReferenceGenome
     let sample: DiploidSample
     let seed: UInt64
+    let threads: Int
 
-    func writeReference(to path: String) throws {
-        let file = try PartialFile(path: path, audience: .everyone)
-        let writer = BGZFWriter { try file.write($0) }
-        var text: [UInt8] = []
-        for contig in genome.contigs {
-            text += ">\(contig.name)\n".utf8
-            var start = 0
-            while start < contig.length {
-                let end = min(start + 80, contig.length)
-                for base in contig.bases[start..<end] { text.append(BaseCode.ascii[Int(base)]) }
-                text.append(UInt8(ascii: "\n"))
-                start = end
-                if text.count > 1 << 20 {
-                    try writer.write(text)
-                    text.removeAll(keepingCapacity: true)
-                }
-            }
-        }
-        try writer.write(text)
-        try writer.finish()
-        try file.commit()
-    }
-
+    /// Writes the variants: with an index when the name ends in `.gz`, as plain text otherwise.
     func writeTruth(to path: String, sampleName: String) throws {
         let header = VCFHeader(
             metaLines: [
@@ -38,19 +18,41 @@ struct SideFiles {
                 "##FORMAT=<ID=GT,Number=1,Type=String,Description=\"True genotype, phased along the whole contig\">",
             ],
             contigs: genome.contigs.map { VCFHeader.Contig(name: $0.name, length: $0.length) }, samples: [sampleName])
-        let file = try VCFFileWriter(path: path, header: header)
-        for variant in sample.variants {
-            try file.writer.write(
-                line: "\(name(variant))\t\(variant.position + 1)\t.\t\(letters(variant.reference))\t"
-                    + "\(letters(variant.alternate))\t.\tPASS\t.\tGT\t\(variant.genotype)")
+        guard path.hasSuffix(".gz") else {
+            let file = try PartialFile(path: path, audience: .everyone)
+            try file.write(header.text)
+            try forEachRecord { try file.write($0) }
+            return try file.commit()
         }
+        // A tabix index ends at base 2^29.
+        let file = try VCFFileWriter(
+            path: path, header: header, makesIndex: genome.contigs.allSatisfy { $0.length < 1 << 29 })
+        try forEachRecord { text in try text.withUnsafeBytes { try file.writer.write(lines: $0) } }
         try file.commit()
+    }
+
+    /// The lines of the truth file, some thousands at a time.
+    private func forEachRecord(_ body: ([UInt8]) throws -> Void) throws {
+        let names = genome.contigs.map { Array($0.name.utf8) }
+        var text: [UInt8] = []
+        for variant in sample.variants {
+            text += names[variant.contig]
+            text += "\t\(variant.position + 1)\t.\t".utf8
+            for base in variant.reference { text.append(letter(base)) }
+            text.append(UInt8(ascii: "\t"))
+            for base in variant.alternate { text.append(letter(base)) }
+            text += "\t.\tPASS\t.\tGT\t\(variant.genotype)\n".utf8
+            guard text.count > 1 << 20 else { continue }
+            try body(text)
+            text.removeAll(keepingCapacity: true)
+        }
+        try body(text)
     }
 
     /// The runs without N, less 100 bases at each of their ends, where reads are few.
     func confidentRegions() -> [[Range<Int>]] {
-        genome.contigs.map { contig in
-            runsWithoutN(contig.bases).compactMap { run in
+        genome.runsWithoutN(threads: threads).map { runs in
+            runs.compactMap { run in
                 run.count > 200 ? run.lowerBound + 100..<run.upperBound - 100 : nil
             }
         }
@@ -66,7 +68,7 @@ struct SideFiles {
 
     /// Made-up genes of 2 to 20 exons; exons cover about 5 % of the confident regions.
     func writePanel(to path: String) throws {
-        var random = RandomStream(seed: seed, lane: 3)
+        var random = RandomStream(seed: seed, lane: Lane.panel)
         var text = ""
         var gene = 0
         for (contig, runs) in zip(genome.contigs, confidentRegions()) {
@@ -95,7 +97,7 @@ struct SideFiles {
 
     /// Up to 15 variants that the sample has and 5 that it has not, in order, as CHROM, POS, ID, REF and ALT.
     func writeVariantList(to path: String) throws {
-        var random = RandomStream(seed: seed, lane: 4)
+        var random = RandomStream(seed: seed, lane: Lane.variantList)
         struct Entry: Comparable {
             var contig: Int
             var position: Int

@@ -1,78 +1,22 @@
-import GenomicFormats
 import Diagnostics
+import GenomicFormats
 import Glibc
-import Storage
-
-/// What to simulate. The defaults make the demonstration: 1 Mbp in two contigs at 30x, about 100,000 pairs.
-public struct SimulationOptions: Sendable {
-    /// A FASTA file (plain, gzip or BGZF) to take instead of a simulated genome.
-    public var referencePath: String?
-    public var genomeLength = 1_000_000
-    public var contigs = 2
-    public var repeatContent = RepeatContent.plain
-    /// Mean depth over the bases that are not N.
-    public var coverage = 30.0
-    /// Overrides `coverage`.
-    public var pairs: Int?
-    public var readLength1 = 150
-    public var readLength2 = 150
-    public var insertMean = 400.0
-    public var insertDeviation = 80.0
-    public var snpRate = 1e-3
-    public var indelRate = 1.2e-4
-    public var errorScale = 1.0
-    /// Writes where each pair comes from into its name.
-    public var namesTruth = false
-    public var sampleName = "SIM1"
-    public var seed: UInt64 = 1
-    /// libdeflate's level for the FASTQ files.
-    public var compressionLevel = 1
-
-    public init() {}
-
-    func check() throws {
-        func refuse(_ option: String, _ problem: String) throws -> Never {
-            throw Failure(.usage, at: "simulate:\(option)", problem, remedy: "give a value in the range named")
-        }
-        if referencePath == nil {
-            if contigs < 1 || contigs > 10_000 { try refuse("contigs", "the number must be 1 to 10,000") }
-            if genomeLength < 4_000 * contigs || genomeLength > 10_000_000_000 {
-                try refuse("length", "the genome must have 4,000 bases per contig to 10 Gbp in all")
-            }
-        }
-        let lengths = 20...1_000
-        guard lengths.contains(readLength1), lengths.contains(readLength2) else {
-            try refuse("read length", "reads must have 20 to 1,000 bases")
-        }
-        guard coverage >= 0, coverage <= 10_000, pairs ?? 0 >= 0 else {
-            try refuse("coverage", "the depth must be 0 to 10,000")
-        }
-        guard insertMean > 0, insertMean < 100_000, insertDeviation >= 0, insertDeviation <= insertMean else {
-            try refuse("insert", "the mean must be below 100,000 and the deviation at most the mean")
-        }
-        guard snpRate >= 0, indelRate >= 0, snpRate + indelRate <= 0.1, errorScale >= 0, errorScale <= 10 else {
-            try refuse("rates", "variants must be at most 0.1 per base and errors at most ten times the standard")
-        }
-        let isName = !sampleName.isEmpty && sampleName.utf8.allSatisfy { $0 > 32 && $0 < 127 }
-        guard isName else { try refuse("sample", "the name must be printable, without spaces") }
-    }
-}
 
 /// What was written.
 public struct SimulationSummary: Sendable, Codable, Equatable {
-    public var contigs: Int
-    public var bases: Int
-    public var basesNotN: Int
-    public var snps: Int
-    public var indels: Int
-    public var heterozygous: Int
-    public var pairs: Int
-    public var readBases: Int
-    public var readErrors: Int
+    public var contigs = 0
+    public var bases = 0
+    public var basesNotN = 0
+    public var snps = 0
+    public var indels = 0
+    public var heterozygous = 0
+    public var pairs = 0
+    public var readBases = 0
+    public var readErrors = 0
 }
 
-/// A whole set of simulated data in one directory: reference, reads, truth, confident regions, a gene panel and a list
-/// of variants. The same options give the same bytes on every machine.
+/// A whole set of simulated data: reference, reads, truth, confident regions, a gene panel and a list of variants, or
+/// some of these files. The same options give the same bytes on every machine and for any number of threads.
 public struct SimulatedDataSet: Sendable {
     public var options: SimulationOptions
 
@@ -89,63 +33,90 @@ public struct SimulatedDataSet: Sendable {
             throw Failure(
                 .cannotCreate, at: directory, "the directory cannot be made", remedy: "make it, or choose another")
         }
-        let genome: ReferenceGenome
-        if let path = options.referencePath {
-            genome = try FASTAReader.read(path)
-        } else {
-            genome = GenomeSimulator(
-                length: options.genomeLength, repeatContent: options.repeatContent, contigs: options.contigs,
-                seed: options.seed
-            ).run()
+        return try run(writing: SimulationFiles(directory: directory))
+    }
+
+    /// Writes the files named. Each appears only when whole.
+    ///
+    /// - Throws: as ``run(into:)``, and `.usage` for files that do not go together.
+    public func run(writing files: SimulationFiles) throws -> SimulationSummary {
+        try options.check()
+        try files.check(options)
+        var summary = SimulationSummary()
+        let reads = readSimulator
+        if options.isRandom {
+            summary.count(
+                try reads.writeRandom(
+                    pairs: options.pairs ?? 0, to: [files.reads1, files.reads2].compactMap(\.self)))
+            return summary
         }
+        let genome = try makeGenome()
+        let regions = try readRegions(genome)
+        summary.contigs = genome.contigs.count
+        summary.bases = genome.contigs.reduce(0) { $0 + $1.length }
+        summary.basesNotN = genome.runsWithoutN(threads: options.threads).joined().reduce(0) { $0 + $1.count }
+        if let path = files.reference { try ReferenceWriter.write(genome, to: path, threads: options.threads) }
         var sampler = DiploidSampleSimulator(seed: options.seed)
         sampler.snpRate = options.snpRate
         sampler.indelRate = options.indelRate
-        let sample = sampler.run(on: genome)
-        let side = SideFiles(genome: genome, sample: sample, seed: options.seed)
-        try side.writeReference(to: directory + "/reference.fa.gz")
-        try side.writeTruth(to: directory + "/truth.vcf.gz", sampleName: options.sampleName)
-        try side.writeConfident(to: directory + "/confident.bed")
-        try side.writePanel(to: directory + "/panel.bed")
-        try side.writeVariantList(to: directory + "/variants.tsv")
-        let notN = genome.contigs.reduce(0) { $0 + $1.bases.reduce(0) { $0 + ($1 < 4 ? 1 : 0) } }
-        let totals = try writeReads(sample, genome, notN, directory)
-        return SimulationSummary(
-            contigs: genome.contigs.count, bases: genome.contigs.reduce(0) { $0 + $1.length }, basesNotN: notN,
-            snps: sample.variants.count(where: \.isSNP), indels: sample.variants.count { !$0.isSNP },
-            heterozygous: sample.variants.count { !$0.isHomozygous }, pairs: totals.pairs, readBases: totals.bases,
-            readErrors: totals.errors)
+        sampler.threads = options.threads
+        let sample = files.needsSample ? sampler.run(on: genome) : DiploidSample(variants: [], haplotypes: [])
+        let side = SideFiles(genome: genome, sample: sample, seed: options.seed, threads: options.threads)
+        if let path = files.truth { try side.writeTruth(to: path, sampleName: options.sampleName) }
+        if let path = files.confident { try side.writeConfident(to: path) }
+        if let path = files.panel { try side.writePanel(to: path) }
+        if let path = files.variants { try side.writeVariantList(to: path) }
+        summary.snps = sample.variants.count(where: \.isSNP)
+        summary.indels = sample.variants.count - summary.snps
+        summary.heterozygous = sample.variants.count { !$0.isHomozygous }
+        if let reads1 = files.reads1, let reads2 = files.reads2 {
+            var reads = reads
+            reads.regions = regions
+            summary.count(
+                try reads.write(
+                    sample: sample, genome: genome, pairs: options.pairs, coverage: options.coverage,
+                    to: [reads1, reads2]))
+        }
+        return summary
     }
 
-    private func writeReads(
-        _ sample: DiploidSample, _ genome: ReferenceGenome, _ notN: Int, _ directory: String
-    ) throws -> ReadSimulator.Totals {
+    private func makeGenome() throws -> ReferenceGenome {
+        if let path = options.referencePath { return try FASTAReader.read(path) }
+        var genome = GenomeSimulator(
+            length: options.genomeLength, repeatContent: options.repeatContent, contigs: options.contigs,
+            seed: options.seed)
+        genome.threads = options.threads
+        return genome.run()
+    }
+
+    private func readRegions(_ genome: ReferenceGenome) throws -> RegionSet? {
+        guard let path = options.regionsPath else { return nil }
+        let regions = try BEDReader.read(path)
+        try regions.check(
+            against: genome.contigs.map { VCFHeader.Contig(name: $0.name, length: $0.length) }, label: path)
+        return regions
+    }
+
+    private var readSimulator: ReadSimulator {
         var reads = ReadSimulator(seed: options.seed)
         reads.readLength1 = options.readLength1
         reads.readLength2 = options.readLength2
         reads.insertMean = options.insertMean
         reads.insertDeviation = options.insertDeviation
-        reads.errorScale = options.errorScale
+        reads.readsAdapters = options.readsAdapters
+        reads.qualityModel = options.qualityModel
+        reads.errorRate = options.errorRate
         reads.namesTruth = options.namesTruth
-        let perPair = Double(options.readLength1 + options.readLength2)
-        let pairs = options.pairs ?? Int((options.coverage * Double(notN) / perPair).rounded())
-        let first = try PartialFile(path: directory + "/reads_R1.fastq.gz", audience: .everyone)
-        let second = try PartialFile(path: directory + "/reads_R2.fastq.gz", audience: .everyone)
-        let one = BGZFWriter(level: options.compressionLevel) { try first.write($0) }
-        let two = BGZFWriter(level: options.compressionLevel) { try second.write($0) }
-        let totals = try reads.run(sample: sample, genome: genome, pairs: pairs) { text1, text2 in
-            try one.write(text1)
-            try two.write(text2)
-        }
-        if totals.pairs < pairs {
-            throw Failure(
-                .data, at: options.referencePath ?? "simulate", "no stretch of the reference is long enough for a read",
-                remedy: "give a longer reference, or shorter reads")
-        }
-        try one.finish()
-        try two.finish()
-        try first.commit()
-        try second.commit()
-        return totals
+        reads.threads = options.threads
+        reads.compressionLevel = options.compressionLevel
+        return reads
+    }
+}
+
+extension SimulationSummary {
+    fileprivate mutating func count(_ totals: ReadSimulator.Totals) {
+        pairs = totals.pairs
+        readBases = totals.bases
+        readErrors = totals.errors
     }
 }

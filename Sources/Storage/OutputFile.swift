@@ -9,6 +9,9 @@ public enum FileAudience: Sendable {
     case everyone
 }
 
+/// Nobody reads standard output any more. In a pipeline that is no fault: `head` has seen enough.
+public struct ReaderGone: Error {}
+
 /// A file that appears under its name only when it is whole and durable: bytes go to `name.partial`, ``commit()`` flushes
 /// them, renames, and flushes the directory. Without a commit nothing is left, and what the name held before stays.
 ///
@@ -50,6 +53,7 @@ public final class PartialFile {
         while written < bytes.count {
             let count = Glibc.write(descriptor, bytes.baseAddress! + written, min(bytes.count - written, 1 << 28))
             if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EPIPE, path == "-" { throw ReaderGone() }
             guard count > 0 else { throw failure("cannot be written") }
             written += count
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Bank
+import Compression
 import Diagnostics
 import Foundation
 import GenomicFormats

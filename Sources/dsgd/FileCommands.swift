@@ -1,13 +1,11 @@
 import ArgumentParser
 import Diagnostics
 import Engines
-import Evaluation
 import Foundation
 import GenomicFormats
 import Hardware
 import Mapping
 import Metering
-import Simulation
 import Storage
 
 /// The number of worker threads, the same option for every command that has it.
@@ -73,7 +71,8 @@ struct GenotypeCommand: ParsableCommand {
         let session = try engine.open(GenotypingJob(sample: sample, regions: wanted))
         let paths = [reads1] + (reads2.map { [$0] } ?? [])
         let layout: ReadLayout = paths.count == 2 ? .paired : interleaved ? .interleaved : .unpaired
-        let source = ReadFiles(paths: paths, layout: layout)
+        let source = ReadFiles(
+            paths: paths, layout: layout, threads: threads.threads > 0 ? threads.threads : profile.threads)
         let started = monotonicSeconds()
         do {
             let counts = try source.forEachBatch { batch in
@@ -107,63 +106,6 @@ struct GenotypeSummary: Codable {
     var metrics: GenotypingMetrics
     var stage: StageMeasurement
     var hardwareProfile: String
-}
-
-struct EvaluateCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "evaluate",
-        abstract: "Compare calls with the truth, by haplotype, and list every difference.")
-
-    @Option(help: "True variants (VCF).", completion: .file()) var truth: String
-    @Option(help: "Calls (VCF).", completion: .file()) var calls: String
-    @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
-    @Option(name: [.customShort("T"), .long], help: "Regions in which the truth is trusted (BED).", completion: .file())
-    var regions: String?
-    @Option(help: "Leave out calls whose QUAL is lower.") var minimumQuality: Double?
-    @Flag(help: "Print the whole comparison as JSON.") var json = false
-
-    func validate() throws {
-        guard minimumQuality?.isFinite ?? true else { throw ValidationError("--minimum-quality is a number") }
-    }
-
-    func run() throws {
-        try checkFileNames(inputs: [truth, calls, reference] + [regions].compactMap(\.self), outputs: [])
-        var files = CallSetComparison.Files(truth: truth, calls: calls, reference: reference, regions: regions)
-        files.minimumQuality = minimumQuality
-        let report = try CallSetComparison.run(files)
-        if json {
-            try printJSON(report)
-        } else {
-            try printResult(report.table)
-            try printResult(ComparisonReport.list(report.passing.differences))
-        }
-    }
-}
-
-struct SimulateCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "simulate",
-        abstract: "Make a genome, a diploid sample and its reads, with the truth.")
-
-    @Option(name: .shortAndLong, help: "Directory to write into.") var output: String
-    @Option(help: "Length of the genome in bases.") var length = 1_000_000
-    @Option(help: "Repeats of the genome: plain or hard.") var repeats = RepeatContent.plain.rawValue
-    @Option(help: "Mean depth of the reads.") var depth = 30.0
-    @Option(help: "Use this genome (FASTA) instead of making one.", completion: .file()) var reference: String?
-    @Option(help: "Seed; the same seed gives the same files.") var seed: UInt64 = 1
-    @Flag(help: "Put each pair's true place into its name.") var truthInNames = false
-
-    func run() throws {
-        var options = SimulationOptions()
-        options.genomeLength = length
-        guard let content = RepeatContent(rawValue: repeats) else { throw ValidationError("--repeats is plain or hard") }
-        options.repeatContent = content
-        options.coverage = depth
-        options.referencePath = reference
-        options.seed = seed
-        options.namesTruth = truthInNames
-        try printJSON(try SimulatedDataSet(options).run(into: output))
-    }
 }
 
 struct IndexCommand: ParsableCommand {

@@ -17,7 +17,7 @@ struct DSGD: ParsableCommand {
             Genotype one sample without the bank:     dsgd genotype -r ref.fa.gz -1 R1.fastq.gz -2 R2.fastq.gz -o out.vcf.gz
 
             Exit codes: 0 done, 64 usage, 65 bad data, 66 no input, 69 peer unavailable, 70 internal error, 73 cannot
-            create, 74 I/O, 77 not authorised, 78 configuration, 143 ended by SIGTERM, 175 try again.
+            create, 74 I/O, 77 not authorised, 78 configuration, 141 nobody reads the output, 143 ended by SIGTERM, 175 try again.
             """,
         version: "dsgd 0.1.0",
         groupedSubcommands: [
@@ -40,11 +40,14 @@ struct DSGD: ParsableCommand {
         do {
             try hardenProcess()
             occupyStandardDescriptors()
-            // Written as errors instead: a pipe that nobody reads, a file longer than its limit.
+            // Errors of the write instead, so that a service outlives them: a pipe that nobody reads, a file longer than
+            // its limit.
             signal(SIGPIPE, SIG_IGN)
             signal(SIGXFSZ, SIG_IGN)
             var command = try parseAsRoot()
             try command.run()
+        } catch is ReaderGone {
+            endByBrokenPipe()
         } catch {
             // Help and version are errors too, for ArgumentParser, and go to standard output.
             if exitCode(for: error).isSuccess { exit(withError: error) }
@@ -54,6 +57,13 @@ struct DSGD: ParsableCommand {
             Terminal.report(failure)
             Foundation.exit(failure.kind.exitCode)
         }
+    }
+
+    /// Ends as any program in a pipeline does: by the signal, and without a word.
+    private static func endByBrokenPipe() -> Never {
+        signal(SIGPIPE, SIG_DFL)
+        raise(SIGPIPE)
+        Foundation.exit(128 + SIGPIPE)
     }
 
     /// Every error as the one that people and scripts see.

@@ -16,11 +16,11 @@ struct ShareCommand: ParsableCommand {
         subcommands: [Split.self, Join.self, Verify.self, Repair.self, Refresh.self])
 
     struct Source: ParsableArguments {
-        @Option(help: "Hardware or quantum generator (device or file); the kernel's generator when left out.")
+        @Option(help: "Hardware or quantum generator (device, file, or rdseed); the kernel's generator when left out.")
         var randomDevice: String?
 
         func open() throws -> HealthTestedSource {
-            if let randomDevice { return try HealthTestedSource(wrapping: try DeviceRandomSource(path: randomDevice)) }
+            if let randomDevice { return try HealthTestedSource(device: randomDevice) }
             return try HealthTestedSource(wrapping: KernelRandomSource())
         }
     }
@@ -40,9 +40,10 @@ struct ShareCommand: ParsableCommand {
             let paths = ShareCommand.paths(output ?? file)
             try checkFileNames(inputs: [file], outputs: [paths.a, paths.b, paths.c, paths.tags])
             let random = try source.open()
-            let set = try ShareFiles.split(
+            let made = try ShareFiles.split(
                 file, to: paths, objectID: try Identifier(from: random), random: random)
-            try printResult("share set \(set.set), \(set.length) bytes, \(set.blockCount) blocks, random numbers from \(random.name)")
+            let set = made.description
+            try printResult("share set \(set.set), \(set.length) bytes, \(set.blockCount) blocks; \(made.randomUse)")
         }
     }
 
@@ -105,9 +106,8 @@ struct ShareCommand: ParsableCommand {
         func run() throws {
             let old = ShareCommand.paths(prefix), new = ShareCommand.paths(output)
             try checkFileNames(inputs: [old.a, old.b, old.c, old.tags], outputs: [new.a, new.b, new.c, new.tags])
-            let set = try ShareFiles.refresh(
-                old, to: new, random: try source.open())
-            try printResult("share set \(set.set); delete the old shares and tags")
+            let made = try ShareFiles.refresh(old, to: new, random: try source.open())
+            try printResult("share set \(made.description.set); \(made.randomUse); delete the old shares and tags")
         }
     }
 }

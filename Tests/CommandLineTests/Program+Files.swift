@@ -1,3 +1,4 @@
+import Compression
 import Foundation
 import GenomicFormats
 import Storage
@@ -42,7 +43,7 @@ extension Program {
     }
 
     private func text(_ name: String) throws -> [UInt8] {
-        try directory.read(name).withUnsafeBytes { try BGZF.decompress($0, label: name) }
+        try directory.read(name).withUnsafeBytes { try GzipInflater.inflate($0, label: name) }
     }
 
     private func writeText(_ text: String, _ name: String) throws { try directory.write(Array(text.utf8), to: name) }
@@ -128,7 +129,7 @@ extension Program {
     }
 
     private func makeRegions() throws {
-        try writeText("chr1\t20000\t24000\nchr1\t100\t9000\nchr1\t200\t300\n", "unsorted.bed")
+        try writeText("chr1\t12000\t20000\nchr1\t100\t9000\nchr1\t200\t300\n", "unsorted.bed")
         try writeText("chr1\t100\t9000\r\n", "crlf.bed")
         try writeText("chrZ\t1\t2\n", "contig.bed")
         try writeText("chr1\t1\t99999999\n", "beyond.bed")

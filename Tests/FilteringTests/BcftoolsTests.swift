@@ -1,3 +1,4 @@
+import Compression
 import Diagnostics
 import Filtering
 import Foundation
@@ -22,8 +23,8 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
     // The stages in memory give the same lines as the stream.
     let bytes = try readWhole(input)
     let output = try bytes.withUnsafeBytes { try filter.run($0, label: input, threads: 2) }
-    let inflated = try output.vcfGz.withUnsafeBytes { try BGZF.decompress($0, label: "own") }
-    let streamed = try readWhole(own).withUnsafeBytes { try BGZF.decompress($0, label: "own") }
+    let inflated = try output.vcfGz.withUnsafeBytes { try GzipInflater.inflate($0, label: "own") }
+    let streamed = try readWhole(own).withUnsafeBytes { try GzipInflater.inflate($0, label: "own") }
     #expect(inflated == streamed)
     save(output.vcfGz, folder + "/run.vcf.gz")
     save(output.tbi ?? [], folder + "/run.vcf.gz.tbi")
@@ -113,8 +114,8 @@ private func compare(_ input: String, bed: String, rule: OverlapRule, number: St
         let bytes = try readWhole(path)
         let all = try bytes.withUnsafeBytes { try VCFFilter(selection: .everything).run($0, label: path, threads: 2) }
         #expect(all.counts == FilterCounts(recordsIn: 78_096, recordsOut: 78_096, withheld: 0, altered: 0))
-        let before = try bytes.withUnsafeBytes { try BGZF.decompress($0, label: "a") }
-        let after = try all.vcfGz.withUnsafeBytes { try BGZF.decompress($0, label: "a") }
+        let before = try bytes.withUnsafeBytes { try GzipInflater.inflate($0, label: "a") }
+        let after = try all.vcfGz.withUnsafeBytes { try GzipInflater.inflate($0, label: "a") }
         #expect(before == after)
         #expect(all.measurements.map(\.stage.label) == ["B-1", "B-2", "B-3"])
         #expect(

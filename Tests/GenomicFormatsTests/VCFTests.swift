@@ -65,10 +65,19 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
         ("1\t5\t.\tA\tC,G\t.\t.\t.\tGT:DP\t0/2:3\t0/3:4", "does not have"),
         ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/99999999999999999999\t0/0", "does not have"),
         ("1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x\t0/0", "no allele"),
+        ("1\t5\t.\tA\tC\t\t.\t.\tGT\t0/0\t0/0", "QUAL"), ("1\t5\t.\tA\tC\tx\t.\t.\tGT\t0/0\t0/0", "QUAL"),
+        ("1\t5\t.\tA\tC\t5x\t.\t.\tGT\t0/0\t0/0", "QUAL"), ("1\t5\t.\tA\tC\t1.2.3\t.\t.\tGT\t0/0\t0/0", "QUAL"),
+        ("1\t5\t.\tA\tC\t1e\t.\t.\tGT\t0/0\t0/0", "QUAL"), ("1\t5\t.\tA\tC\t-\t.\t.\tGT\t0/0\t0/0", "QUAL"),
+        ("1\t5\t.\tA\tC\t..\t.\t.\tGT\t0/0\t0/0", "QUAL"), ("1\t5\t.\tA\tC\tinfx\t.\t.\tGT\t0/0\t0/0", "QUAL"),
     ]) func hostileRecordIsRefused(line: String, problem: String) {
         let got = failure { _ = try scan(["1\t1\t.\tA\tC\t.\t.\t.\tGT\t0/0\t0/1", line]) }
         #expect(got?.problem.contains(problem) == true, "\(got?.description ?? "accepted")")
         #expect(got?.place == "x.vcf:record 2")
+    }
+
+    @Test(arguments: [".", "0", "50", "-1", "+3", "12.5", ".5", "5.", "1e-3", "1.5E+2", "inf", "-Infinity", "NaN"])
+    func soundQualities(quality: String) throws {
+        _ = try scan(["1\t5\t.\tA\tC\t\(quality)\t.\t.\tGT\t0/0\t0/0"])
     }
 
     @Test func soundRecords() throws {
@@ -163,7 +172,7 @@ private func scan(_ lines: [String]) throws -> VCFRecordScanner {
         #expect(try bed("").isEmpty)
     }
 
-    @Test(arguments: ["1\t5", "1\t9\t5", "1\t-1\t5", "1\tx\t5", "1\t5\t2147483648", "1\t5\t", "\t1\t2", "1\t1\t2\u{0}"])
+    @Test(arguments: ["1\t5", "1\t9\t5", "1\t-1\t5", "1\tx\t5", "1\t5\t2147483648", "1\t5\t", "\t1\t2", "1\t1\t2\u{0}", "  "])
     func malformedBedIsRefused(text: String) {
         let got = failure { _ = try bed("1\t1\t2\n" + text + "\n") }
         #expect(got?.kind == .data && got?.place == "r.bed:line 2")

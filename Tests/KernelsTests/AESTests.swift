@@ -10,7 +10,7 @@ private func unhex(_ text: String) -> [UInt8] {
 
 /// AES-256-CTR against the standards' vectors and every variant against the portable one.
 struct AESTests {
-    static let names = ["vaes", "aesni", "neon", "portable"]
+    static let names = ["vaes", "vaes256", "aesni", "neon", "portable"]
 
     static func run(
         _ variant: ck_aes256_ctr_fn, key: [UInt8], counter: [UInt8], a: UnsafePointer<UInt8>?, b: UnsafePointer<UInt8>?,
@@ -85,6 +85,28 @@ struct AESTests {
             }
             #expect(Array(got[offset..<offset + count]) == expected, "\(count) bytes, \(operands) operands")
             #expect(got[offset + count] == 0x5A)
+        }
+    }
+
+    /// Long enough for the rounds that counters share, across the borders where a counter's byte, word or half carries
+    /// and where the shared table ends, at 2^40.
+    @Test(arguments: names.dropLast()) func countersCarryAcrossEveryByte(name: String) {
+        guard let variant = ck_aes256_ctr_variant(name) else { return }
+        var random = SplitMix64(seed: 40)
+        for carries in 0...15 {
+            let count = 40_000 + Int(random.next() % 2_000)
+            let key = random.bytes(32)
+            var counter = random.bytes(16)
+            for index in (15 - carries)..<16 { counter[index] = 0xFF }
+            // Between 1 and 1,792 blocks before the carry.
+            if carries > 0 { counter[14] = UInt8(249 + random.next() % 7) }
+            counter[15] = UInt8(truncatingIfNeeded: random.next())
+            let a = random.bytes(count)
+            var expected = [UInt8](repeating: 0, count: count), got = expected
+            let after = Self.run(
+                ck_aes256_ctr_portable, key: key, counter: counter, a: a, b: nil, out: &expected, count: count)
+            let also = Self.run(variant, key: key, counter: counter, a: a, b: nil, out: &got, count: count)
+            #expect(after == also && expected == got, "\(carries) bytes carry")
         }
     }
 

@@ -46,6 +46,7 @@ extension CapTests {
             #expect(features[1].isSubset(of: features[2]))
             #expect(features[1].isDisjoint(with: [.avx512, .vpclmulqdq, .vaes]))
             #expect(features[2] == CPU.detected)
+            #expect(features[3] == CPU.detected)
         }
 
         @Test func names() {

@@ -86,6 +86,37 @@ extension CapTests {
             }
         }
 
+        /// One pass against two: every cut, alignment and start within a block, in place and not, guarded on both sides.
+        @Test func sealEqualsPadThenHash() {
+            var random = SplitMix64(seed: 4)
+            for cap in CPU.Cap.allCases {
+                under(cap) {
+                    for round in 0..<300 {
+                        let count = Int.random(in: 0...(round % 10 == 0 ? 9000 : 1300), using: &random)
+                        let data = random.bytes(count), pad = random.bytes(count), key = random.bytes(16)
+                        let before = random.bytes(Int.random(in: 0...40, using: &random))
+                        let ciphertext = zip(data, pad).map { $0 ^ $1 }
+                        let cut = Int.random(in: 0...count, using: &random)
+                        let inPlace = round % 2 == 0
+                        let guardedPad = GuardedBuffer(pad), input = GuardedBuffer(data)
+                        let output = inPlace ? input : GuardedBuffer(count: count)
+                        var one = key.withUnsafeBytes { PolynomialHash(key: $0) }
+                        before.withUnsafeBytes { one.update($0) }
+                        for piece in [0..<cut, cut..<count] {
+                            one.seal(
+                                UnsafeMutableRawBufferPointer(rebasing: output.bytes[piece]),
+                                UnsafeRawBufferPointer(rebasing: input.readOnly[piece]),
+                                pad: UnsafeRawBufferPointer(rebasing: guardedPad.readOnly[piece]))
+                        }
+                        var got = [UInt8](repeating: 0, count: 16)
+                        got.withUnsafeMutableBytes { one.finish(into: $0) }
+                        #expect(Array(output.readOnly) == ciphertext, "\(cap), \(count) bytes")
+                        #expect(got == hash(before + ciphertext, key: key), "\(cap), \(count) bytes cut at \(cut)")
+                    }
+                }
+            }
+        }
+
         @Test func stateIsReadyAfterFinish() {
             var random = SplitMix64(seed: 3)
             let key = random.bytes(16)

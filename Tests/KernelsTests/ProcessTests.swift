@@ -12,7 +12,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["portable", "avx2", "avx512"]) func capComesFromTheEnvironment(name: String) async {
+    @Test(arguments: ["portable", "avx2", "avx512", "neon"]) func capComesFromTheEnvironment(name: String) async {
         await #expect(processExitsWith: .success) { [name] in
             setenv("DSGD_CPU_CAP", name, 1)
             guard CPU.cap.name == name, CPU.features.isSubset(of: CPU.detected) else { exit(1) }

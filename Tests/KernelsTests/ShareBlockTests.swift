@@ -61,6 +61,50 @@ extension CapTests {
             }
         }
 
+        /// Results so large that the caches are passed by, on lines and off them, against XORs of smaller pieces.
+        @Test(arguments: [0, 64, 34]) func largeBlocks(extra: Int) {
+            let half = 2 << 20 + extra, length = 2 * half
+            let secret = GuardedBuffer(count: length), c = GuardedBuffer(count: length)
+            var random = SplitMix64(seed: 13)
+            for place in stride(from: 0, to: length - 8, by: 8) {
+                secret.bytes.storeBytes(of: random.next(), toByteOffset: place, as: UInt64.self)
+                c.bytes.storeBytes(of: random.next(), toByteOffset: place, as: UInt64.self)
+            }
+            let a = GuardedBuffer(count: length), b = GuardedBuffer(count: length)
+            ShareBlock.split(a: a.bytes, b: b.bytes, secret: secret.readOnly, c: c.readOnly)
+            let expectedA = GuardedBuffer(count: length), expectedB = GuardedBuffer(count: length)
+            for start in stride(from: 0, to: half, by: 1 << 20) {
+                let first = start..<min(start + 1 << 20, half)
+                let second = first.lowerBound + half..<first.upperBound + half
+                func part(_ buffer: GuardedBuffer, _ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
+                    UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[range])
+                }
+                typealias Part = UnsafeMutableRawBufferPointer
+                func add(_ to: Part, _ x: Part, _ y: Part) {
+                    XOR.apply(to, UnsafeRawBufferPointer(x), UnsafeRawBufferPointer(y))
+                }
+                add(part(expectedA, first), part(secret, first), part(c, first))
+                add(part(expectedB, second), part(secret, second), part(c, second))
+                add(part(expectedA, second), part(expectedB, second), part(c, first))
+                add(part(expectedB, first), part(expectedA, first), part(c, second))
+            }
+            #expect(constantTimeEqual(a.readOnly, expectedA.readOnly))
+            #expect(constantTimeEqual(b.readOnly, expectedB.readOnly))
+            let s = GuardedBuffer(count: length)
+            for pair in 0..<3 {
+                wipe(s.bytes)
+                switch pair {
+                case 0: ShareBlock.join(s.bytes, a: a.readOnly, b: b.readOnly)
+                case 1: ShareBlock.join(s.bytes, a: a.readOnly, c: c.readOnly)
+                default: ShareBlock.join(s.bytes, b: b.readOnly, c: c.readOnly)
+                }
+                #expect(constantTimeEqual(s.readOnly, secret.readOnly), "pair \(pair)")
+            }
+            XOR.apply(s.bytes, a.readOnly, b.readOnly)
+            XOR.into(s.bytes, b.readOnly)
+            #expect(constantTimeEqual(s.readOnly, a.readOnly))
+        }
+
         @Test(arguments: CPU.Cap.allCases) func repairRefreshAndIdentity(cap: CPU.Cap) {
             var random = SplitMix64(seed: 12)
             under(cap) {

@@ -125,6 +125,23 @@ final class PatternSource: RandomSource {
     }
 }
 
+@Suite struct ProcessorRandomSourceTests {
+    @Test func passesTheHealthTestsOrIsAbsent() throws {
+        guard ProcessorNoise.isAvailable else {
+            let failure = #expect(throws: Failure.self) { try HealthTestedSource(device: "rdseed") }
+            #expect(failure?.kind == .noInput)
+            return
+        }
+        let source = try HealthTestedSource(device: "rdseed")
+        #expect(source.name == "rdseed")
+        var first = [UInt8](repeating: 0, count: 1003), second = first
+        try first.withUnsafeMutableBytes { try source.fill($0) }
+        try second.withUnsafeMutableBytes { try source.fill($0) }
+        #expect(first != second)
+        #expect(first.suffix(3) != [0, 0, 0] || second.suffix(3) != [0, 0, 0])
+    }
+}
+
 @Suite struct DeviceRandomSourceTests {
     @Test func readsOnceAndEndsLoudly() throws {
         let directory = try TemporaryDirectory()

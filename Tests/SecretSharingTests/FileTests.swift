@@ -19,7 +19,8 @@ private struct Files {
         paths = Self.paths(directory, "")
         description = try ShareFiles.split(
             directory.file("object"), to: paths, objectID: Fixture.objectID, blockSize: blockSize,
-            random: KernelRandomSource())
+            random: KernelRandomSource()
+        ).description
     }
 
     static func paths(_ directory: TemporaryDirectory, _ suffix: String) -> SharePaths {
@@ -74,7 +75,7 @@ private struct Files {
     @Test func refreshKeepsTheObjectAndPartsWithTheOldShares() throws {
         let files = try Files(length: 1001)
         let fresh = Files.paths(files.directory, "2")
-        let description = try ShareFiles.refresh(files.paths, to: fresh, random: KernelRandomSource())
+        let description = try ShareFiles.refresh(files.paths, to: fresh, random: KernelRandomSource()).description
         #expect(description.set != files.description.set && description.object == files.description.object)
         let tags = try ShareFiles.tags(fresh.tags)
         for (x, y) in Fixture.pairs {
@@ -160,6 +161,36 @@ private struct Files {
         }
         #expect(failure?.kind == .cannotCreate)
         #expect(throws: Failure.self) { try ShareFiles.tags(files.paths.a) }
+    }
+
+    /// Reading ahead takes from a generator what the shares need and not one byte more.
+    @Test func randomBytesAreTakenToTheByte() throws {
+        let directory = try TemporaryDirectory()
+        let length = 5 << 20 | 1
+        var random = SplitMix64(seed: 8)
+        let object = random.bytes(length)
+        try directory.write(object, to: "object")
+        // The identifier of the set, three keys and pads for header and blocks, and R.
+        let needed = 16 + 3 * 16 * (2 + 2) + length + 1
+        try directory.write(random.bytes(needed), to: "exact")
+        let paths = Files.paths(directory, "")
+        let source = try DeviceRandomSource(path: directory.file("exact"))
+        let made = try ShareFiles.split(directory.file("object"), to: paths, objectID: Fixture.objectID, random: source)
+        #expect(made.randomUse.bytes == length + 1 && made.randomUse.source == source.name)
+        try ShareFiles.join(paths.a, paths.c, tags: ShareFiles.tags(paths.tags), to: directory.file("out"))
+        #expect(try directory.read("out") == object)
+        // Share C is R itself, in the order in which the source gave it.
+        let r = try directory.read("exact").suffix(length + 1), c = try directory.read("c")
+        #expect(c[128..<128 + (4 << 20)].elementsEqual(r.prefix(4 << 20)))
+
+        try directory.write(random.bytes(needed - 1), to: "one byte short")
+        let short = try DeviceRandomSource(path: directory.file("one byte short"))
+        let failure = #expect(throws: Failure.self) {
+            try ShareFiles.split(
+                directory.file("object"), to: Files.paths(directory, "2"), objectID: Fixture.objectID, random: short)
+        }
+        #expect(failure?.kind == .inputOutput)
+        #expect(try !directory.entries().contains { $0.hasSuffix("2") })
     }
 
     @Test func failingRandomSourceLeavesNothing() throws {

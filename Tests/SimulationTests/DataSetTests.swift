@@ -1,3 +1,4 @@
+import Compression
 import Diagnostics
 import Foundation
 import GenomicFormats
@@ -40,7 +41,9 @@ import Testing
     @Test func filesAreWholeAndTheSameEachTime() throws {
         try Self.inTemporaryDirectory { directory in
             let one = try SimulatedDataSet(Self.small).run(into: directory + "/one")
-            let two = try SimulatedDataSet(Self.small).run(into: directory + "/two")
+            var threaded = Self.small
+            threaded.threads = 3
+            let two = try SimulatedDataSet(threaded).run(into: directory + "/two")
             #expect(one == two)
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory + "/one").sorted() == Self.names)
             for name in Self.names {
@@ -111,6 +114,60 @@ import Testing
         }
     }
 
+    @Test func singleFilesArePlainOrCompressedByTheirNames() throws {
+        try Self.inTemporaryDirectory { directory in
+            var options = Self.small
+            options.pairs = 3_000
+            var files = SimulationFiles()
+            files.reference = directory + "/g.fa"
+            files.reads1 = directory + "/1.fq"
+            files.reads2 = directory + "/2.fq.gz"
+            files.truth = directory + "/t.vcf"
+            let summary = try SimulatedDataSet(options).run(writing: files)
+            let made = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
+            #expect(made == ["1.fq", "2.fq.gz", "g.fa", "t.vcf"])
+            _ = try SimulatedDataSet(options).run(into: directory + "/set")
+            #expect(try readWhole(directory + "/1.fq") == Array(Self.plain(directory + "/set/reads_R1.fastq.gz").utf8))
+            #expect(try readWhole(directory + "/2.fq.gz") == readWhole(directory + "/set/reads_R2.fastq.gz"))
+            #expect(try readWhole(directory + "/g.fa") == Array(Self.plain(directory + "/set/reference.fa.gz").utf8))
+            #expect(try readWhole(directory + "/t.vcf") == Array(Self.plain(directory + "/set/truth.vcf.gz").utf8))
+            #expect(summary.pairs == 3_000)
+            // Fewer pairs are the beginning of more.
+            options.pairs = 2_500
+            files = SimulationFiles()
+            files.reads1 = directory + "/few1.fq"
+            files.reads2 = directory + "/few2.fq"
+            _ = try SimulatedDataSet(options).run(writing: files)
+            let few = try readWhole(directory + "/few1.fq")
+            #expect(try readWhole(directory + "/1.fq").starts(with: few) && few.count > 2_500 * 300)
+        }
+    }
+
+    @Test func filesThatDoNotGoTogetherAreRefused() throws {
+        try Self.inTemporaryDirectory { directory in
+            var options = Self.small
+            func kind(_ files: SimulationFiles) -> FailureKind? {
+                do {
+                    _ = try SimulatedDataSet(options).run(writing: files)
+                    return nil
+                } catch {
+                    return (error as? Failure)?.kind
+                }
+            }
+            #expect(kind(SimulationFiles()) == .usage)
+            var files = SimulationFiles()
+            files.reads1 = directory + "/1.fq"
+            #expect(kind(files) == .usage)
+            files.reads2 = directory + "/2.fq"
+            options.isRandom = true
+            #expect(kind(files) == .usage)
+            options.pairs = 10
+            #expect(kind(files) == nil)
+            files.truth = directory + "/t.vcf"
+            #expect(kind(files) == .usage)
+        }
+    }
+
     @Test func badOptionsAndReferencesAreRefused() throws {
         try Self.inTemporaryDirectory { directory in
             func kind(_ change: (inout SimulationOptions) -> Void) -> FailureKind? {
@@ -129,6 +186,12 @@ import Testing
             #expect(kind { $0.coverage = .nan } == .usage)
             #expect(kind { $0.pairs = -1 } == .usage)
             #expect(kind { $0.snpRate = 0.5 } == .usage)
+            #expect(kind { $0.errorRate = 0.0001 } == .usage)
+            #expect(kind { $0.errorRate = .nan } == .usage)
+            #expect(kind { $0.threads = 0 } == .usage)
+            #expect(kind { $0.genomeLength = 5_000_000_000 } == .usage)
+            #expect(kind { $0.isRandom = true } == .usage)
+            #expect(kind { $0.regionsPath = directory + "/none.bed" } == .noInput)
             #expect(kind { $0.insertMean = .infinity } == .usage)
             #expect(kind { $0.sampleName = "a\tb" } == .usage)
             #expect(kind { $0.referencePath = directory + "/none.fa" } == .noInput)

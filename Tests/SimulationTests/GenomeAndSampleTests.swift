@@ -26,10 +26,33 @@ import Testing
         #expect(one.contigs.allSatisfy { $0.bases.first == BaseCode.n && $0.bases.allSatisfy { $0 <= BaseCode.n } })
     }
 
+    @Test func threadsChangeNothing() {
+        var simulator = GenomeSimulator(length: 7_000_000, repeatContent: .hard, contigs: 3, seed: 15)
+        let one = simulator.run()
+        let digests = [2, 7].map { threads in
+            simulator.threads = threads
+            return simulator.run().digest()
+        }
+        #expect(digests == [one.digest(), one.digest()])
+        var sampler = DiploidSampleSimulator(seed: 15)
+        let variants = sampler.run(on: one).variants
+        for threads in [2, 7] {
+            sampler.threads = threads
+            #expect(sampler.run(on: one).variants == variants)
+        }
+    }
+
+    @Test func contigsHaveHumanProportions() {
+        let genome = GenomeSimulator(length: 3_100_000, contigs: 24, seed: 1).run()
+        #expect(genome.contigs.reduce(0) { $0 + $1.length } == 3_100_000)
+        #expect(genome.contigs.map(\.name).suffix(3) == ["chr22", "chrX", "chrY"])
+        #expect(abs(genome.contigs[0].length - 5 * genome.contigs[20].length) < 25_000)
+        let many = GenomeSimulator(length: 400_000, contigs: 40, seed: 1).run()
+        #expect(Set(many.contigs.map(\.name)).count == 40 && many.contigs.allSatisfy { $0.length > 1_000 })
+    }
+
     @Test func repeatsAreThere() {
         // Distinct 24-mers: in random sequence nearly all are, repeats at a few per cent divergence share many.
-        let plain = GenomeSimulator(length: 400_000, repeatContent: .plain, contigs: 1, seed: 1).run()
-        let hard = GenomeSimulator(length: 400_000, repeatContent: .hard, contigs: 1, seed: 1).run()
         func repeated(_ genome: ReferenceGenome) -> Double {
             var counts: [UInt64: Int] = [:]
             var word: UInt64 = 0
@@ -41,8 +64,14 @@ import Testing
             }
             return Double(counts.values.reduce(0) { $0 + ($1 > 1 ? $1 : 0) }) / 400_000
         }
-        #expect(repeated(plain) > 0.02 && repeated(plain) < 0.5)
-        #expect(repeated(hard) > repeated(plain))
+        // A small genome has few families, and whether one is young is chance: three genomes of each.
+        let shares = RepeatContent.allCases.map { content in
+            (1...3).map { seed in
+                repeated(GenomeSimulator(length: 400_000, repeatContent: content, contigs: 1, seed: seed).run())
+            }
+        }
+        #expect(shares.joined().allSatisfy { $0 > 0.02 && $0 < 0.5 })
+        #expect(shares[1].reduce(0, +) > 1.2 * shares[0].reduce(0, +))
     }
 
     @Test func variantsHaveTheRatesAsked() {
@@ -58,6 +87,17 @@ import Testing
         #expect(abs(transitions / (Double(snps.count) - transitions) - 2) < 0.3)
         let sizes = indels.map { abs($0.reference.count - $0.alternate.count) }
         #expect(sizes.min() == 1 && sizes.max()! <= 50 && sizes.max()! > 20)
+        let ones = Double(sizes.count { $0 == 1 }) / Double(sizes.count)
+        #expect(ones > 0.35 && ones < 0.65)
+        // A good part of the indels repeats what is beside it at least twice.
+        let inRepeats = indels.count { variant in
+            let bases = genome.contigs[variant.contig].bases
+            let unit = Array((variant.reference.count > 1 ? variant.reference : variant.alternate).dropFirst())
+            let next = variant.position + variant.reference.count
+            return next + 2 * unit.count < bases.count && Array(bases[next..<next + 2 * unit.count]) == unit + unit
+        }
+        let share = Double(inRepeats) / Double(indels.count)
+        #expect(share > 0.3 && share < 0.7)
     }
 
     @Test func truthAppliedToTheReferenceGivesTheHaplotypes() {
@@ -76,7 +116,15 @@ import Testing
                     guard haplotype == 0 ? variant.isOnFirst : variant.isOnSecond else { continue }
                     bases.replaceSubrange(variant.position..<variant.end, with: variant.alternate)
                 }
-                #expect(sample.haplotypes[number][haplotype].bases == bases)
+                let made = sample.haplotypes[number][haplotype]
+                #expect(made.bases(in: 0..<made.length) == bases)
+                // Every window gives what the whole gives, wherever it begins and ends.
+                var random = RandomStream(seed: 99)
+                for _ in 0..<2_000 {
+                    let start = random.below(made.length)
+                    let end = min(made.length, start + random.below(300))
+                    #expect(made.bases(in: start..<end)[...] == bases[start..<end])
+                }
             }
         }
     }
@@ -108,7 +156,8 @@ import Testing
         let reference: [UInt8] = [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]
         let haplotype = Haplotype.applying(
             [variant(1, [1], [1, 3, 3]), variant(5, [1, 2, 3], [1]), variant(9, [1], [0])], to: reference)
-        #expect(haplotype.bases == [0, 1, 3, 3, 2, 3, 0, 1, 0, 0, 2, 3])
+        #expect(haplotype.bases(in: 0..<haplotype.length) == [0, 1, 3, 3, 2, 3, 0, 1, 0, 0, 2, 3])
         #expect((0..<12).map { haplotype.referencePosition(of: $0) } == [0, 1, 2, 2, 2, 3, 4, 5, 8, 9, 10, 11])
+        #expect((0..<12).map { haplotype.position(ofReference: $0) } == [0, 1, 4, 5, 6, 7, 8, 8, 8, 9, 10, 11])
     }
 }

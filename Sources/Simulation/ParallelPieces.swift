@@ -1,0 +1,29 @@
+import Compression
+import Synchronization
+
+/// The lanes of the random streams of one seed.
+enum Lane {
+    static let genome: UInt64 = 1
+    static let reads: UInt64 = 3 << 40
+    static let panel: UInt64 = 3
+    static let variantList: UInt64 = 4
+    static let variants: UInt64 = 1 << 40
+    static let segments: UInt64 = 1 << 41
+}
+
+/// Calls `body` for every piece; it must write to places of its own only.
+func runParallel(pieces: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
+    let failed = Workers(threads) {}.forEach(pieces) { _, piece in body(piece) }
+    precondition(failed == nil, "the body throws nothing")
+}
+
+/// What the pieces of a parallel loop give, in the order of the pieces.
+final class ResultTable<Value: Sendable>: Sendable {
+    private let table: Mutex<[Value]>
+
+    init(repeating value: Value, count: Int) { table = Mutex(Array(repeating: value, count: count)) }
+
+    func set(_ piece: Int, _ value: Value) { table.withLock { $0[piece] = value } }
+
+    var values: [Value] { table.withLock { $0 } }
+}
