@@ -184,7 +184,7 @@ import Testing
     @Test func regionsRestrictWhatIsWritten() throws {
         var reads = SyntheticReads(bases)
         reads.add([substitution(450), substitution(550)], range: everywhere, step: 4)
-        reads.store.seal()
+        try reads.store.seal()
         var lines = 0
         let metrics = try VariantCaller(reference: reads.reference).call(
             store: reads.store, threads: 1, regions: [(0, 500..<600)]
@@ -202,7 +202,7 @@ import Testing
             let change = repeatCount % 2 == 0 ? [Change(place: 500, removed: 2, inserted: [])] : []
             reads.addRead(change, start: start, isReverse: repeatCount % 3 == 0)
         }
-        reads.store.seal()
+        try reads.store.seal()
         var lines: [String] = []
         let metrics = try VariantCaller(reference: reads.reference).call(store: reads.store, threads: 1) {
             lines.append(String(decoding: $0, as: UTF8.self))
@@ -216,7 +216,7 @@ import Testing
         struct Full: Error {}
         var reads = SyntheticReads(bases)
         reads.add([substitution(450)], range: everywhere, step: 4)
-        reads.store.seal()
+        try reads.store.seal()
         #expect(throws: Full.self) {
             _ = try VariantCaller(reference: reads.reference).call(store: reads.store, threads: 2) { _ in throw Full() }
         }
