@@ -1,8 +1,8 @@
 // A base and its quality in one byte: the form in which aligned reads wait for the caller.
 //
 // A byte is quality * 4 + base for bases 0..3 (A, C, G, T) and qualities up to 62; from 252 on it is an N (base 4) whose
-// quality is the lower two bits. Sequencers give an N a quality of 0 to 3, so nearly every read fits and none loses
-// anything; the caller keeps the few others as they are.
+// quality is the lower two bits. Sequencers give an N a quality of 0 to 3, so nearly every read fits; the caller keeps
+// the few others as they are.
 #ifndef CK_BASEQUAL_H
 #define CK_BASEQUAL_H
 

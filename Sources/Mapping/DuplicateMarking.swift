@@ -26,7 +26,7 @@ public struct TemplateSignature: Sendable, Hashable, BitwiseCopyable {
     private static let positionOffset = 1 << 20
 
     /// One end as a number that orders by contig, library, position, strand.
-    static func end(contig: Int32, unclipped5Prime: Int, isReverse: Bool, library: Int = 0) -> UInt64 {
+    package static func end(contig: Int32, unclipped5Prime: Int, isReverse: Bool, library: Int = 0) -> UInt64 {
         precondition((0..<mostLibraries).contains(library))
         let place = UInt64(unclipped5Prime + positionOffset) << 1 | (isReverse ? 1 : 0)
         return UInt64(contig) << contigShift | UInt64(library) << libraryShift | place

@@ -226,7 +226,9 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     /// Stores the batch's mapped reads and notes their signatures.
-    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally) throws {
+    private func keep(
+        _ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally
+    ) throws {
         try writer.append(batch, mapped)
         tally.metrics.reads += batch.readCount
         tally.metrics.bases += batch.bases.count

@@ -6,8 +6,8 @@ import Synchronization
 /// Where aligned reads wait for the caller: bins of neighbouring positions instead of a globally sorted file.
 ///
 /// Each thread appends records (``StoredRead``) to chunks of memory of its own and notes for each its bin: ``binSpan``
-/// bases of one contig. ``seal(threads:isDuplicate:)`` brings the notes, not the records, into (position, ordinal) order
-/// bin by bin; nothing can be appended any more.
+/// bases of one contig. ``seal(threads:isDuplicate:)`` brings the notes, not the records, into (position, ordinal)
+/// order bin by bin; nothing can be appended any more.
 ///
 /// When the chunks reach the memory budget, full ones are brought into the order of bins and written, encrypted, to a
 /// ``SpillFile``: a run. If there was one, sealing spills the rest as well, and bins are read back from all runs when
@@ -92,7 +92,7 @@ public final class ReadStore: @unchecked Sendable {
     }
 
     /// How one more thread appends.
-    func addWriter() -> ReadStoreWriter {
+    package func addWriter() -> ReadStoreWriter {
         locked {
             precondition(!isClosed)
             return makeWriter()
@@ -127,7 +127,8 @@ public final class ReadStore: @unchecked Sendable {
     /// Serves the writer that ``append(_:cigar:bases:qualities:)`` shares among threads.
     private let appending = NSLock()
 
-    /// Takes a full chunk. Spills a run when a quarter of the budget is full, and waits while others spill and all of it is.
+    /// Takes a full chunk. When half of the budget is full, of which at least a quarter waits, the caller spills what
+    /// waits; when all of it is full and others spill, the caller waits for them.
     func take(_ chunk: StoreChunk) throws {
         let due: [StoreChunk] = locked {
             chunks.append(chunk)
@@ -173,41 +174,48 @@ public final class ReadStore: @unchecked Sendable {
         SignaturePartitions(contigLengths: contigLengths, firstBinOfContig: firstBinOfContig, binCount: binCount)
     }
 
-    /// Ordinals of the reads that are duplicates, by the signatures that were appended. Nothing can be appended any more.
-    func markDuplicates(threads: Int) throws -> OrdinalSet {
+    /// Ordinals of the reads that are duplicates, by the signatures that were appended. Nothing can be appended any
+    /// more.
+    package func markDuplicates(threads: Int) throws -> OrdinalSet {
         try close(threads: threads)
         let found = Mutex(OrdinalSet())
-        let firstFailure = Mutex(Failure?.none)
         let source = SignatureSource(chunks: chunks, runs: runs, file: spillFile, partitions: partitions)
         // A part and its sorted copies fit in a thread's share of half the budget.
         let parts = source.parts(atLeast: 4 * threads, mostBytes: max(1 << 20, limits.memory / (8 * threads)))
-        inParallel(count: parts.count, threads: threads) { part, _ in
-            do {
+        try inParallel(
+            count: parts.count, threads: threads,
+            throwing: { part in
                 let duplicates = try source.duplicates(parts[part])
                 found.withLock { for ordinal in duplicates { $0.insert(ordinal) } }
-            } catch {
-                firstFailure.withLock { $0 = $0 ?? Failure(wrapping: error, at: "duplicates") }
-            }
-        }
-        if let failure = firstFailure.withLock({ $0 }) { throw failure }
+            })
         for chunk in chunks { chunk.dropSignatures() }
         return found.withLock { $0 }
     }
 
     // MARK: Sealing
 
-    /// Takes what writers have open; when there are runs already, this becomes one too.
+    /// Takes what writers have open; when there are runs already, what is left becomes runs too, one on each thread.
     private func close(threads: Int) throws {
         if isClosed { return }
         isClosed = true
         for writer in writers {
-            if let chunk = writer.finish() { chunks.append(chunk) }
+            if let chunk = writer.finish() {
+                chunks.append(chunk)
+                heldBytes += chunk.heldBytes
+            }
             longestRead = max(longestRead, writer.longestRead)
-            if covered.isEmpty { covered = writer.covered } else { for i in covered.indices { covered[i] |= writer.covered[i] } }
+            if covered.isEmpty { covered = [UInt64](repeating: 0, count: writer.covered.count) }
+            for word in covered.indices { covered[word] |= writer.covered[word] }
         }
-        guard spillFile != nil, !chunks.isEmpty else { return }
-        heldBytes = chunks.reduce(0) { $0 + $1.heldBytes }
-        try spill(takeChunks())
+        guard spillFile != nil else { return }
+        let rest = takeChunks()
+        let runs = min(threads, rest.count)
+        spilling = runs
+        try inParallel(
+            count: runs, threads: threads,
+            throwing: { [self] run in
+                try spill(Array(rest[run * rest.count / runs..<(run + 1) * rest.count / runs]))
+            })
     }
 
     /// Orders every bin and flags the reads for whose ordinal `isDuplicate` answers true.

@@ -67,8 +67,8 @@ struct SignatureSource: Sendable {
         self.starts = starts
     }
 
-    /// Neighbouring partitions that together have about as many signatures as others, at most `mostBytes` of them where a
-    /// single partition has no more.
+    /// Neighbouring partitions that together have about as many signatures as others, at most `mostBytes` of them where
+    /// a single partition has no more.
     func parts(atLeast count: Int, mostBytes: Int) -> [Range<Int>] {
         let bytes = starts[partitions.count] * Self.bytesEach
         let borders = evenBorders(starts, count: max(count, 2 * bytes / mostBytes + 1))

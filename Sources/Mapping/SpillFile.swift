@@ -79,8 +79,8 @@ final class SpillFile: @unchecked Sendable {
         return key.withUnsafeBytes { key in withUnsafeBytes(of: &counter) { AESCounterMode(key: key, counter: $0) } }
     }
 
-    /// Encrypts `bytes` where they are, writes them at the end and returns them as pieces. `pieces` has bins and lengths,
-    /// all multiples of ``alignment``. Safe from many threads.
+    /// Encrypts `bytes` where they are, writes them at the end and returns them as pieces. `pieces` has bins and
+    /// lengths, all multiples of ``alignment``. Safe from many threads.
     ///
     /// - Throws: `Failure` `.inputOutput`, for example when the disk is full.
     func append(
@@ -107,7 +107,8 @@ final class SpillFile: @unchecked Sendable {
     private func write(_ bytes: UnsafeRawBufferPointer, at place: Int) throws {
         var done = 0
         while done < bytes.count {
-            let count = pwrite(descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 28), off_t(place + done))
+            let count = pwrite(
+                descriptor, bytes.baseAddress! + done, min(bytes.count - done, 1 << 28), off_t(place + done))
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
                 throw Failure(

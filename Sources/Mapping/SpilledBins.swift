@@ -11,37 +11,51 @@ final class SpilledBins: @unchecked Sendable {
     private final class Loaded: @unchecked Sendable {
         let records: LargeBuffer<UInt8>
         let notes: LargeBuffer<ReadNote>
-        private(set) var count = 0
-        private(set) var longestSpan = 0
+        let longestSpan: Int
 
         init(_ pieces: ArraySlice<SpillFile.Piece>, _ file: SpillFile, _ isDuplicate: (UInt64) -> Bool) throws {
             let bytes = pieces.reduce(0) { $0 + Int($1.byteCount) }
             records = LargeBuffer(count: bytes)
             try file.read(pieces, into: UnsafeMutableRawBufferPointer(start: records.pointer, count: bytes))
-            notes = LargeBuffer(count: bytes / StoredRead.headerBytes)
-            var next = UnsafeRawPointer(records.pointer)
+            var count = 0
+            Self.forEachRecord(pieces, UnsafeRawPointer(records.pointer)) { _, _ in count += 1 }
+            let notes = LargeBuffer<ReadNote>(count: count)
+            var rank = 0
+            var longest = 0
+            Self.forEachRecord(pieces, UnsafeRawPointer(records.pointer)) { stored, record in
+                let span = stored.span(at: record)
+                notes.pointer[rank] = ReadNote(
+                    place: Int(stored.position) % ReadStore.binSpan, ordinal: stored.ordinal, record: record,
+                    span: span, isDuplicate: isDuplicate(stored.ordinal))
+                rank += 1
+                longest = max(longest, span)
+            }
+            longestSpan = longest
+            self.notes = notes
+            ReadBin.sort(notes.pointer, count: count)
+        }
+
+        private static func forEachRecord(
+            _ pieces: ArraySlice<SpillFile.Piece>, _ records: UnsafeRawPointer,
+            _ body: (StoredRead, UnsafeRawPointer) -> Void
+        ) {
+            var next = records
             for piece in pieces {
                 let end = next + Int(piece.byteCount)
                 // What is left at the end of a piece fills the cipher's block.
                 while end - next >= StoredRead.headerBytes {
                     let stored = next.load(as: StoredRead.self)
-                    let span = stored.span(at: next)
-                    notes.pointer[count] = ReadNote(
-                        place: Int(stored.position) % ReadStore.binSpan, ordinal: stored.ordinal, record: next, span: span,
-                        isDuplicate: isDuplicate(stored.ordinal))
-                    longestSpan = max(longestSpan, span)
-                    count += 1
+                    body(stored, next)
                     next += stored.byteCount
                 }
                 next = end
             }
-            ReadBin.sort(notes.pointer, count: count)
         }
 
-        var byteCount: Int { records.byteCount + count * MemoryLayout<ReadNote>.stride }
+        var byteCount: Int { records.byteCount + notes.byteCount }
 
         var bin: ReadBin {
-            ReadBin(notes: UnsafePointer(notes.pointer), count: count, longestSpan: longestSpan, owner: self)
+            ReadBin(notes: UnsafePointer(notes.pointer), count: notes.count, longestSpan: longestSpan, owner: self)
         }
     }
 

@@ -19,11 +19,16 @@ final class StoreChunk: @unchecked Sendable {
     private(set) var signatures: LargeBuffer<TemplateSignature>
     private(set) var signatureCount = 0
 
-    /// Room for records of `bytes`, and for a note and a signature of each. What is not used takes no memory.
+    /// Bytes of records for which there is one note and one signature: those of a read of about 100 bases. With shorter
+    /// reads a chunk is full before its records are. A process that locks its memory pays for room that is not used.
+    private static let bytesPerNote = 128
+
+    /// Room for records of `bytes`.
     init(bytes: Int) {
+        let count = bytes / Self.bytesPerNote + 1
         records = LargeBuffer(count: bytes)
-        notes = LargeBuffer(count: bytes / StoredRead.headerBytes)
-        signatures = LargeBuffer(count: bytes / StoredRead.headerBytes)
+        notes = LargeBuffer(count: count)
+        signatures = LargeBuffer(count: count)
     }
 
     /// Bytes that the chunk takes while it waits, and again what ordering its notes will take.
@@ -32,7 +37,7 @@ final class StoreChunk: @unchecked Sendable {
             + signatureCount * MemoryLayout<TemplateSignature>.stride
     }
 
-    func hasRoom(for bytes: Int) -> Bool { usedBytes + bytes <= records.count }
+    func hasRoom(for bytes: Int) -> Bool { usedBytes + bytes <= records.count && count < notes.count }
     var hasRoomForSignature: Bool { signatureCount < signatures.count }
 
     /// Appends a record that `write` writes; it returns the record's bytes.

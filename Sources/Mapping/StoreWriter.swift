@@ -1,7 +1,7 @@
 import GenomicFormats
 
 /// How one thread appends to a store.
-final class ReadStoreWriter: @unchecked Sendable {
+package final class ReadStoreWriter: @unchecked Sendable {
     // Belongs to one thread until the store is sealed; only read afterwards.
 
     private unowned let store: ReadStore
@@ -48,7 +48,7 @@ final class ReadStoreWriter: @unchecked Sendable {
     }
 
     /// Appends what duplicate marking is to know of a template.
-    func append(_ signature: TemplateSignature) throws {
+    package func append(_ signature: TemplateSignature) throws {
         let chunk = try roomyChunk { $0.hasRoomForSignature } ?? newChunk(atLeast: StoredRead.headerBytes)
         chunk.append(signature)
     }

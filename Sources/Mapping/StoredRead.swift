@@ -1,7 +1,7 @@
 import CKernels
 
-/// The record of one read in the store: a header of 32 bytes, the CIGAR unless it is one match over the whole read, then
-/// a byte for each base with its quality (`basequal.h`), or two where some quality has no packed form. Records begin at
+/// The record of one read in the store: a header of 32 bytes, the CIGAR unless it is one match over the whole read,
+/// then a byte for each base with its quality (`basequal.h`), or two where some quality has no packed form. Records begin at
 /// multiples of 8. The contig is not in it: records are found by bin.
 struct StoredRead: BitwiseCopyable {
     private static let wide: UInt8 = 1
