@@ -205,16 +205,21 @@ static void CK_VARIANT(try_gap)(
     for (uint32_t i = 0; i < breaks->count; i++) {
         uint32_t place = breaks->place[i];
         int32_t score = INT32_MIN;
+        // Both parts hold bases: a gap at the end of an alignment is none.
         if (main_first) {
             uint32_t from = place + left_skip;
             int32_t side = breaks->before[i] - cost;
+            if (place == 0 || breaks->before[i] <= 0) continue;
             if (from < length && side + (int32_t)(length - from) + CLIP > gap->score) {
-                score = side + CK_VARIANT(walk_right)(shifted, from, length, side, gap->score, &end);
+                int32_t part = CK_VARIANT(walk_right)(shifted, from, length, side, gap->score, &end);
+                if (part > 0) score = side + part;
             }
         } else {
             int32_t side = breaks->after[i] - cost;
+            if (place + 1 == length || breaks->after[i] <= 0) continue;
             if (place + 1 > right_skip && side + (int32_t)(place + 1 - right_skip) + CLIP > gap->score) {
-                score = side + CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, gap->score, &end);
+                int32_t part = CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, gap->score, &end);
+                if (part > 0) score = side + part;
             }
         }
         if (score > gap->score) *gap = (CK_VARIANT(gap)){score, by, i, main_first};
@@ -384,7 +389,7 @@ ck_alignment CK_VARIANT(ck_align_one_gap)(
     CK_VARIANT(ends) ends = CK_VARIANT(find_ends)(
         &breaks, length, CK_VARIANT(best_stretch)(mask, ambiguous, length));
     CK_VARIANT(gap) gap = {least + 2 * CLIP, 0, 0, 0};
-    CK_VARIANT(try_near_shifts)(reference, start, read, length, reach, &breaks, ends, &gap);
+    if (reach > 0) CK_VARIANT(try_near_shifts)(reference, start, read, length, reach, &breaks, ends, &gap);
     for (uint32_t i = 0; i < more_count; i++) {
         CK_VARIANT(mismatches)(reference, start + (uint32_t)more[i], read, length, shifted, ambiguous);
         CK_VARIANT(try_gap)(&breaks, shifted, length, more[i], 1, &gap);

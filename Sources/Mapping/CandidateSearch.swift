@@ -45,23 +45,23 @@ struct CandidateSearch {
         ck_pack_planes(reverse, length, scratch.planes(of: read, isReverse: true))
     }
 
-    /// Seeds, and a prefetch of their buckets.
-    func findSeeds(_ read: Int, shape: ck_seed_shape) {
-        let first = read * MapperScratch.seedStride
-        let count = ck_find_seeds(
-            codes + scratch.states[read].batchStart, Int(scratch.states[read].length), shape, scratch.keys + first,
-            scratch.offsets + first)
-        scratch.states[read].seedCount = count
-        scratch.paths.seeds += count
-        withUnsafePointer(to: table) { ck_prefetch_seeds($0, scratch.keys + first, count) }
+    /// Seeds of one read of the group; those of the reads before it are there already.
+    func findSeeds(ofGroupRead read: Int, _ bases: UnsafePointer<UInt8>, count: Int, shape: ck_seed_shape) {
+        let first = scratch.seedStarts[read]
+        let found = ck_find_seeds(bases, count, shape, scratch.keys + first, scratch.offsets + first)
+        scratch.seedStarts[read + 1] = first + found
     }
 
-    /// What the table says about each seed, and a prefetch of the lists.
-    func lookUp(_ read: Int) {
-        let first = read * MapperScratch.seedStride
-        withUnsafePointer(to: table) {
-            ck_look_up_seeds($0, scratch.keys + first, scratch.states[read].seedCount, scratch.found + first)
-        }
+    /// What the table says about each seed of the group.
+    func lookUp(groupReads count: Int) {
+        let seeds = scratch.seedStarts[count]
+        scratch.paths.seeds += seeds
+        withUnsafePointer(to: table) { ck_look_up_seeds($0, scratch.keys, seeds, scratch.found, scratch.order) }
+    }
+
+    func prefetchLists(_ read: Int) {
+        let state = scratch.states[read]
+        withUnsafePointer(to: table) { ck_prefetch_lists($0, scratch.found + state.firstSeed, state.seedCount) }
     }
 
     /// Diagonals that seeds support, and a prefetch of the reference along them.
@@ -94,7 +94,7 @@ struct CandidateSearch {
     }
 
     private func collectDiagonals(_ read: Int, cap: UInt32) -> ck_seed_summary {
-        let first = read * MapperScratch.seedStride
+        let first = scratch.states[read].firstSeed
         return withUnsafePointer(to: table) {
             ck_collect_diagonals(
                 $0, scratch.keys + first, scratch.found + first, scratch.offsets + first,
