@@ -6,11 +6,14 @@
 
 #if defined(__x86_64__)
 #if defined(__clang__)
+#define CK_PRAGMA(text) _Pragma(#text)
 #define CK_AVX2_BEGIN \
     _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,popcnt\"))), apply_to = function)")
 #define CK_AVX2_END _Pragma("clang attribute pop")
 #define CK_AVX512_BEGIN \
-    _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,bmi,bmi2,popcnt\"))), apply_to = function)")
+    CK_PRAGMA(clang attribute push( \
+        __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,bmi,bmi2,popcnt"))), \
+        apply_to = function))
 #define CK_AVX512_END _Pragma("clang attribute pop")
 #else
 #define CK_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,bmi,bmi2,popcnt\")")
