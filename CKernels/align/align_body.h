@@ -97,8 +97,8 @@ ck_alignment CK_VARIANT(ck_score_diagonal)(
     return result;
 }
 
-// Best stretch that begins exactly at `from` and goes right, the clip bonus included when it reaches the end. Gives up (a
-// low score) once `other_side` plus the rest cannot pass `needed`. `to` gets its end.
+// Best stretch that begins exactly at `from` and goes right, the clip bonus included when it reaches the end. Gives up
+// (a low score) once `other_side` plus the rest cannot pass `needed`. `to` gets its end.
 static inline int32_t CK_VARIANT(walk_right)(
     const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed, uint32_t *to) {
     int32_t current = 0, best = 0;
@@ -227,8 +227,8 @@ static void CK_VARIANT(try_gap)(
 }
 
 // The part of the read that a gap has to bring to another diagonal, at either end: from `right_from` on, and up to
-// `left_to`. Gaps farther in cannot pay, because what lies outside costs no more than a gap on the main diagonal, or are
-// within four bases of where the main diagonal's best stretch ends.
+// `left_to`. Gaps farther in cannot pay, because what lies outside costs no more than a gap on the main diagonal, or
+// are within four bases of where the main diagonal's best stretch ends.
 typedef struct {
     int32_t right_from, left_to;
 } CK_VARIANT(ends);
@@ -256,8 +256,8 @@ static CK_VARIANT(ends) CK_VARIANT(find_ends)(
 #define PROBE 32            // bases that a gap's far side is judged by
 #define PROBE_MISMATCHES 8  // with more of them it does not pay
 
-// Mismatches of 32 bases next to each end of the main diagonal's part, by the size of the gap less one. `cost` is what the
-// gap would cost with them.
+// Mismatches of 32 bases next to each end of the main diagonal's part, by the size of the gap less one. `cost` is what
+// the gap would cost with them.
 typedef struct {
     uint32_t mismatches[CK_MAX_REACH], cost[CK_MAX_REACH];
     int32_t direction;  // of the other diagonal

@@ -111,7 +111,9 @@ struct CandidateSearch {
         var most: UInt16 = 0
         for i in 0..<count { most = max(most, diagonals[i].seeds) }
         for i in 0..<count where diagonals[i].seeds * 4 >= most {
-            if i >= Self.prefetchedDiagonals - 4, i + 4 < count { ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length) }
+            if i >= Self.prefetchedDiagonals - 4, i + 4 < count {
+                ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length)
+            }
             let isReverse = diagonals[i].strand != 0
             let start = diagonals[i].start
             let alignment = ck_score_diagonal(
@@ -124,8 +126,8 @@ struct CandidateSearch {
         }
     }
 
-    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is full, and counts as a
-    /// hidden copy.
+    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is
+    /// full, and counts as a hidden copy.
     func insert(_ candidate: Candidate, _ read: Int, limit: Int) {
         let list = scratch.candidates(of: read)
         var count = scratch.states[read].candidateCount
@@ -210,7 +212,7 @@ struct CandidateSearch {
             candidate.score, Self.gapReach, scratch.shifts, UInt32(far), cigar)
         guard oneGap.score > candidate.score else { return false }
         candidate.take(oneGap, length: length, cigar: scratch.cigarCount)
-        // Where one gap helps and much is still lost, a second one can pay; only the best placement is worth the search.
+        // Where one gap helps and much is still lost, a second one can pay; only the best placement is worth it.
         if isBest && candidate.score <= Int32(length) - Self.twoGapLoss {
             alignBanded(&candidate, read, from: main, cigar: cigar)
         }

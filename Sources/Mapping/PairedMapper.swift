@@ -96,8 +96,8 @@ public final class PairedMapper {
         }
     }
 
-    /// Takes the batch through the stages, seeds a group at a time and the rest a block at a time, and hands each block of
-    /// collected reads to `body`.
+    /// Takes the batch through the stages, seeds a group at a time and the rest a block at a time, and hands each block
+    /// of collected reads to `body`.
     private func forEachBlock(_ batch: ReadBatch, _ body: (CandidateSearch, Int, Int) -> Void) {
         batch.bases.withUnsafeBufferPointer { bases in
             var none: UInt8 = 4
@@ -111,7 +111,8 @@ public final class PairedMapper {
                     for read in group..<groupEnd {
                         let range = batch.range(ofRead: read)
                         search.findSeeds(
-                            ofGroupRead: read - group, search.codes + range.lowerBound, count: range.count, shape: shape)
+                            ofGroupRead: read - group, search.codes + range.lowerBound, count: range.count,
+                            shape: shape)
                     }
                     scratch.stages.note(\.seed, since: &begin)
                     search.lookUp(groupReads: groupEnd - group)

@@ -210,19 +210,22 @@ static void one_read(uint32_t length) {
         check(right_stretch(diagonal, codes, length, start, expected), "best stretch of a diagonal");
         uint32_t *cigar = (uint32_t *)(void *)place(CIGAR, 4 * CK_MAX_CIGAR, FLUSH), near_cigar[CK_MAX_CIGAR];
         const ck_alignment far = variants[v].one_gap(planes, start, read, length, expected, 0, more, 2, cigar);
-        check(far_gap > expected ? far.score == far_gap : far.score == INT32_MIN, "best score with one of the gaps named");
-        check(far.score == INT32_MIN || right_cigar(far, cigar, codes, length, weight_without_n), "CIGAR of a gap named");
+        check(far.score == (far_gap > expected ? far_gap : INT32_MIN), "best score with one of the gaps named");
+        check(far.score == INT32_MIN || right_cigar(far, cigar, codes, length, weight_without_n),
+              "CIGAR of a gap named");
         // Not every near gap is tried, but what is found is there.
         const ck_alignment near = variants[v].one_gap(planes, start, read, length, expected, 8, NULL, 0, cigar);
         check(near.score == INT32_MIN || (near.score > expected && near.score <= near_gap), "score with a near gap");
-        check(near.score == INT32_MIN || right_cigar(near, cigar, codes, length, weight_without_n), "CIGAR of a near gap");
+        check(near.score == INT32_MIN || right_cigar(near, cigar, codes, length, weight_without_n),
+              "CIGAR of a near gap");
         memcpy(near_cigar, cigar, sizeof near_cigar);
         uint8_t *scratch = place(SCRATCH, (size_t)length * lanes < 100000 ? (size_t)length * lanes : 0, FLUSH);
         static uint8_t large[CK_ALIGN_SCRATCH];
         if ((size_t)length * lanes >= 100000) scratch = large;
         const ck_alignment banded = variants[v].banded(planes, first, lanes, codes, length, cigar, scratch);
         check(band <= 0 ? banded.score == INT32_MIN : banded.score == band - 2 * CLIP, "best score of the band");
-        check(banded.score == INT32_MIN || right_cigar(banded, cigar, codes, length, weight), "score and edits of the CIGAR");
+        check(banded.score == INT32_MIN || right_cigar(banded, cigar, codes, length, weight),
+              "score and edits of the CIGAR");
         check(untouched(CIGAR) && untouched(SCRATCH), "within its memory");
         uint32_t starts[CK_SCAN_RESULTS];
         int32_t scores[CK_SCAN_RESULTS];
