@@ -100,12 +100,17 @@ let package = Package(
                 "BenchmarkSupport", "Kernels", "Randomness", "Compression", "CCrypto", "CDeflate", "CISAL", "CZlib",
             ],
             path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
+        .target(
+            name: "MappingBenchmarks",
+            dependencies: ["BenchmarkSupport", "Metering", "Kernels", "GenomicFormats", "Mapping"],
+            path: "Benchmarks/MappingBenchmarks", swiftSettings: strict),
         .executableTarget(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation",
-                "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", argumentParser, logging, toml,
+                "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
+                toml,
             ],
             swiftSettings: strict),
 

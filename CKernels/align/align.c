@@ -3,7 +3,11 @@
 #include "../cpu/ck_cpu.h"
 
 #if defined(__x86_64__)
-#define DISPATCH(name, ...) return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__)
+#define DISPATCH(name, ...)                                                                          \
+    do {                                                                                             \
+        if (ck_cpu_has(CK_CPU_AVX512 | CK_CPU_AVX512_VPOPCNTDQ)) return name##_avx512(__VA_ARGS__);   \
+        return ck_cpu_has(CK_CPU_AVX2) ? name##_avx2(__VA_ARGS__) : name##_portable(__VA_ARGS__);     \
+    } while (0)
 #else
 #define DISPATCH(name, ...) return name##_portable(__VA_ARGS__)
 #endif
@@ -12,10 +16,10 @@ ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const 
     DISPATCH(ck_score_diagonal, reference, start, read, length);
 }
 
-int32_t ck_score_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
-    const int32_t *more, uint32_t more_count, int32_t *shift) {
-    DISPATCH(ck_score_one_gap, reference, start, read, length, least, max_shift, more, more_count, shift);
+ck_alignment ck_align_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t reach,
+    const int32_t *more, uint32_t more_count, uint32_t *cigar) {
+    DISPATCH(ck_align_one_gap, reference, start, read, length, least, reach, more, more_count, cigar);
 }
 
 ck_alignment ck_align_banded(

@@ -27,13 +27,16 @@ typedef struct {
 // The read on one diagonal, without gaps; `start` is the place of its first base.
 ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length);
 
-// The best score with exactly one gap, between the diagonal at `start` and one at most `max_shift` bases beside it or
-// one of the `more_count` shifts in `more`; `shift` receives the shift. Returns `least` and shift 0 when none scores
-// more than
-// `least`. N counts as a mismatch here.
-int32_t ck_score_one_gap(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
-    const int32_t *more, uint32_t more_count, int32_t *shift);
+#define CK_MAX_REACH 24
+
+// The best alignment with exactly one gap, between the diagonal at `start` and one at most `reach` (up to CK_MAX_REACH)
+// bases beside it, or one of the `more_count` shifts in `more`. The score is INT32_MIN when none scores more than
+// `least`, the score without a gap. Writes a CIGAR of up to five operations, the gap leftmost. N counts as a mismatch here.
+//
+// Shifts within `reach` are tried where 32 bases next to the part that the main diagonal explains fit well.
+ck_alignment ck_align_one_gap(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t reach,
+    const int32_t *more, uint32_t more_count, uint32_t *cigar);
 
 // Bytes of scratch memory for ck_align_banded.
 #define CK_ALIGN_SCRATCH ((size_t)CK_MAX_READ * CK_MAX_LANES + 4096)
@@ -46,10 +49,10 @@ ck_alignment ck_align_banded(
     uint8_t *scratch);
 
 #define CK_SCAN_RESULTS 4
+#define CK_SCAN_RUN 12  // 9 to 16
 
-// Looks along `count` diagonals from `from` on for places where the read's first or last 48 bases fit with at most one
-// mismatch in six, or the outer 24 of them with at most three, and returns the best by ungapped score, best first
-// (ties: leftmost). Returns how many (up to 4).
+// Looks along `count` diagonals from `from` on for places where CK_SCAN_RUN bases in a row match within one word of the
+// planes, and returns the best by ungapped score, best first (ties: leftmost). Returns how many (up to 4).
 uint32_t ck_scan_diagonals(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores);

@@ -97,32 +97,40 @@ ck_alignment CK_VARIANT(ck_score_diagonal)(
     return result;
 }
 
-// Best score of a stretch that begins exactly at `from` on the diagonal of `mask` and goes right, the clip bonus
-// included when it reaches the end. Gives up (a low score) once `from`'s side plus the rest cannot pass `needed`.
+// Best stretch that begins exactly at `from` and goes right, the clip bonus included when it reaches the end. Gives up
+// (a low score) once `other_side` plus the rest cannot pass `needed`. `to` gets its end.
 static inline int32_t CK_VARIANT(walk_right)(
-    const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed) {
+    const uint64_t *mask, uint32_t from, uint32_t length, int32_t other_side, int32_t needed, uint32_t *to) {
     int32_t current = 0, best = 0;
     uint32_t previous = from;
+    *to = from;
     for (uint32_t word = from / 64; 64 * word < length; word++) {
         uint64_t bits = mask[word];
         if (word == from / 64) bits &= ~0ull << (from & 63);
         for (; bits; bits &= bits - 1) {
             uint32_t position = 64 * word + (uint32_t)__builtin_ctzll(bits);
             current += (int32_t)(position - previous) * MATCH;
-            if (current > best) best = current;
+            if (current > best) {
+                best = current;
+                *to = position;
+            }
             current -= MISMATCH;
             previous = position + 1;
             if (other_side + current + (int32_t)(length - previous) + CLIP <= needed) return best;
         }
     }
     current += (int32_t)(length - previous) * MATCH + CLIP;
-    return current > best ? current : best;
+    if (current <= best) return best;
+    *to = length;
+    return current;
 }
 
 // The mirror image: a stretch that ends exactly before `to` and goes left.
-static inline int32_t CK_VARIANT(walk_left)(const uint64_t *mask, uint32_t to, int32_t other_side, int32_t needed) {
+static inline int32_t CK_VARIANT(walk_left)(
+    const uint64_t *mask, uint32_t to, int32_t other_side, int32_t needed, uint32_t *from) {
     int32_t current = 0, best = 0;
     uint32_t previous = to;
+    *from = to;
     if (to == 0) return CLIP;
     for (int32_t word = (int32_t)((to - 1) / 64); word >= 0; word--) {
         uint64_t bits = mask[word];
@@ -131,14 +139,19 @@ static inline int32_t CK_VARIANT(walk_left)(const uint64_t *mask, uint32_t to, i
             uint32_t bit = 63 - (uint32_t)__builtin_clzll(bits), position = 64 * (uint32_t)word + bit;
             bits ^= 1ull << bit;
             current += (int32_t)(previous - position - 1) * MATCH;
-            if (current > best) best = current;
+            if (current > best) {
+                best = current;
+                *from = position + 1;
+            }
             current -= MISMATCH;
             previous = position;
             if (other_side + current + (int32_t)previous + CLIP <= needed) return best;
         }
     }
     current += (int32_t)previous * MATCH + CLIP;
-    return current > best ? current : best;
+    if (current <= best) return best;
+    *from = 0;
+    return current;
 }
 
 // Mismatches of the main diagonal, with the best stretch that ends before each and the best that begins after each.
@@ -174,285 +187,266 @@ static void CK_VARIANT(find_breaks)(const uint64_t *mask, uint32_t length, CK_VA
     }
 }
 
-// Best score with one gap that leads from the main diagonal to the one `by` bases to the right, or back.
-static int32_t CK_VARIANT(one_gap)(
-    const CK_VARIANT(breaks) *breaks, const uint64_t *shifted, uint32_t length, int32_t by, int32_t least) {
-    uint32_t distance = (uint32_t)(by < 0 ? -by : by);
-    int32_t cost = GAP_OPEN + (int32_t)distance, best = least + 2 * CLIP;
+// A gap between the main diagonal and the one `by` bases to its right, at the break with index `at`. `main_first` says
+// that the read's left part lies on the main diagonal.
+typedef struct {
+    int32_t score, by;
+    uint32_t at;
+    int main_first;
+} CK_VARIANT(gap);
+
+// Tries the gap `by` at every break; keeps the best in `gap`, whose score includes both clip bonuses.
+static void CK_VARIANT(try_gap)(
+    const CK_VARIANT(breaks) *breaks, const uint64_t *shifted, uint32_t length, int32_t by, int main_first,
+    CK_VARIANT(gap) *gap) {
+    uint32_t distance = (uint32_t)(by < 0 ? -by : by), end;
+    int32_t cost = GAP_OPEN + (int32_t)distance;
     uint32_t left_skip = by < 0 ? distance : 0, right_skip = by > 0 ? distance : 0;
     for (uint32_t i = 0; i < breaks->count; i++) {
         uint32_t place = breaks->place[i];
-        // Main diagonal first: a deletion to the right, an insertion to the left.
-        uint32_t from = place + left_skip;
-        int32_t side = breaks->before[i] - cost;
-        if (from < length && side + (int32_t)(length - from) + CLIP > best) {
-            int32_t score = side + CK_VARIANT(walk_right)(shifted, from, length, side, best);
-            if (score > best) best = score;
+        int32_t score = INT32_MIN;
+        // Both parts hold bases: a gap at the end of an alignment is none.
+        if (main_first) {
+            uint32_t from = place + left_skip;
+            int32_t side = breaks->before[i] - cost;
+            if (place == 0 || breaks->before[i] <= 0) continue;
+            if (from < length && side + (int32_t)(length - from) + CLIP > gap->score) {
+                int32_t part = CK_VARIANT(walk_right)(shifted, from, length, side, gap->score, &end);
+                if (part > 0) score = side + part;
+            }
+        } else {
+            int32_t side = breaks->after[i] - cost;
+            if (place + 1 == length || breaks->after[i] <= 0) continue;
+            if (place + 1 > right_skip && side + (int32_t)(place + 1 - right_skip) + CLIP > gap->score) {
+                int32_t part = CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, gap->score, &end);
+                if (part > 0) score = side + part;
+            }
         }
-        // Main diagonal last: the other way round.
-        side = breaks->after[i] - cost;
-        if (place + 1 > right_skip && side + (int32_t)(place + 1 - right_skip) + CLIP > best) {
-            int32_t score = side + CK_VARIANT(walk_left)(shifted, place + 1 - right_skip, side, best);
-            if (score > best) best = score;
-        }
+        if (score > gap->score) *gap = (CK_VARIANT(gap)){score, by, i, main_first};
     }
-    return best - 2 * CLIP;
 }
 
-int32_t CK_VARIANT(ck_score_one_gap)(
-    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t max_shift,
-    const int32_t *more, uint32_t more_count, int32_t *shift) {
+// The part of the read that a gap has to bring to another diagonal, at either end: from `right_from` on, and up to
+// `left_to`. Gaps farther in cannot pay, because what lies outside costs no more than a gap on the main diagonal, or
+// are within four bases of where the main diagonal's best stretch ends.
+typedef struct {
+    int32_t right_from, left_to;
+} CK_VARIANT(ends);
+
+static CK_VARIANT(ends) CK_VARIANT(find_ends)(
+    const CK_VARIANT(breaks) *breaks, uint32_t length, CK_VARIANT(stretch) best) {
+    CK_VARIANT(ends) ends = {(int32_t)length, 0};
+    for (uint32_t i = breaks->count; i-- > 0;) {
+        int32_t kept = breaks->after[i] > MISMATCH ? breaks->after[i] - MISMATCH : 0;
+        if ((int32_t)(length - breaks->place[i]) + CLIP - kept <= GAP_OPEN + 1) continue;
+        ends.right_from = breaks->place[i];
+        break;
+    }
+    for (uint32_t i = 0; i < breaks->count; i++) {
+        int32_t kept = breaks->before[i] > MISMATCH ? breaks->before[i] - MISMATCH : 0;
+        if (breaks->place[i] + 1 + CLIP - kept <= GAP_OPEN + 1) continue;
+        ends.left_to = breaks->place[i] + 1;
+        break;
+    }
+    if ((int32_t)best.to + 4 < ends.right_from) ends.right_from = (int32_t)best.to + 4;
+    if ((int32_t)best.from - 4 > ends.left_to) ends.left_to = (int32_t)best.from - 4;
+    return ends;
+}
+
+#define PROBE 32            // bases that a gap's far side is judged by
+#define PROBE_MISMATCHES 8  // with more of them it does not pay
+
+// Mismatches of 32 bases next to each end of the main diagonal's part, by the size of the gap less one. `cost` is what
+// the gap would cost with them.
+typedef struct {
+    uint32_t mismatches[CK_MAX_REACH], cost[CK_MAX_REACH];
+    int32_t direction;  // of the other diagonal
+    int main_first;
+} CK_VARIANT(probe);
+
+// One side, one direction. Bases of `moving` at distance d + 1, less `turn` bits, meet `fixed`; of the 32 bits those in
+// `valid`, which loses a bit at the end it moves to with each step when `shrinks`.
+static inline void CK_VARIANT(probe_side)(
+    CK_VARIANT(probe) *probe, const uint64_t *moving, const uint64_t *fixed, int is_right, int is_insertion,
+    uint32_t room) {
+    uint64_t first[3] = {moving[0], moving[1], moving[2]};
+    uint64_t low = is_right ? fixed[0] : fixed[0] >> 31, high = is_right ? fixed[1] : fixed[1] >> 31;
+    uint64_t other = is_right ? fixed[2] : fixed[2] >> 31;
+    uint64_t turn = is_right ? 1 : 30;
+    int64_t step = is_right ? 1 : -1;
+    for (uint64_t i = 0; i < CK_MAX_REACH; i++) {
+        uint64_t shift = turn + (uint64_t)(step * (int64_t)i);
+        uint64_t differ = ((first[0] >> shift) ^ low) | ((first[1] >> shift) ^ high) | (first[2] >> shift) | other;
+        // Bases of the read that lie in the window.
+        uint64_t left = is_insertion ? (room > i + 1 ? room - i - 1 : 0) : room;
+        left = left < PROBE ? left : PROBE;
+        uint64_t valid = is_right ? (1ull << left) - 1 : ((1ull << left) - 1) << (PROBE - left);
+        uint64_t mismatches = (uint64_t)__builtin_popcountll(differ & valid & 0xFFFFFFFF);
+        probe->mismatches[i] = (uint32_t)mismatches;
+        probe->cost[i] = (uint32_t)(GAP_OPEN + (i + 1) * (is_insertion ? 2 : 1) + (MATCH + MISMATCH) * mismatches);
+    }
+    probe->main_first = is_right;
+    probe->direction = is_right == is_insertion ? -1 : 1;
+}
+
+// Tries the shifts of -`reach` to `reach`: first the one on which each end of the read fits best, then those that the
+// probes do not refuse.
+static void CK_VARIANT(try_near_shifts)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, uint32_t reach,
+    const CK_VARIANT(breaks) *breaks, CK_VARIANT(ends) ends, CK_VARIANT(gap) *gap) {
+    // The read with a block of room on either side.
+    uint64_t padded[3 * (CK_READ_WORDS / 3 + 2)] = {0};
+    uint32_t words = (length + 63) / 64;
+    memcpy(padded + 3, read, 3 * words * sizeof *read);
+    CK_VARIANT(probe) probes[4];
+    int count = 0;
+    if (ends.right_from < (int32_t)length) {
+        uint32_t place = (uint32_t)ends.right_from;
+        uint64_t of_read[3], of_reference[3];
+        for (int plane = 0; plane < 3; plane++) {
+            of_read[plane] = CK_VARIANT(plane_at)(padded, 64 + place, plane);
+            of_reference[plane] = CK_VARIANT(plane_at)(reference, start + place, plane);
+        }
+        CK_VARIANT(probe_side)(&probes[count++], of_reference, of_read, 1, 0, length - place);
+        CK_VARIANT(probe_side)(&probes[count++], of_read, of_reference, 1, 1, length - place);
+    }
+    if (ends.left_to > 0) {
+        uint32_t place = (uint32_t)ends.left_to;
+        uint64_t of_read[3], of_reference[3];
+        for (int plane = 0; plane < 3; plane++) {
+            of_read[plane] = CK_VARIANT(plane_at)(padded, 64 + place - 63, plane);
+            of_reference[plane] = CK_VARIANT(plane_at)(reference, start + place - 63, plane);
+        }
+        CK_VARIANT(probe_side)(&probes[count++], of_reference, of_read, 0, 0, place);
+        CK_VARIANT(probe_side)(&probes[count++], of_read, of_reference, 0, 1, place);
+    }
+    uint32_t best[4];
+    for (int p = 0; p < count; p++) {
+        best[p] = 0;
+        for (uint32_t i = 1; i < reach; i++) {
+            if (probes[p].cost[i] < probes[p].cost[best[p]]) best[p] = i;
+        }
+    }
+    uint64_t shifted[8], ambiguous[8];
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < (round == 0 ? 1 : reach); i++) {
+            for (int p = 0; p < count; p++) {
+                uint32_t size = round == 0 ? best[p] : i;
+                // What a placement may cost to score more than the best one so far.
+                int32_t limit = (int32_t)length + 2 * CLIP - gap->score;
+                if (probes[p].mismatches[size] > PROBE_MISMATCHES || (int32_t)probes[p].cost[size] >= limit) continue;
+                int32_t by = probes[p].direction * (int32_t)(size + 1);
+                CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
+                CK_VARIANT(try_gap)(breaks, shifted, length, by, probes[p].main_first, gap);
+            }
+        }
+    }
+}
+
+static inline int CK_VARIANT(bit_of)(const uint64_t *mask, uint32_t place) {
+    return mask[place / 64] >> (place & 63) & 1;
+}
+
+// The alignment with a gap that was found, its gap moved to the leftmost equivalent place.
+static ck_alignment CK_VARIANT(write_gap)(
+    const uint64_t *main, const uint64_t *shifted, uint32_t start, uint32_t length, const CK_VARIANT(gap) *gap,
+    uint32_t place, uint32_t *cigar) {
+    const uint64_t *left = gap->main_first ? main : shifted, *right = gap->main_first ? shifted : main;
+    int32_t step = gap->main_first ? gap->by : -gap->by;
+    uint32_t left_start = gap->main_first ? start : start + (uint32_t)gap->by;
+    uint32_t distance = (uint32_t)(step < 0 ? -step : step), inserted = step < 0 ? distance : 0;
+    uint32_t split = gap->main_first ? place : place + 1 - inserted, from, to;
+    CK_VARIANT(walk_left)(left, split, 1 << 20, 0, &from);
+    CK_VARIANT(walk_right)(right, split + inserted, length, 1 << 20, 0, &to);
+    while (split > from + 1 && !CK_VARIANT(bit_of)(left, split - 1) &&
+           !CK_VARIANT(bit_of)(right, split - 1 + inserted)) {
+        split--;
+    }
+    ck_alignment result;
+    result.score = gap->score - 2 * CLIP;
+    result.start = left_start + from;
+    result.end = left_start + (uint32_t)step + to;
+    result.clip_left = (uint16_t)from;
+    result.clip_right = (uint16_t)(length - to);
+    result.edits = (uint16_t)(CK_VARIANT(count_between)(left, from, split) +
+        CK_VARIANT(count_between)(right, split + inserted, to) + distance);
+    uint32_t count = 0;
+    if (from > 0) cigar[count++] = from << 4 | 4;
+    cigar[count++] = (split - from) << 4;
+    cigar[count++] = distance << 4 | (step < 0 ? 1 : 2);
+    cigar[count++] = (to - split - inserted) << 4;
+    if (to < length) cigar[count++] = (length - to) << 4 | 4;
+    result.cigar_count = (uint16_t)count;
+    return result;
+}
+
+ck_alignment CK_VARIANT(ck_align_one_gap)(
+    const uint64_t *reference, uint32_t start, const uint64_t *read, uint32_t length, int32_t least, uint32_t reach,
+    const int32_t *more, uint32_t more_count, uint32_t *cigar) {
+    ck_alignment none = {INT32_MIN, start, start, 0, 0, 0, 0};
     uint64_t mask[8], ambiguous[8], shifted[8];
     CK_VARIANT(breaks) breaks;
     CK_VARIANT(mismatches)(reference, start, read, length, mask, ambiguous);
     CK_VARIANT(find_breaks)(mask, length, &breaks);
-    int32_t best = least;
-    *shift = 0;
-    for (uint32_t i = 0; i < 2 * max_shift + more_count; i++) {
-        int32_t by = i < 2 * max_shift ? (i & 1 ? -1 : 1) * (int32_t)(i / 2 + 1) : more[i - 2 * max_shift];
-        CK_VARIANT(mismatches)(reference, start + (uint32_t)by, read, length, shifted, ambiguous);
-        int32_t score = CK_VARIANT(one_gap)(&breaks, shifted, length, by, best);
-        if (score > best) {
-            best = score;
-            *shift = by;
-        }
+    CK_VARIANT(ends) ends = CK_VARIANT(find_ends)(
+        &breaks, length, CK_VARIANT(best_stretch)(mask, ambiguous, length));
+    CK_VARIANT(gap) gap = {least + 2 * CLIP, 0, 0, 0};
+    if (reach > 0) CK_VARIANT(try_near_shifts)(reference, start, read, length, reach, &breaks, ends, &gap);
+    for (uint32_t i = 0; i < more_count; i++) {
+        CK_VARIANT(mismatches)(reference, start + (uint32_t)more[i], read, length, shifted, ambiguous);
+        CK_VARIANT(try_gap)(&breaks, shifted, length, more[i], 1, &gap);
+        CK_VARIANT(try_gap)(&breaks, shifted, length, more[i], 0, &gap);
     }
-    return best;
+    if (gap.by == 0) return none;
+    CK_VARIANT(mismatches)(reference, start + (uint32_t)gap.by, read, length, shifted, ambiguous);
+    return CK_VARIANT(write_gap)(mask, shifted, start, length, &gap, breaks.place[gap.at], cigar);
 }
 
 uint32_t CK_VARIANT(ck_scan_diagonals)(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
     uint32_t *starts, int32_t *scores) {
-    uint32_t probe = length < 48 ? length : 48, limit = probe / 6, results = 0;
-    uint64_t probe_mask = (1ull << probe) - 1;
-    uint64_t outer_head = probe_mask & 0xFFFFFF, outer_rear = probe_mask & ~(probe_mask >> 24);
-    uint32_t tail = length - probe;
-    uint64_t head_low = read[0], head_high = read[1], head_other = read[2];
-    uint64_t tail_low, tail_high, tail_other;
-    {
-        // The read has at least one more base than `tail`, but its last block may be the array's last.
-        uint32_t block = tail >> 6, bits = tail & 63, next = ((length - 1) >> 6) > block ? block + 1 : block;
-        const uint64_t *a = read + 3 * block, *b = read + 3 * next;
-        tail_low = a[0] >> bits | b[0] << 1 << (63 - bits);
-        tail_high = a[1] >> bits | b[1] << 1 << (63 - bits);
-        tail_other = a[2] >> bits | (next > block ? b[2] << 1 << (63 - bits) : 0);
-    }
-    for (uint32_t place = from; place < from + count; place++) {
-        uint64_t head = (CK_VARIANT(plane_at)(reference, place, 0) ^ head_low) |
-            (CK_VARIANT(plane_at)(reference, place, 1) ^ head_high) |
-            CK_VARIANT(plane_at)(reference, place, 2) | head_other;
-        uint32_t end = place + tail;
-        uint64_t rear = (CK_VARIANT(plane_at)(reference, end, 0) ^ tail_low) |
-            (CK_VARIANT(plane_at)(reference, end, 1) ^ tail_high) |
-            CK_VARIANT(plane_at)(reference, end, 2) | tail_other;
-        uint32_t head_count = (uint32_t)__builtin_popcountll(head & probe_mask);
-        uint32_t rear_count = (uint32_t)__builtin_popcountll(rear & probe_mask);
-        if (head_count > limit && rear_count > limit && __builtin_popcountll(head & outer_head) > 3 &&
-            __builtin_popcountll(rear & outer_rear) > 3) {
-            continue;
+    uint32_t results = 0, words = (length + 63) / 64;
+    for (uint32_t block = 0; block < count; block += 64) {
+        uint64_t runs[64] = {0};
+        for (uint32_t word = 0; word < words; word++) {
+            uint64_t valid = length - 64 * word >= 64 ? ~0ull : (1ull << (length - 64 * word)) - 1;
+            uint32_t place = from + block + 64 * word;
+            uint64_t low0 = CK_VARIANT(plane_at)(reference, place, 0);
+            uint64_t high0 = CK_VARIANT(plane_at)(reference, place + 64, 0);
+            uint64_t low1 = CK_VARIANT(plane_at)(reference, place, 1);
+            uint64_t high1 = CK_VARIANT(plane_at)(reference, place + 64, 1);
+            uint64_t low2 = CK_VARIANT(plane_at)(reference, place, 2);
+            uint64_t high2 = CK_VARIANT(plane_at)(reference, place + 64, 2);
+            uint64_t read0 = read[3 * word], read1 = read[3 * word + 1], read2 = ~read[3 * word + 2] & valid;
+            for (uint64_t lane = 0; lane < 64; lane++) {
+                uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
+                    ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane));
+                // A bit stays where as many matches follow in this word.
+                uint64_t run = ~differ & read2;
+                run &= run >> 1;
+                run &= run >> 2;
+                run &= run >> 4;
+                runs[lane] |= run & run >> (CK_SCAN_RUN - 8);
+            }
         }
-        int32_t score = CK_VARIANT(ck_score_diagonal)(reference, place, read, length).score;
-        uint32_t rank = results;
-        while (rank > 0 && scores[rank - 1] < score) rank--;
-        if (rank == CK_SCAN_RESULTS) continue;
-        if (results < CK_SCAN_RESULTS) results++;
-        for (uint32_t i = results - 1; i > rank; i--) {
-            starts[i] = starts[i - 1];
-            scores[i] = scores[i - 1];
+        uint32_t here = count - block < 64 ? count - block : 64;
+        for (uint32_t lane = 0; lane < here; lane++) {
+            if (!runs[lane]) continue;
+            uint32_t place = from + block + lane;
+            int32_t score = CK_VARIANT(ck_score_diagonal)(reference, place, read, length).score;
+            uint32_t rank = results;
+            while (rank > 0 && scores[rank - 1] < score) rank--;
+            if (rank == CK_SCAN_RESULTS) continue;
+            if (results < CK_SCAN_RESULTS) results++;
+            for (uint32_t i = results - 1; i > rank; i--) {
+                starts[i] = starts[i - 1];
+                scores[i] = scores[i - 1];
+            }
+            starts[rank] = place;
+            scores[rank] = score;
         }
-        starts[rank] = place;
-        scores[rank] = score;
     }
     return results;
 }
 
-// Direction byte of one cell: the stretch over match and insertion came from the insertion; the cell is a deletion; the
-// alignment begins here; the insertion goes on; the deletion goes on.
-enum {
-    CK_VARIANT(FROM_INSERTION) = 1, CK_VARIANT(FROM_DELETION) = 2, CK_VARIANT(FRESH) = 4,
-    CK_VARIANT(INSERTION_ON) = 8, CK_VARIANT(DELETION_ON) = 16
-};
-
-#define LANES_PAD 128
-#define LOWEST (-16000)
-
-typedef struct {
-    int16_t match[CK_MAX_LANES + 32], insertion[CK_MAX_LANES + 32];
-    int16_t both[CK_MAX_LANES + LANES_PAD], scan[2][CK_MAX_LANES + LANES_PAD];
-    int16_t best[CK_MAX_LANES], best_row[CK_MAX_LANES];
-} CK_VARIANT(band);
-
-// One row of the band: read base `base` against `window[0 ..< lanes]`.
-static inline void CK_VARIANT(band_row)(
-    CK_VARIANT(band) *restrict band, const uint8_t *restrict window, uint8_t base, int16_t row, int16_t begin,
-    uint32_t lanes, uint8_t *restrict directions) {
-    int16_t *both = band->both + LANES_PAD;
-    for (uint32_t d = 0; d < lanes; d++) {
-        int16_t previous = band->match[d];
-        int16_t above = (int16_t)(band->match[d + 1] - GAP_OPEN - 1), going = (int16_t)(band->insertion[d + 1] - 1);
-        int16_t weight = window[d] == base ? MATCH : -MISMATCH;
-        weight = (window[d] | base) & 4 ? -AMBIGUOUS : weight;
-        int16_t fresh = begin >= previous;
-        int16_t diagonal = (int16_t)((fresh ? begin : previous) + weight);
-        int16_t inserted = above > going ? above : going;
-        int16_t from_insertion = inserted > diagonal;
-        both[d] = from_insertion ? inserted : diagonal;
-        band->insertion[d] = inserted;
-        directions[d] = (uint8_t)(from_insertion * CK_VARIANT(FROM_INSERTION) + fresh * CK_VARIANT(FRESH) +
-            (int16_t)(going > above) * CK_VARIANT(INSERTION_ON));
-    }
-    // Deletions: the prefix maximum of `both` less the gap costs, by doubling.
-    int16_t *from = band->scan[0] + LANES_PAD, *to = band->scan[1] + LANES_PAD;
-    for (uint32_t d = 0; d < lanes; d++) from[d] = (int16_t)(both[(int32_t)d - 1] - GAP_OPEN - 1);
-    for (uint32_t step = 1; step < lanes; step *= 2) {
-        for (uint32_t d = 0; d < lanes; d++) {
-            int16_t earlier = (int16_t)(from[(int32_t)d - (int32_t)step] - (int16_t)step);
-            to[d] = from[d] > earlier ? from[d] : earlier;
-        }
-        int16_t *swap = from;
-        from = to;
-        to = swap;
-    }
-    for (uint32_t d = 0; d < lanes; d++) {
-        int16_t deleted = from[d], plain = both[d];
-        int16_t from_deletion = deleted > plain;
-        int16_t on = deleted > both[(int32_t)d - 1] - GAP_OPEN - 1;
-        int16_t value = from_deletion ? deleted : plain;
-        directions[d] |= (uint8_t)(from_deletion * CK_VARIANT(FROM_DELETION) + on * CK_VARIANT(DELETION_ON));
-        band->match[d] = value;
-        int16_t better = value > band->best[d];
-        band->best[d] = better ? value : band->best[d];
-        band->best_row[d] = better ? row : band->best_row[d];
-    }
-}
-
-// Walks back from (row, lane); writes operations last first, clips excluded. Returns their number, 0 if too many.
-static uint32_t CK_VARIANT(trace_back)(
-    const uint8_t *directions, uint32_t lanes, int32_t row, int32_t lane, uint32_t *reversed, int32_t *first_row,
-    int32_t *first_lane) {
-    enum { WHOLE, MATCH_OR_INSERTION, INSERTION, DELETION } state = WHOLE;
-    uint32_t count = 0;
-    for (;;) {
-        uint8_t cell = directions[(size_t)row * lanes + (size_t)lane];
-        if (state == WHOLE) state = cell & CK_VARIANT(FROM_DELETION) ? DELETION : MATCH_OR_INSERTION;
-        if (state == MATCH_OR_INSERTION && cell & CK_VARIANT(FROM_INSERTION)) state = INSERTION;
-        uint32_t kind = state == DELETION ? 2 : state == INSERTION ? 1 : 0;
-        if (count > 0 && (reversed[count - 1] & 0xF) == kind) {
-            reversed[count - 1] += 1u << 4;
-        } else {
-            if (count == CK_MAX_CIGAR - 2) return 0;
-            reversed[count++] = 1u << 4 | kind;
-        }
-        if (state == DELETION) {
-            state = cell & CK_VARIANT(DELETION_ON) ? DELETION : MATCH_OR_INSERTION;
-            lane--;
-            if (lane < 0) return 0;
-        } else if (state == INSERTION) {
-            state = cell & CK_VARIANT(INSERTION_ON) ? INSERTION : WHOLE;
-            row--;
-            lane++;
-            if (row < 0 || lane >= (int32_t)lanes) return 0;
-        } else {
-            if (cell & CK_VARIANT(FRESH)) break;
-            state = WHOLE;
-            row--;
-            if (row < 0) return 0;
-        }
-    }
-    *first_row = row;
-    *first_lane = lane;
-    return count;
-}
-
-// Moves every gap that lies between two matches to its leftmost equivalent place. `read` and `window` point at the
-// first aligned bases.
-static void CK_VARIANT(left_align)(uint32_t *cigar, uint32_t count, const uint8_t *read, const uint8_t *window) {
-    uint32_t q = 0, r = 0;
-    for (uint32_t k = 0; k < count; k++) {
-        uint32_t kind = cigar[k] & 0xF, length = cigar[k] >> 4;
-        if (kind != 0 && k > 0 && k + 1 < count && (cigar[k - 1] & 0xF) == 0 && (cigar[k + 1] & 0xF) == 0) {
-            uint32_t moved = 0, room = (cigar[k - 1] >> 4) - 1;
-            const uint8_t *bases = kind == 2 ? window + r : read + q;
-            while (moved < room && bases[-1 - (int32_t)moved] == bases[(int32_t)length - 1 - (int32_t)moved]) moved++;
-            cigar[k - 1] -= moved << 4;
-            cigar[k + 1] += moved << 4;
-            q -= moved;
-            r -= moved;
-        }
-        if (kind != 2) q += length;
-        if (kind != 1) r += length;
-    }
-}
-
-ck_alignment CK_VARIANT(ck_align_banded)(
-    const uint64_t *reference, uint32_t first, uint32_t lanes, const uint8_t *codes, uint32_t length, uint32_t *cigar,
-    uint8_t *scratch) {
-    ck_alignment none = {INT32_MIN, first, first, 0, 0, 0, 0};
-    uint8_t window[CK_MAX_READ + CK_MAX_LANES + 64];
-    CK_VARIANT(band) band;
-    ck_unpack_planes(reference, first, length + lanes, window);
-    for (uint32_t d = 0; d < CK_MAX_LANES + 32; d++) band.match[d] = band.insertion[d] = LOWEST;
-    for (uint32_t d = 0; d < CK_MAX_LANES + LANES_PAD; d++) {
-        band.both[d] = band.scan[0][d] = band.scan[1][d] = LOWEST;
-    }
-    for (uint32_t d = 0; d < lanes; d++) {
-        band.best[d] = 0;
-        band.best_row[d] = -1;
-    }
-    for (uint32_t row = 0; row < length; row++) {
-        CK_VARIANT(band_row)(
-            &band, window + row, codes[row], (int16_t)row, row == 0 ? CLIP : 0, lanes, scratch + (size_t)row * lanes);
-    }
-    // Best end: the last row earns the clip bonus; otherwise the earliest best row. Ties go to the middle of the band.
-    int32_t best = 0, best_row = -1, best_lane = -1;
-    for (uint32_t i = 0; i < lanes; i++) {
-        uint32_t d = i & 1 ? lanes / 2 - 1 - i / 2 : lanes / 2 + i / 2;
-        if (band.best[d] > best || (band.best[d] == best && best_row > band.best_row[d] && band.best_row[d] >= 0)) {
-            best = band.best[d];
-            best_row = band.best_row[d];
-            best_lane = (int32_t)d;
-        }
-    }
-    int32_t whole = INT32_MIN, whole_lane = -1;
-    for (uint32_t i = 0; i < lanes; i++) {
-        uint32_t d = i & 1 ? lanes / 2 - 1 - i / 2 : lanes / 2 + i / 2;
-        if (band.match[d] + CLIP > whole) {
-            whole = band.match[d] + CLIP;
-            whole_lane = (int32_t)d;
-        }
-    }
-    if (whole > best) {
-        best = whole;
-        best_row = (int32_t)length - 1;
-        best_lane = whole_lane;
-    }
-    if (best_lane < 0) return none;
-    uint32_t reversed[CK_MAX_CIGAR];
-    int32_t first_row = 0, first_lane = 0;
-    uint32_t count = CK_VARIANT(trace_back)(scratch, lanes, best_row, best_lane, reversed, &first_row, &first_lane);
-    if (count == 0) return none;
-    uint32_t written = 0;
-    if (first_row > 0) cigar[written++] = (uint32_t)first_row << 4 | 4;
-    for (uint32_t k = count; k-- > 0;) cigar[written++] = reversed[k];
-    const uint8_t *read_start = codes + first_row, *window_start = window + first_row + first_lane;
-    uint32_t *inner = cigar + (first_row > 0);
-    CK_VARIANT(left_align)(inner, count, read_start, window_start);
-    uint32_t q = 0, r = 0, edits = 0;
-    for (uint32_t k = 0; k < count; k++) {
-        uint32_t run = inner[k] >> 4, kind = inner[k] & 0xF;
-        if (kind == 0) {
-            for (uint32_t j = 0; j < run; j++) {
-                edits += read_start[q + j] != window_start[r + j] || read_start[q + j] > 3;
-            }
-        } else {
-            edits += run;
-        }
-        if (kind != 2) q += run;
-        if (kind != 1) r += run;
-    }
-    uint32_t right = length - (uint32_t)first_row - q;
-    if (right > 0) cigar[written++] = right << 4 | 4;
-    uint32_t place = first + (uint32_t)(first_row + first_lane);
-    return (ck_alignment){
-        best - 2 * CLIP, place, place + r, (uint16_t)first_row, (uint16_t)right, (uint16_t)edits, (uint16_t)written};
-}
+#include "align_band_body.h"

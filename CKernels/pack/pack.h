@@ -23,4 +23,13 @@ void ck_reverse_complement(const uint8_t *codes, size_t count, uint8_t *out);
 // Quality bytes back to front; `out` must not overlap `values`.
 void ck_reverse_bytes(const uint8_t *values, size_t count, uint8_t *out);
 
+// Sum of the qualities that are at least `least`.
+uint32_t ck_sum_qualities(const uint8_t *values, size_t count, uint8_t least);
+
+// Asks for the cache lines of `count` bytes.
+static inline void ck_prefetch_bytes(const void *bytes, size_t count) {
+    const char *from = (const char *)bytes;
+    for (size_t i = 0; i < count; i += 64) __builtin_prefetch(from + i);
+}
+
 #endif

@@ -1,4 +1,4 @@
-#include "pack.h"
+#include "pack_internal.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ static void pack_block(const uint8_t *codes, uint64_t *planes) {
     planes[2] = other;
 }
 
-void ck_pack_planes(const uint8_t *codes, size_t count, uint64_t *planes) {
+void ck_pack_planes_portable(const uint8_t *codes, size_t count, uint64_t *planes) {
     size_t blocks = count / 64;
     for (size_t block = 0; block < blocks; block++) pack_block(codes + 64 * block, planes + 3 * block);
     size_t rest = count % 64;
@@ -30,6 +30,12 @@ void ck_pack_planes(const uint8_t *codes, size_t count, uint64_t *planes) {
     memset(last, 4, sizeof last);
     memcpy(last, codes + 64 * blocks, rest);
     pack_block(last, planes + 3 * blocks);
+}
+
+uint32_t ck_sum_qualities(const uint8_t *values, size_t count, uint8_t least) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < count; i++) sum += values[i] >= least ? values[i] : 0;
+    return sum;
 }
 
 void ck_unpack_planes(const uint64_t *planes, uint64_t start, size_t count, uint8_t *codes) {
@@ -47,13 +53,13 @@ void ck_unpack_planes(const uint64_t *planes, uint64_t start, size_t count, uint
     }
 }
 
-void ck_reverse_complement(const uint8_t *codes, size_t count, uint8_t *out) {
+void ck_reverse_complement_portable(const uint8_t *codes, size_t count, uint8_t *out) {
     for (size_t i = 0; i < count; i++) {
         uint8_t code = codes[count - 1 - i];
         out[i] = code > 3 ? 4 : (uint8_t)(3 - code);
     }
 }
 
-void ck_reverse_bytes(const uint8_t *values, size_t count, uint8_t *out) {
+void ck_reverse_bytes_portable(const uint8_t *values, size_t count, uint8_t *out) {
     for (size_t i = 0; i < count; i++) out[i] = values[count - 1 - i];
 }

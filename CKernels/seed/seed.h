@@ -21,7 +21,7 @@ static inline uint32_t ck_seed_length(ck_seed_shape shape) { return 15 + shape.w
 
 // Finds the seeds of `count` codes (at most CK_SEED_CHUNK). `keys[i]` is a 64-bit hash of the canonical seed whose bit
 // 0 is the strand (1: the reverse complement is canonical), `offsets[i]` its first base. Seeds with an N and
-// palindromes are left out. Returns the number of seeds; both arrays need room for `count`.
+// palindromes are left out. Returns the number of seeds; both arrays need room for `count` + 16.
 size_t ck_find_seeds(const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 
 #define CK_BUCKET_SLOTS 10
@@ -51,8 +51,13 @@ static inline uint32_t ck_bucket_of(uint64_t key, uint32_t bucket_count) {
 #define CK_FOUND_LIST 2ull
 #define CK_FOUND_REVERSE 4ull
 
-void ck_prefetch_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count);
-void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found);
+// Looks up all keys; many at a time are dear only in page walks, so that they are taken in order of the table's memory.
+// `order` is scratch for `count` words.
+void ck_look_up_seeds(
+    const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found, uint32_t *order);
+
+// Asks for the lists among what was found.
+void ck_prefetch_lists(const ck_seed_table *table, const uint64_t *found, size_t count);
 
 // Entries for building: bits 33..63 are the bucket within its group and the print, bit 32 the strand, the rest the
 // place.
@@ -61,8 +66,9 @@ static inline uint64_t ck_seed_entry(uint64_t key, uint32_t bucket_count, uint32
     return bucket << 48 | ((key >> 1) & 0x7FFF) << 33 | (key & 1) << 32 | place;
 }
 
-// Sorts `count` 64-bit words ascending. `scratch` has the same size.
-void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count);
+// Sorts `count` 64-bit words by their bits from `from_bit` (a multiple of 8) on, ascending; words that agree there keep
+// their order. `scratch` has the same size.
+void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count, unsigned from_bit);
 
 // Number of 32-bit words that the lists of these sorted entries need; places beyond `list_limit` per seed are not kept.
 size_t ck_count_list_words(const uint64_t *entries, size_t count, uint32_t list_limit);
@@ -80,12 +86,13 @@ typedef struct {
     uint16_t seeds;    // seeds on the diagonal
 } ck_diagonal;
 
+#define CK_REPETITIVE 500  // bwa mem's limit
+
 typedef struct {
-    uint32_t diagonals;        // written
-    uint32_t seeds_looked_up;
-    uint32_t frequent;         // seeds that were left out for having more than `list_cap` places
-    uint32_t informative;      // disjoint seeds among those that were not left out
-    uint32_t rarest_frequent;  // places of the rarest seed left out, 0 if none
+    uint32_t diagonals;    // written
+    uint32_t frequent;     // seeds that were left out for having more than `list_cap` places
+    uint32_t repetitive;   // those of them with more than CK_REPETITIVE places
+    uint32_t informative;  // disjoint seeds among those that were not left out
 } ck_seed_summary;
 
 // From looked-up seeds to diagonals, sorted by strand and start. `scratch` needs 2 * capacity words.

@@ -19,19 +19,13 @@ size_t CK_VARIANT(ck_find_seeds)(
     memset(reverse + count, 0, 16 * sizeof *reverse);
     for (unsigned span = 1; span < 16; span *= 2) {
         for (size_t i = 0; i < count; i++) {
-            forward[i] = forward[i] << (2 * span) | forward[i + span];
-            reverse[i] = reverse[i] | reverse[i + span] << (2 * span);
+            forward[i] = forward[i] | forward[i + span] << (2 * span);
+            reverse[i] = reverse[i] << (2 * span) | reverse[i + span];
         }
     }
     size_t words = count - 15;
     for (size_t i = 0; i < words; i++) {
-        uint32_t word = forward[i] < reverse[i] ? forward[i] : reverse[i];
-        word ^= word >> 16;
-        word *= 0x7feb352du;
-        word ^= word >> 15;
-        word *= 0x846ca68bu;
-        word ^= word >> 16;
-        order[i] = word;
+        order[i] = mix_word(forward[i] < reverse[i] ? forward[i] : reverse[i]);
     }
     size_t windows = words - window + 1, middle = window / 2;
     memset(chosen, 1, windows);
@@ -41,26 +35,18 @@ size_t CK_VARIANT(ck_find_seeds)(
     }
     size_t found = 0, extension = shape.extension;
     unsigned rest = 2 * (unsigned)(length - 16);
-    uint64_t rest_mask = rest == 32 ? 0xFFFFFFFFull : (1ull << rest) - 1;
     for (size_t i = extension; i + extension < windows; i++) {
         if (!chosen[i]) continue;
         size_t start = i - extension, last = start + length - 16;
-        uint64_t plain = (uint64_t)forward[start] << rest | (forward[last] & rest_mask);
-        uint64_t complement = (uint64_t)reverse[last] << rest | (reverse[start] & rest_mask);
+        uint64_t plain = (uint64_t)forward[last] >> (32 - rest) << 32 | forward[start];
+        uint64_t complement = (uint64_t)reverse[start] >> (32 - rest) << 32 | reverse[last];
         if (plain == complement) continue;
         if (any_n) {
             uint8_t seen = 0;
             for (size_t j = 0; j < length; j++) seen |= codes[start + j];
             if (seen & 4) continue;
         }
-        uint64_t strand = complement < plain;
-        uint64_t key = strand ? complement : plain;
-        key ^= key >> 31;
-        key *= 0x9e3779b97f4a7c15ull;
-        key ^= key >> 29;
-        key *= 0xbf58476d1ce4e5b9ull;
-        key ^= key >> 32;
-        keys[found] = (key & ~1ull) | strand;
+        keys[found] = seed_key(plain, complement);
         offsets[found] = (uint32_t)start;
         found++;
     }

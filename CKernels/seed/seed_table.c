@@ -1,16 +1,14 @@
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "seed.h"
 
 #define OVERFLOW_FLAG (1u << 10)
 
 static inline uint32_t used_slots(uint32_t flags) { return flags >> 16; }
-
-void ck_prefetch_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        __builtin_prefetch(table->buckets + ck_bucket_of(keys[i], table->bucket_count));
-    }
-}
 
 // The next bucket of the same group, the first after the last.
 static inline uint32_t next_bucket(uint32_t bucket, uint32_t bucket_count) {
@@ -19,42 +17,89 @@ static inline uint32_t next_bucket(uint32_t bucket, uint32_t bucket_count) {
     return bucket + 1 - first == size ? first : bucket + 1;
 }
 
-void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t index = ck_bucket_of(keys[i], table->bucket_count);
-        uint32_t print = (uint32_t)(keys[i] & 0xFFFE);
-        found[i] = 0;
-        for (uint32_t probes = 0; probes < CK_GROUP_BUCKETS; probes++) {
-            const ck_bucket *bucket = table->buckets + index;
-            uint32_t hits = 0;
-            for (uint32_t slot = 0; slot < CK_BUCKET_SLOTS; slot++) {
-                hits |= (uint32_t)((bucket->prints[slot] & 0xFFFE) == print) << slot;
-            }
-            hits &= (1u << used_slots(bucket->flags)) - 1;
-            if (hits) {
-                uint32_t slot = (uint32_t)__builtin_ctz(hits);
-                uint64_t place = (uint64_t)bucket->places[slot] << 32 | CK_FOUND;
-                if (bucket->flags >> slot & 1) {
-                    found[i] = place | CK_FOUND_LIST;
-                    __builtin_prefetch(table->lists + bucket->places[slot]);
-                } else {
-                    uint64_t opposite = (bucket->prints[slot] ^ keys[i]) & 1;
-                    found[i] = place | (opposite ? CK_FOUND_REVERSE : 0);
-                }
-                break;
-            }
-            if (!(bucket->flags & OVERFLOW_FLAG)) break;
-            index = next_bucket(index, table->bucket_count);
+// One bit for each slot whose print is `print`, its strand apart. Slots not in use may show too.
+static inline uint32_t equal_prints(const ck_bucket *bucket, uint32_t print) {
+#if defined(__SSE2__)
+    const __m128i even = _mm_set1_epi16((short)0xFFFE), wanted = _mm_set1_epi16((short)print);
+    __m128i low = _mm_and_si128(_mm_loadu_si128((const __m128i *)bucket->prints), even);
+    __m128i high = _mm_and_si128(_mm_loadu_si128((const __m128i *)(bucket->prints + 2)), even);
+    __m128i both = _mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted));
+    uint32_t mask = (uint32_t)_mm_movemask_epi8(both);
+    return (mask & 0xFF) | (mask >> 6 & 0x300);
+#else
+    uint32_t hits = 0;
+    for (uint32_t slot = 0; slot < CK_BUCKET_SLOTS; slot++) {
+        hits |= (uint32_t)((bucket->prints[slot] & 0xFFFE) == print) << slot;
+    }
+    return hits;
+#endif
+}
+
+static inline uint64_t look_up(const ck_seed_table *table, uint64_t key) {
+    uint32_t index = ck_bucket_of(key, table->bucket_count), print = (uint32_t)(key & 0xFFFE);
+    for (uint32_t probes = 0; probes < CK_GROUP_BUCKETS; probes++) {
+        const ck_bucket *bucket = table->buckets + index;
+        uint32_t hits = equal_prints(bucket, print) & ((1u << used_slots(bucket->flags)) - 1);
+        if (hits) {
+            uint32_t slot = (uint32_t)__builtin_ctz(hits);
+            uint64_t place = (uint64_t)bucket->places[slot] << 32 | CK_FOUND;
+            if (bucket->flags >> slot & 1) return place | CK_FOUND_LIST;
+            return place | ((bucket->prints[slot] ^ key) & 1 ? CK_FOUND_REVERSE : 0);
         }
+        if (!(bucket->flags & OVERFLOW_FLAG)) break;
+        index = next_bucket(index, table->bucket_count);
+    }
+    return 0;
+}
+
+#define PARTS 4096  // of the table, each at most two large pages at human size
+#define AHEAD 32    // lookups under way
+
+void ck_look_up_seeds(
+    const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found, uint32_t *order) {
+    unsigned shift = 0;
+    while (table->bucket_count >> shift >= PARTS) shift++;
+    if (count < PARTS / 8) {
+        for (size_t i = 0; i < count; i++) order[i] = (uint32_t)i;
+    } else {
+        uint32_t starts[PARTS] = {0}, total = 0;
+        for (size_t i = 0; i < count; i++) starts[ck_bucket_of(keys[i], table->bucket_count) >> shift]++;
+        for (uint32_t part = 0; part < PARTS; part++) {
+            uint32_t here = starts[part];
+            starts[part] = total;
+            total += here;
+        }
+        for (size_t i = 0; i < count; i++) {
+            order[starts[ck_bucket_of(keys[i], table->bucket_count) >> shift]++] = (uint32_t)i;
+        }
+    }
+    for (size_t i = 0; i < count && i < AHEAD; i++) {
+        __builtin_prefetch(table->buckets + ck_bucket_of(keys[order[i]], table->bucket_count));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (i + AHEAD < count) {
+            __builtin_prefetch(table->buckets + ck_bucket_of(keys[order[i + AHEAD]], table->bucket_count));
+        }
+        found[order[i]] = look_up(table, keys[order[i]]);
     }
 }
 
-void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count) {
+void ck_prefetch_lists(const ck_seed_table *table, const uint64_t *found, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!(found[i] & CK_FOUND_LIST)) continue;
+        // Two lines: a list of a few places often crosses into the second.
+        const uint32_t *list = table->lists + (found[i] >> 32);
+        __builtin_prefetch(list);
+        __builtin_prefetch(list + 16);
+    }
+}
+
+void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count, unsigned from_bit) {
     if (count <= 64) {
         for (size_t i = 1; i < count; i++) {
             uint64_t word = words[i];
             size_t j = i;
-            for (; j > 0 && words[j - 1] > word; j--) words[j] = words[j - 1];
+            for (; j > 0 && words[j - 1] >> from_bit > word >> from_bit; j--) words[j] = words[j - 1];
             words[j] = word;
         }
         return;
@@ -66,7 +111,7 @@ void ck_sort_words(uint64_t *words, uint64_t *scratch, size_t count) {
     }
     uint64_t varying = every ^ some;
     uint64_t *from = words, *to = scratch;
-    for (unsigned shift = 0; shift < 64; shift += 8) {
+    for (unsigned shift = from_bit; shift < 64; shift += 8) {
         if (!(varying >> shift & 0xFF)) continue;
         size_t starts[256] = {0};
         for (size_t i = 0; i < count; i++) starts[from[i] >> shift & 0xFF]++;
@@ -156,9 +201,12 @@ ck_seed_summary ck_collect_diagonals(
     const ck_seed_table *table, const uint64_t *keys, const uint64_t *found, const uint32_t *offsets, size_t count,
     uint32_t read_length, uint32_t seed_length, uint32_t list_cap, ck_diagonal *diagonals, size_t capacity,
     uint64_t *scratch) {
-    ck_seed_summary summary = {0, (uint32_t)count, 0, 0, 0};
+    // A hit is strand, start and number of seeds, in this order from the highest bit down. Seeds with one place mostly
+    // agree with the one before, so that they are counted at once and few hits are left to sort.
+    ck_seed_summary summary = {0, 0, 0, 0};
     size_t hits = 0;
     uint32_t informative_from = 0;
+    uint64_t single = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t forward_shift = offsets[i], reverse_shift = read_length - seed_length - offsets[i];
         uint32_t place = (uint32_t)(found[i] >> 32);
@@ -169,19 +217,23 @@ ck_seed_summary ck_collect_diagonals(
             if (size > list_cap || hits + size > capacity) {
                 left_out = 1;
                 summary.frequent++;
-                if (summary.rarest_frequent == 0 || size < summary.rarest_frequent) summary.rarest_frequent = size;
+                summary.repetitive += size > CK_REPETITIVE;
             } else {
                 uint64_t read_strand = keys[i] & 1;
                 for (uint32_t j = 0; j < size; j++) {
                     uint64_t opposite = (uint64_t)(j >= forward) ^ read_strand;
                     uint32_t start = list[2 + j] - (opposite ? reverse_shift : forward_shift);
-                    scratch[hits++] = opposite << 32 | start;
+                    scratch[hits++] = opposite << 48 | (uint64_t)start << 16 | 1;
                 }
             }
         } else if (found[i]) {
-            if (hits < capacity) {
-                uint64_t opposite = (found[i] & CK_FOUND_REVERSE) ? 1 : 0;
-                scratch[hits++] = opposite << 32 | (place - (opposite ? reverse_shift : forward_shift));
+            uint64_t opposite = (found[i] & CK_FOUND_REVERSE) ? 1 : 0;
+            uint64_t hit = opposite << 48 | (uint64_t)(place - (opposite ? reverse_shift : forward_shift)) << 16 | 1;
+            if (single && hit >> 16 == scratch[single - 1] >> 16) {
+                scratch[single - 1]++;
+            } else if (hits < capacity) {
+                scratch[hits++] = hit;
+                single = hits;
             }
         }
         if (!left_out && offsets[i] >= informative_from) {
@@ -189,14 +241,13 @@ ck_seed_summary ck_collect_diagonals(
             informative_from = offsets[i] + seed_length;
         }
     }
-    ck_sort_words(scratch, scratch + capacity, hits);
+    ck_sort_words(scratch, scratch + capacity, hits, 16);
     size_t written = 0;
     for (size_t i = 0; i < hits;) {
-        size_t end = i + 1;
-        while (end < hits && scratch[end] == scratch[i]) end++;
-        diagonals[written++] =
-            (ck_diagonal){(uint32_t)scratch[i], (uint16_t)(scratch[i] >> 32), (uint16_t)(end - i)};
-        i = end;
+        uint32_t seeds = 0;
+        uint64_t diagonal = scratch[i] >> 16;
+        for (; i < hits && scratch[i] >> 16 == diagonal; i++) seeds += (uint16_t)scratch[i];
+        diagonals[written++] = (ck_diagonal){(uint32_t)diagonal, (uint16_t)(diagonal >> 32), (uint16_t)seeds};
     }
     summary.diagonals = (uint32_t)written;
     return summary;

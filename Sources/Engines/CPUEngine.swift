@@ -29,9 +29,10 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
         lock.withLock { prepared = (reference, index) }
     }
 
-    /// As ``prepare(_:)``, with an index that was built before. Refused when it was made from another genome.
+    /// As ``prepare(_:)``, with an index that was built before. Refused when it was made from another genome; made anew
+    /// when it is of another format version.
     public func prepare(_ reference: ReferenceGenome, index path: String) throws {
-        let index = try ReferenceIndex(contentsOf: path, matching: reference, threads: threads)
+        let index = try ReferenceIndex.load(from: path, matching: reference, threads: threads)
         lock.withLock { prepared = (reference, index) }
     }
 

@@ -17,12 +17,13 @@ struct CandidateSearch {
     /// Longest gap that is looked for without a seed on its far side.
     static let gapReach: UInt32 = 24
     /// Diagonals on both sides of the two that a gap joins; room for a second gap.
-    static let bandMargin: UInt32 = 8
     static let wideMargin: UInt32 = 24
-    /// Score lost without gaps from which two gaps are considered.
+    /// Score lost with one gap from which two gaps are considered.
     static let twoGapLoss: Int32 = 26
     /// Seed-supported diagonals beyond ``gapReach`` that are tried.
     static let farDiagonals = 16
+    /// Diagonals of a read whose reference is asked for one stage ahead.
+    static let prefetchedDiagonals = 32
     /// Two diagonals nearer than this may belong to one alignment.
     static let clusterReach = 160
 
@@ -34,71 +35,85 @@ struct CandidateSearch {
         self.codes = codes
     }
 
-    /// Stage 1: planes of both strands, seeds, and a prefetch of their buckets.
-    func prepare(_ read: Int, shape: ck_seed_shape) {
+    /// Bit planes of both strands.
+    func pack(_ read: Int) {
         let length = Int(scratch.states[read].length)
         let bases = codes + scratch.states[read].batchStart
         let reverse = scratch.reverseCodes + read * 512
         ck_reverse_complement(bases, length, reverse)
         ck_pack_planes(bases, length, scratch.planes(of: read, isReverse: false))
         ck_pack_planes(reverse, length, scratch.planes(of: read, isReverse: true))
-        let first = read * MapperScratch.seedStride
-        let count = ck_find_seeds(bases, length, shape, scratch.keys + first, scratch.offsets + first)
-        scratch.states[read].seedCount = count
-        withUnsafePointer(to: table) { ck_prefetch_seeds($0, scratch.keys + first, count) }
     }
 
-    /// Stage 2: what the table says about each seed.
-    func lookUp(_ read: Int) {
-        let first = read * MapperScratch.seedStride
-        withUnsafePointer(to: table) {
-            ck_look_up_seeds($0, scratch.keys + first, scratch.states[read].seedCount, scratch.found + first)
-        }
-        let length = scratch.states[read].length
-        for i in first..<first + scratch.states[read].seedCount {
-            let found = scratch.found[i]
-            if found & 3 == 1 {
-                ck_prefetch_place(index.planes.pointer, UInt32(truncatingIfNeeded: found >> 32), length)
-            }
-        }
+    /// Seeds of one read of the group; those of the reads before it are there already.
+    func findSeeds(ofGroupRead read: Int, _ bases: UnsafePointer<UInt8>, count: Int, shape: ck_seed_shape) {
+        let first = scratch.seedStarts[read]
+        let found = ck_find_seeds(bases, count, shape, scratch.keys + first, scratch.offsets + first)
+        scratch.seedStarts[read + 1] = first + found
     }
 
-    /// Stage 3: diagonals, ungapped scores, gaps where they can pay; leaves candidates best first.
+    /// What the table says about each seed of the group.
+    func lookUp(groupReads count: Int) {
+        let seeds = scratch.seedStarts[count]
+        scratch.paths.seeds += seeds
+        withUnsafePointer(to: table) { ck_look_up_seeds($0, scratch.keys, seeds, scratch.found, scratch.order) }
+    }
+
+    func prefetchLists(_ read: Int) {
+        let state = scratch.states[read]
+        withUnsafePointer(to: table) { ck_prefetch_lists($0, scratch.found + state.firstSeed, state.seedCount) }
+    }
+
+    /// Diagonals that seeds support, and a prefetch of the reference along them.
     func collect(_ read: Int) {
         let state = scratch.states + read
-        state.pointee.candidateCount = 0
-        state.pointee.hiddenScore = 0
         var summary = collectDiagonals(read, cap: Self.listCap)
         if summary.diagonals == 0 && summary.frequent > 0 {
             summary = collectDiagonals(read, cap: Self.lastResortCap)
         }
         if summary.frequent > 0 {
-            let length = Int32(state.pointee.length)
-            state.pointee.hiddenScore = max(0, length - 5 * Int32(summary.informative))
+            state.pointee.repetitiveShare = Double(summary.repetitive) / Double(state.pointee.seedCount)
+            state.pointee.hiddenScore = max(0, Int32(state.pointee.length) - 5 * Int32(summary.informative))
         }
-        guard summary.diagonals > 0 else { return }
-        score(read, diagonals: Int(summary.diagonals))
-        alignWithGaps(read, diagonals: Int(summary.diagonals))
+        state.pointee.firstDiagonal = scratch.diagonalsUsed
+        state.pointee.diagonalCount = Int(summary.diagonals)
+        scratch.diagonalsUsed += Int(summary.diagonals)
+        scratch.paths.diagonals += Int(summary.diagonals)
+        let diagonals = scratch.diagonals + state.pointee.firstDiagonal
+        for i in 0..<min(Int(summary.diagonals), Self.prefetchedDiagonals) {
+            ck_prefetch_place(index.planes.pointer, diagonals[i].start, state.pointee.length)
+        }
+    }
+
+    /// Ungapped scores along the diagonals, gaps where they can pay; leaves candidates best first.
+    func evaluate(_ read: Int) {
+        guard scratch.states[read].diagonalCount > 0 else { return }
+        score(read)
+        alignWithGaps(read)
         removeRedundant(read)
     }
 
     private func collectDiagonals(_ read: Int, cap: UInt32) -> ck_seed_summary {
-        let first = read * MapperScratch.seedStride
+        let first = scratch.states[read].firstSeed
         return withUnsafePointer(to: table) {
             ck_collect_diagonals(
                 $0, scratch.keys + first, scratch.found + first, scratch.offsets + first,
-                scratch.states[read].seedCount, scratch.states[read].length, seedLength, cap, scratch.diagonals,
+                scratch.states[read].seedCount, scratch.states[read].length, seedLength, cap,
+                scratch.diagonals + scratch.diagonalsUsed,
                 MapperScratch.diagonalCapacity, scratch.sortWords)
         }
     }
 
-    private func score(_ read: Int, diagonals count: Int) {
-        let diagonals = scratch.diagonals
+    private func score(_ read: Int) {
+        let diagonals = scratch.diagonals + scratch.states[read].firstDiagonal
+        let count = scratch.states[read].diagonalCount
         let length = scratch.states[read].length
         var most: UInt16 = 0
         for i in 0..<count { most = max(most, diagonals[i].seeds) }
         for i in 0..<count where diagonals[i].seeds * 4 >= most {
-            if count > 8, i + 4 < count { ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length) }
+            if i >= Self.prefetchedDiagonals - 4, i + 4 < count {
+                ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length)
+            }
             let isReverse = diagonals[i].strand != 0
             let start = diagonals[i].start
             let alignment = ck_score_diagonal(
@@ -111,12 +126,17 @@ struct CandidateSearch {
         }
     }
 
-    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is full.
+    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is
+    /// full, and counts as a hidden copy.
     func insert(_ candidate: Candidate, _ read: Int, limit: Int) {
         let list = scratch.candidates(of: read)
         var count = scratch.states[read].candidateCount
         if count == limit {
-            if !isBefore(candidate, list[count - 1]) { return }
+            let isKept = isBefore(candidate, list[count - 1])
+            let dropped = isKept ? list[count - 1].plainScore : candidate.plainScore
+            scratch.states[read].hiddenScore = max(scratch.states[read].hiddenScore, dropped)
+            scratch.states[read].droppedCount += 1
+            if !isKept { return }
             count -= 1
         }
         var rank = count
@@ -137,7 +157,7 @@ struct CandidateSearch {
     }
 
     /// Looks for gaps in the most promising candidates that fall short of a score no gap can beat.
-    private func alignWithGaps(_ read: Int, diagonals: Int) {
+    private func alignWithGaps(_ read: Int) {
         let length = Int32(scratch.states[read].length)
         let list = scratch.candidates(of: read)
         let count = scratch.states[read].candidateCount
@@ -148,9 +168,11 @@ struct CandidateSearch {
             if list[i].score >= length - 7 { continue }
             if tries == 6 { break }
             if best >= length - 8 && i > 0 && best - list[i].score > 40 { continue }
+            // One gap leaves about half of the read, or more, to the diagonal.
+            if i > 0 && list[i].plainScore < length / 3 { continue }
             if coveredByEarlier(list, i) { continue }
             tries += 1
-            if improve(&list[i], read, diagonals: diagonals, isBest: i == 0) { changed = true }
+            if improve(&list[i], read, isBest: i == 0) { changed = true }
         }
         if changed { sort(read) }
     }
@@ -166,13 +188,14 @@ struct CandidateSearch {
     }
 
     /// Replaces the ungapped alignment by a better gapped one, if there is one.
-    func improve(_ candidate: inout Candidate, _ read: Int, diagonals: Int, isBest: Bool) -> Bool {
+    func improve(_ candidate: inout Candidate, _ read: Int, isBest: Bool) -> Bool {
         let length = scratch.states[read].length
         let main = candidate.leftDiagonal
         // Diagonals that seeds support farther away than gaps are looked for blindly.
         var far = 0
-        for i in 0..<diagonals where far < Self.farDiagonals {
-            let diagonal = scratch.diagonals[i]
+        let diagonals = scratch.diagonals + scratch.states[read].firstDiagonal
+        for i in 0..<scratch.states[read].diagonalCount where far < Self.farDiagonals {
+            let diagonal = diagonals[i]
             let shift = Int(diagonal.start) - Int(main)
             if (diagonal.strand != 0) == candidate.isReverse && abs(shift) > Int(Self.gapReach)
                 && abs(shift) <= Self.clusterReach
@@ -181,32 +204,43 @@ struct CandidateSearch {
                 far += 1
             }
         }
-        var shift: Int32 = 0
-        _ = ck_score_one_gap(
-            index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
-            candidate.score, Self.gapReach, scratch.shifts, UInt32(far), &shift)
-        // Two gaps can pay where no single one does; only the best placement is worth the search.
-        let mayHoldTwoGaps = isBest && candidate.score <= Int32(length) - Self.twoGapLoss
-        if shift == 0 && !mayHoldTwoGaps { return false }
         guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return false }
-        let spread = UInt32(abs(shift))
-        let margin = mayHoldTwoGaps ? Self.wideMargin : Self.bandMargin
-        let lanes = (spread + 2 * margin + 31) / 32 * 32
-        let first = (shift < 0 ? main - spread : main) - (lanes - spread) / 2
+        let cigar = scratch.cigars + Int(scratch.cigarCount) * Int(CK_MAX_CIGAR)
+        scratch.paths.gapSearches += 1
+        let oneGap = ck_align_one_gap(
+            index.planes.pointer, main, scratch.planes(of: read, isReverse: candidate.isReverse), length,
+            candidate.score, Self.gapReach, scratch.shifts, UInt32(far), cigar)
+        guard oneGap.score > candidate.score else { return false }
+        candidate.take(oneGap, length: length, cigar: scratch.cigarCount)
+        // Where one gap helps and much is still lost, a second one can pay; only the best placement is worth it.
+        if isBest && candidate.score <= Int32(length) - Self.twoGapLoss {
+            alignBanded(&candidate, read, from: main, cigar: cigar)
+        }
+        scratch.cigarCount += 1
+        return true
+    }
+
+    /// Replaces an alignment with one gap by the best one in a band around its two diagonals, if that scores more.
+    private func alignBanded(
+        _ candidate: inout Candidate, _ read: Int, from main: UInt32, cigar: UnsafeMutablePointer<UInt32>
+    ) {
+        let length = scratch.states[read].length
+        let other = candidate.leftDiagonal == main ? candidate.rightDiagonal : candidate.leftDiagonal
+        let spread = max(main, other) - min(main, other)
+        let lanes = (spread + 2 * Self.wideMargin + 31) / 32 * 32
+        let first = min(main, other) - (lanes - spread) / 2
         let bases =
             candidate.isReverse
             ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
-        let cigar = scratch.cigars + Int(scratch.cigarCount) * Int(CK_MAX_CIGAR)
-        scratch.bandedCalls += 1
+        scratch.paths.bandedAlignments += 1
+        let oneGap = (cigar[0], cigar[1], cigar[2], cigar[3], cigar[4])
         let alignment = ck_align_banded(
             index.planes.pointer, first, lanes, bases, length, cigar, scratch.alignScratch)
-        guard alignment.score > candidate.score else { return false }
-        candidate.alignment = alignment
-        candidate.leftDiagonal = alignment.start - UInt32(alignment.clip_left)
-        candidate.rightDiagonal = alignment.end + UInt32(alignment.clip_right) - length
-        candidate.cigar = scratch.cigarCount
-        scratch.cigarCount += 1
-        return true
+        if alignment.score > candidate.score {
+            candidate.take(alignment, length: length, cigar: scratch.cigarCount)
+        } else {
+            (cigar[0], cigar[1], cigar[2], cigar[3], cigar[4]) = oneGap
+        }
     }
 
     func sort(_ read: Int) {
@@ -258,7 +292,7 @@ struct CandidateSearch {
         let length = scratch.states[read].length
         var starts: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
         var scores: (Int32, Int32, Int32, Int32) = (0, 0, 0, 0)
-        scratch.scanCalls += 1
+        scratch.paths.rescueScans += 1
         let found = withUnsafeMutableBytes(of: &starts) { starts in
             withUnsafeMutableBytes(of: &scores) { scores in
                 ck_scan_diagonals(
@@ -275,8 +309,8 @@ struct CandidateSearch {
             var candidate = Candidate(
                 alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
                 isReverse: isReverse, isRescued: true)
-            if candidate.score < Int32(length) - 7 && rank < 2 {
-                _ = improve(&candidate, read, diagonals: 0, isBest: rank == 0)
+            if candidate.score < Int32(length) - 7 && rank < 2 && candidate.plainScore >= leastScore {
+                _ = improve(&candidate, read, isBest: rank == 0)
             }
             if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
         }

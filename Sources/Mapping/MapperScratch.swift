@@ -15,6 +15,14 @@ struct Candidate {
 
     var score: Int32 { alignment.score }
 
+    /// Becomes an alignment with gaps, whose CIGAR is in slot `cigar`.
+    mutating func take(_ alignment: ck_alignment, length: UInt32, cigar: Int32) {
+        self.alignment = alignment
+        self.cigar = cigar
+        leftDiagonal = alignment.start - UInt32(alignment.clip_left)
+        rightDiagonal = alignment.end + UInt32(alignment.clip_right) - length
+    }
+
     /// Score without the clip penalties.
     var plainScore: Int32 {
         alignment.score + (alignment.clip_left > 0 ? 5 : 0) + (alignment.clip_right > 0 ? 5 : 0)
@@ -25,30 +33,46 @@ struct Candidate {
 struct ReadState {
     var length: UInt32 = 0
     var batchStart = 0
+    /// Range of the read's seeds in the scratch.
+    var firstSeed = 0
     var seedCount = 0
     var candidateCount = 0
-    /// Upper bound on the score of a copy that was never scored, because its seeds are too frequent.
+    /// Range of the read's diagonals in the scratch.
+    var firstDiagonal = 0
+    var diagonalCount = 0
+    /// Upper bound on the score of a copy that is not among the candidates, because its seeds are too frequent or there
+    /// were too many candidates.
     var hiddenScore: Int32 = 0
+    /// Candidates that found no room.
+    var droppedCount = 0
+    /// Share of the seeds that are so frequent that they say nothing.
+    var repetitiveShare = 0.0
 }
 
 /// Memory of one mapping thread: a block of reads goes through each stage together.
 final class MapperScratch {
     static let blockReads = 64
-    static let seedStride = 256
+    /// Reads whose seeds are looked up together, in whole blocks.
+    static let groupReads = 1024
+    static let mostSeeds = 512
     static let diagonalCapacity = 2048
-    static let candidateStride = 40
+    static let candidateStride = 60
     /// Candidates kept of a read's own seeds; the others are room for rescue.
-    static let keptCandidates = 28
+    static let keptCandidates = 48
     static let cigarSlots = 4096
 
     let states = UnsafeMutablePointer<ReadState>.allocate(capacity: blockReads)
     let forwardPlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
     let reversePlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
     let reverseCodes = UnsafeMutablePointer<UInt8>.allocate(capacity: blockReads * 512)
-    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
-    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: blockReads * seedStride)
-    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
-    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: diagonalCapacity)
+    /// Seeds of the group's reads, end to end, and where those of each read begin.
+    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let order = UnsafeMutablePointer<UInt32>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let seedStarts = UnsafeMutablePointer<Int>.allocate(capacity: groupReads + 1)
+    /// Diagonals of the block's reads, end to end; every read finds room for the most that one can have.
+    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: blockReads * diagonalCapacity)
     let sortWords = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * diagonalCapacity)
     let candidates = UnsafeMutablePointer<Candidate>.allocate(capacity: blockReads * candidateStride)
     let cigars = UnsafeMutablePointer<UInt32>.allocate(capacity: cigarSlots * Int(CK_MAX_CIGAR))
@@ -56,9 +80,9 @@ final class MapperScratch {
     let alignScratch = UnsafeMutablePointer<UInt8>.allocate(
         capacity: Int(CK_MAX_READ) * Int(CK_MAX_LANES) + 4096)
     let shifts = UnsafeMutablePointer<Int32>.allocate(capacity: CandidateSearch.farDiagonals)
-    /// Reads given to banded dynamic programming, and windows searched for a mate.
-    var bandedCalls = 0
-    var scanCalls = 0
+    var diagonalsUsed = 0
+    var stages = MappingStages()
+    var paths = MappingPaths()
 
     init() {
         states.initialize(repeating: ReadState(), count: Self.blockReads)
@@ -72,6 +96,8 @@ final class MapperScratch {
         keys.deallocate()
         offsets.deallocate()
         found.deallocate()
+        order.deallocate()
+        seedStarts.deallocate()
         diagonals.deallocate()
         sortWords.deallocate()
         candidates.deallocate()

@@ -14,9 +14,12 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
     public var bases = 0
     public var insertSizeMean = 0.0
     public var insertSizeStandardDeviation = 0.0
-    /// Thread seconds spent mapping and storing, and elapsed seconds of marking duplicates and ordering bins.
-    public var mappingThreadSeconds = 0.0
-    public var storingThreadSeconds = 0.0
+    /// Thread time of mapping and storing by stage, and what the mapper did.
+    public var stages = MappingStages()
+    /// Processor time of the mapping threads, which other programs on the machine do not lengthen.
+    public var processorNanoseconds = 0
+    public var paths = MappingPaths()
+    /// Elapsed seconds of marking duplicates and ordering bins.
     public var duplicateSeconds = 0.0
     public var sealSeconds = 0.0
     public init() {}
@@ -189,16 +192,15 @@ public final class MappingRun: @unchecked Sendable {
         // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
         ck_process_name_thread("dsgd-map-\(worker)")
         let mapper = PairedMapper(index: index, insertSizes: model)
+        let writer = store.addWriter()
         var tally = Tally()
         while let batch = next() {
             do {
-                let begin = monotonicSeconds()
                 let mapped = try mapper.map(batch)
-                let middle = monotonicSeconds()
-                keep(batch, mapped, &tally)
+                var begin = monotonicNanoseconds()
+                keep(batch, mapped, writer, &tally)
+                tally.metrics.stages.note(\.store, since: &begin)
                 options.observer?(batch, mapped)
-                tally.metrics.mappingThreadSeconds += middle - begin
-                tally.metrics.storingThreadSeconds += monotonicSeconds() - middle
             } catch {
                 state.lock()
                 failure =
@@ -209,6 +211,9 @@ public final class MappingRun: @unchecked Sendable {
                 break
             }
         }
+        tally.metrics.stages.add(mapper.stages)
+        tally.metrics.processorNanoseconds = threadNanoseconds()
+        tally.metrics.paths.add(mapper.paths)
         state.lock()
         tallies[worker] = tally
         runningWorkers -= 1
@@ -217,8 +222,8 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     /// Stores the batch's mapped reads and notes their signatures.
-    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ tally: inout Tally) {
-        var writer = StoreWriter(store: store)
+    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally) {
+        writer.append(batch, mapped, in: store)
         tally.metrics.reads += batch.readCount
         tally.metrics.bases += batch.bases.count
         for read in 0..<batch.readCount {
@@ -227,7 +232,6 @@ public final class MappingRun: @unchecked Sendable {
             tally.metrics.mapped += 1
             if placed.flags.contains(.properPair) { tally.metrics.properlyPaired += 1 }
             if placed.isRescued { tally.metrics.rescued += 1 }
-            writer.append(batch, read, placed, mapped.cigars)
         }
         let step = batch.isPaired ? 2 : 1
         for read in stride(from: 0, to: batch.readCount, by: step) {
@@ -243,7 +247,10 @@ public final class MappingRun: @unchecked Sendable {
             return TemplateSignature.end(of: placed, cigar: mapped.cigars[start..<start + Int(placed.cigarCount)])
         }
         func quality(_ read: Int) -> UInt32 {
-            batch.qualities[batch.range(ofRead: read)].reduce(0) { $0 + ($1 >= 15 ? UInt32($1) : 0) }
+            let range = batch.range(ofRead: read)
+            return batch.qualities.withUnsafeBufferPointer {
+                range.isEmpty ? 0 : ck_sum_qualities($0.baseAddress! + range.lowerBound, range.count, 15)
+            }
         }
         let ordinal = batch.firstOrdinal + UInt64(read)
         let first = end(read)
@@ -267,7 +274,8 @@ extension MappingMetrics {
         properlyPaired += other.properlyPaired
         rescued += other.rescued
         bases += other.bases
-        mappingThreadSeconds += other.mappingThreadSeconds
-        storingThreadSeconds += other.storingThreadSeconds
+        stages.add(other.stages)
+        processorNanoseconds += other.processorNanoseconds
+        paths.add(other.paths)
     }
 }

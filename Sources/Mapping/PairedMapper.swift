@@ -13,14 +13,26 @@ public final class PairedMapper {
     /// Lowest score that counts as mapped.
     static let leastScore: Int32 = 30
     /// Lowest score of a mate that was looked for near its well placed other half.
-    static let leastMateScore: Int32 = 22
+    static let leastMateScore: Int32 = 19
+    /// Most that the other half can lend to a read's mapping quality, and to one that scores less than ``leastScore``.
+    static let lentQuality = (usual: 40, faint: 19)
     static let unpairedPenalty: Int32 = 17
+    /// A pair this much worse than the best one does not matter to mapping quality.
+    static let pairMargin: Int32 = 8
+    /// What a read without seeds loses at least, less the margin.
+    static let seedlessLoss: Int32 = 16 - pairMargin
+    /// Factor on a pair's mapping quality where copies exist that were not scored; measured on simulated genomes.
+    static let trustWithHiddenCopies = 0.8
     /// Windows searched for the mate of one read.
     static let rescueBudget = 6
 
     public let index: ReferenceIndex
     public let insertSizes: InsertSizeModel
     let scratch = MapperScratch()
+
+    /// Time by stage, and ways taken, since the mapper was made.
+    public var stages: MappingStages { scratch.stages }
+    public var paths: MappingPaths { scratch.paths }
 
     public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default) {
         self.index = index
@@ -37,9 +49,13 @@ public final class PairedMapper {
         result.reads.reserveCapacity(batch.readCount)
         forEachBlock(batch) { search, from, count in
             if batch.isPaired {
-                for first in stride(from: 0, to: count, by: 2) { finishPair(search, first, into: &result) }
+                var begin = monotonicNanoseconds()
+                for first in stride(from: 0, to: count, by: 2) { rescue(search, first) }
+                scratch.stages.note(\.rescue, since: &begin)
+                for first in stride(from: 0, to: count, by: 2) { finishPair(first, into: &result) }
+                scratch.stages.note(\.pair, since: &begin)
             } else {
-                for read in 0..<count { finishSingle(search, read, into: &result) }
+                for read in 0..<count { finishSingle(read, into: &result) }
             }
         }
         return result
@@ -80,29 +96,58 @@ public final class PairedMapper {
         }
     }
 
-    /// Takes the batch through the stages, a block at a time, and hands each block of collected reads to `body`.
+    /// Takes the batch through the stages, seeds a group at a time and the rest a block at a time, and hands each block
+    /// of collected reads to `body`.
     private func forEachBlock(_ batch: ReadBatch, _ body: (CandidateSearch, Int, Int) -> Void) {
         batch.bases.withUnsafeBufferPointer { bases in
             var none: UInt8 = 4
             withUnsafePointer(to: &none) { empty in
                 let search = CandidateSearch(index: index, scratch: scratch, codes: bases.baseAddress ?? empty)
                 let shape = index.shape.kernelShape
-                for from in stride(from: 0, to: batch.readCount, by: MapperScratch.blockReads) {
-                    let count = min(MapperScratch.blockReads, batch.readCount - from)
-                    scratch.cigarCount = 0
-                    for read in 0..<count {
-                        let range = batch.range(ofRead: from + read)
-                        scratch.states[read] = ReadState()
-                        scratch.states[read].length = UInt32(range.count)
-                        scratch.states[read].batchStart = range.lowerBound
-                        search.prepare(read, shape: shape)
+                for group in stride(from: 0, to: batch.readCount, by: MapperScratch.groupReads) {
+                    let groupEnd = min(group + MapperScratch.groupReads, batch.readCount)
+                    var begin = monotonicNanoseconds()
+                    scratch.seedStarts[0] = 0
+                    for read in group..<groupEnd {
+                        let range = batch.range(ofRead: read)
+                        search.findSeeds(
+                            ofGroupRead: read - group, search.codes + range.lowerBound, count: range.count,
+                            shape: shape)
                     }
-                    for read in 0..<count { search.lookUp(read) }
-                    for read in 0..<count { search.collect(read) }
-                    body(search, from, count)
+                    scratch.stages.note(\.seed, since: &begin)
+                    search.lookUp(groupReads: groupEnd - group)
+                    scratch.stages.note(\.lookup, since: &begin)
+                    for from in stride(from: group, to: groupEnd, by: MapperScratch.blockReads) {
+                        let count = min(MapperScratch.blockReads, groupEnd - from)
+                        collect(search, batch, from: from, count: count, group: group)
+                        body(search, from, count)
+                    }
                 }
             }
         }
+    }
+
+    /// Takes `count` reads from `from` on through the stages between the lookup and the choice of placements.
+    private func collect(_ search: CandidateSearch, _ batch: ReadBatch, from: Int, count: Int, group: Int) {
+        scratch.cigarCount = 0
+        scratch.diagonalsUsed = 0
+        var begin = monotonicNanoseconds()
+        for read in 0..<count {
+            let range = batch.range(ofRead: from + read)
+            let place = from + read - group
+            scratch.states[read] = ReadState()
+            scratch.states[read].length = UInt32(range.count)
+            scratch.states[read].batchStart = range.lowerBound
+            scratch.states[read].firstSeed = scratch.seedStarts[place]
+            scratch.states[read].seedCount = scratch.seedStarts[place + 1] - scratch.seedStarts[place]
+            search.prefetchLists(read)
+            search.pack(read)
+        }
+        scratch.stages.note(\.pack, since: &begin)
+        for read in 0..<count { search.collect(read) }
+        scratch.stages.note(\.candidates, since: &begin)
+        for read in 0..<count { search.evaluate(read) }
+        scratch.stages.note(\.evaluate, since: &begin)
     }
 
     // MARK: One read
@@ -140,10 +185,11 @@ public final class PairedMapper {
         weight *= identity * identity
         var quality = Int(6.02 * Double(score - second) * weight * weight + 0.499)
         if near > 0 { quality -= MappingQuality.penalty(copies: near) }
+        quality = Int(Double(quality) * (1 - scratch.states[read].repetitiveShare) + 0.499)
         return min(60, max(0, quality))
     }
 
-    private func finishSingle(_ search: CandidateSearch, _ read: Int, into result: inout MappedBatch) {
+    private func finishSingle(_ read: Int, into result: inout MappedBatch) {
         var mapped = MappedRead()
         if scratch.states[read].candidateCount > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore {
             write(read, 0, quality: singleQuality(read, 0), &mapped, into: &result)
@@ -165,16 +211,22 @@ public final class PairedMapper {
     }
 
     /// Looks for mates near the good placements of `read` that have none among the candidates of `mate`.
-    private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32) {
+    ///
+    /// A mate that shares no seed with the reference has several mismatches, unless its seeds are too frequent; where
+    /// such a mate could not come near the best pair, nobody looks for it.
+    private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32, bestPair: Int32) {
         let list = scratch.candidates(of: read)
         let mates = scratch.candidates(of: mate)
         let range = insertSizes.properRange
         let mateLength = Int(scratch.states[mate].length)
         if mateLength < 20 { return }
+        let mostOfMate =
+            Int32(mateLength) + (scratch.states[mate].hiddenScore == 0 ? -Self.seedlessLoss : Self.pairMargin)
         var windows = 0
         for i in 0..<scratch.states[read].candidateCount {
             let candidate = list[i]
             if candidate.isRescued || candidate.plainScore < Self.leastScore { continue }
+            if candidate.plainScore + mostOfMate <= bestPair { continue }
             if candidate.score < top - Self.unpairedPenalty || windows == Self.rescueBudget { break }
             var hasMate = false
             for j in 0..<scratch.states[mate].candidateCount where isProper(candidate, mates[j]) {
@@ -237,12 +289,30 @@ public final class PairedMapper {
         return choice
     }
 
-    private func finishPair(_ search: CandidateSearch, _ a: Int, into result: inout MappedBatch) {
+    /// Looks for each mate of the pair near the other one.
+    private func rescue(_ search: CandidateSearch, _ a: Int) {
         let b = a + 1
         let topA = scratch.states[a].candidateCount > 0 ? scratch.candidates(of: a)[0].score : 0
         let topB = scratch.states[b].candidateCount > 0 ? scratch.candidates(of: b)[0].score : 0
-        rescue(search, mate: b, near: a, top: topA)
-        rescue(search, mate: a, near: b, top: topB)
+        let pair = bestPairScore(a, b)
+        rescue(search, mate: b, near: a, top: topA, bestPair: pair)
+        rescue(search, mate: a, near: b, top: topB, bestPair: pair)
+    }
+
+    /// The sum of scores of the best two placements that make a proper pair, fit of the insert size apart.
+    private func bestPairScore(_ a: Int, _ b: Int) -> Int32 {
+        let (left, right) = (scratch.candidates(of: a), scratch.candidates(of: b))
+        var best: Int32 = 0
+        for i in 0..<scratch.states[a].candidateCount {
+            for j in 0..<scratch.states[b].candidateCount where left[i].plainScore + right[j].plainScore > best {
+                if isProper(left[i], right[j]) { best = left[i].plainScore + right[j].plainScore }
+            }
+        }
+        return best
+    }
+
+    private func finishPair(_ a: Int, into result: inout MappedBatch) {
+        let b = a + 1
         var (chosenA, chosenB) = (-1, -1)
         let scoreA = bestPlain(a, &chosenA)
         let scoreB = bestPlain(b, &chosenB)
@@ -258,8 +328,13 @@ public final class PairedMapper {
                 pair.runnerUp = max(pair.runnerUp, scratch.states[a].hiddenScore + scratch.states[b].hiddenScore)
             }
             var together = Int(6.02 * Double(max(0, pair.score - pair.runnerUp)) + 0.499)
+            pair.near += min(scratch.states[a].droppedCount, scratch.states[b].droppedCount)
             if pair.near > 0 { together -= MappingQuality.penalty(copies: pair.near) }
-            together = min(60, max(0, together))
+            let repetitive = (scratch.states[a].repetitiveShare + scratch.states[b].repetitiveShare) / 2
+            // Where copies were not seen, they may be as many again as were.
+            let isHidden = scratch.states[a].hiddenScore > 0 || scratch.states[b].hiddenScore > 0
+            let trust = (1 - repetitive) * (isHidden ? Self.trustWithHiddenCopies : 1)
+            together = Int(Double(min(60, max(0, together))) * trust + 0.499)
             write(a, pair.first, quality: pairQuality(a, pair.first, together), &first, into: &result)
             write(b, pair.second, quality: pairQuality(b, pair.second, together), &second, into: &result)
         } else {
@@ -281,7 +356,9 @@ public final class PairedMapper {
 
     private func pairQuality(_ read: Int, _ chosen: Int, _ together: Int) -> Int {
         let alone = singleQuality(read, chosen)
-        return min(60, alone > together ? alone : min(together, alone + 40))
+        let score = scratch.candidates(of: read)[chosen].plainScore
+        let lent = score >= Self.leastScore ? Self.lentQuality.usual : Self.lentQuality.faint
+        return min(60, alone > together ? alone : min(together, alone + lent))
     }
 
     /// Flags, mate fields and template length of a pair (SAMv1 section 1.4).

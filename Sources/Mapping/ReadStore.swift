@@ -1,37 +1,44 @@
+import CKernels
 import Diagnostics
 import Foundation
 import Synchronization
 
 /// Where aligned reads wait for the caller: bins of neighbouring positions instead of a globally sorted file.
 ///
-/// A bin covers ``binSpan`` bases of one contig and holds the reads whose `position` lies in it, each as one record in
-/// the bin's memory: the header, the CIGAR, the bases, the qualities. After ``seal(threads:isDuplicate:)`` each bin is
-/// in (position, ordinal) order and duplicates carry their flag; nothing can be appended any more. Reads live in memory
+/// Each thread appends records (the header, the CIGAR, the bases, the qualities) to memory of its own, one after the
+/// other, and notes for each its bin: ``binSpan`` bases of one contig. ``seal(threads:isDuplicate:)`` brings the notes,
+/// not the records, into (position, ordinal) order bin by bin; nothing can be appended any more. Reads live in memory
 /// only.
 public final class ReadStore: @unchecked Sendable {
-    // `bins[i]` is guarded by `locks[i % lockCount]` until the store is sealed, and only read afterwards.
+    // `lock` guards `writers` and the shared writer until the store is sealed; a writer belongs to one thread. After
+    // sealing everything is only read.
 
     public static let binSpan = 1 << 16
 
-    struct Bin {
-        var memory: UnsafeMutableRawPointer?
-        var used = 0
-        var capacity = 0
-        /// Where the records begin, in order once sealed.
-        var starts: [Int] = []
-        /// Longest reference span of a read in the bin.
-        var longestSpan = 0
+    /// What the store knows of one read without touching its record.
+    struct Note: BitwiseCopyable {
+        var ordinal: UInt64
+        var record: UnsafeMutableRawPointer
+        var position: Int32
+        var bin: UInt32
+        /// Reference bases that the alignment covers.
+        var span: UInt32
+        var isDuplicate: Bool
     }
 
-    private static let lockCount = 256
     private static let headerBytes = MemoryLayout<AlignedReadHeader>.stride
 
     /// Contig lengths in bases, in reference order.
     public let contigLengths: [Int]
     private let firstBinOfContig: [Int]
     private let binCount: Int
-    private let bins: UnsafeMutablePointer<Bin>
-    private let locks: [NSLock]
+    private let lock = NSLock()
+    private var writers: [ReadStoreWriter] = []
+    private lazy var sharedWriter = makeWriter()
+    private var notes = LargeBuffer<Note>(count: 0)
+    /// Where each bin's notes begin; one more than there are bins.
+    private var binStarts: [Int]
+    private var longestSpans: [UInt32]
     private(set) public var isSealed = false
 
     public init(contigLengths: [Int]) {
@@ -44,15 +51,29 @@ public final class ReadStore: @unchecked Sendable {
         }
         firstBinOfContig = first
         binCount = total
-        bins = .allocate(capacity: max(1, total))
-        bins.initialize(repeating: Bin(), count: total)
-        locks = (0..<Self.lockCount).map { _ in NSLock() }
+        binStarts = [Int](repeating: 0, count: total + 1)
+        longestSpans = [UInt32](repeating: 0, count: total)
     }
 
-    deinit {
-        for bin in 0..<binCount { free(bins[bin].memory) }
-        bins.deinitialize(count: binCount)
-        bins.deallocate()
+    /// Memory for the records of one thread.
+    func makeWriter() -> ReadStoreWriter {
+        let writer = ReadStoreWriter()
+        writers.append(writer)
+        return writer
+    }
+
+    /// As `makeWriter()`, safe from many threads.
+    func addWriter() -> ReadStoreWriter {
+        lock.withLock {
+            precondition(!isSealed)
+            return makeWriter()
+        }
+    }
+
+    @inline(__always)
+    func bin(_ header: AlignedReadHeader) -> UInt32 {
+        precondition(header.position >= 0 && Int(header.position) < contigLengths[Int(header.contig)])
+        return UInt32(firstBinOfContig[Int(header.contig)] + Int(header.position) / Self.binSpan)
     }
 
     /// Appends one mapped read. Safe from many threads; the order of calls does not matter after sealing.
@@ -62,71 +83,79 @@ public final class ReadStore: @unchecked Sendable {
         _ header: AlignedReadHeader, cigar: UnsafeBufferPointer<UInt32>, bases: UnsafeBufferPointer<UInt8>,
         qualities: UnsafeBufferPointer<UInt8>
     ) {
-        precondition(!isSealed && cigar.count == Int(header.cigarCount) && bases.count == Int(header.baseCount))
+        precondition(cigar.count == Int(header.cigarCount) && bases.count == Int(header.baseCount))
         precondition(qualities.count == bases.count)
-        precondition(header.position >= 0 && Int(header.position) < contigLengths[Int(header.contig)])
-        let index = firstBinOfContig[Int(header.contig)] + Int(header.position) / Self.binSpan
-        let size = (Self.headerBytes + 4 * cigar.count + 2 * bases.count + 7) / 8 * 8
-        let lock = locks[index % Self.lockCount]
-        lock.lock()
-        defer { lock.unlock() }
-        let bin = bins + index
-        if bin.pointee.used + size > bin.pointee.capacity {
-            // Large blocks grow by remapping, so doubling copies little and untouched pages cost nothing.
-            bin.pointee.capacity = max(16 << 10, 2 * bin.pointee.capacity, bin.pointee.used + size)
-            guard let memory = realloc(bin.pointee.memory, bin.pointee.capacity) else {
-                outOfMemory(bytes: bin.pointee.capacity, for: "reads")
-            }
-            bin.pointee.memory = memory
+        lock.withLock {
+            precondition(!isSealed)
+            sharedWriter.append(
+                header, bin: bin(header), cigar: cigar.baseAddress, bases: bases.baseAddress,
+                qualities: qualities.baseAddress, isBackward: false)
         }
-        let record = bin.pointee.memory! + bin.pointee.used
-        record.storeBytes(of: header, as: AlignedReadHeader.self)
-        var next = record + Self.headerBytes
-        if let from = cigar.baseAddress { next.copyMemory(from: from, byteCount: 4 * cigar.count) }
-        next += 4 * cigar.count
-        if let from = bases.baseAddress { next.copyMemory(from: from, byteCount: bases.count) }
-        next += bases.count
-        if let from = qualities.baseAddress { next.copyMemory(from: from, byteCount: bases.count) }
-        bin.pointee.starts.append(bin.pointee.used)
-        bin.pointee.used += size
-        bin.pointee.longestSpan = max(bin.pointee.longestSpan, Int(header.end) - Int(header.position))
     }
 
     /// Orders every bin and flags the reads for whose ordinal `isDuplicate` answers true.
     public func seal(threads: Int = 1, isDuplicate: @escaping @Sendable (UInt64) -> Bool = { _ in false }) {
         precondition(!isSealed)
-        inParallel(count: binCount, threads: threads) { index, _ in self.order(self.bins + index, isDuplicate) }
+        var counts = [Int](repeating: 0, count: binCount)
+        for writer in writers {
+            writer.forEachNote { note in
+                counts[Int(note.bin)] += 1
+                longestSpans[Int(note.bin)] = max(longestSpans[Int(note.bin)], note.span)
+            }
+        }
+        for bin in 0..<binCount { binStarts[bin + 1] = binStarts[bin] + counts[bin] }
+        notes = LargeBuffer(count: binStarts[binCount])
+        // Each part takes the notes of its bins, a share of the reads, from all writers.
+        let parts = partBorders(4 * threads)
+        inParallel(count: parts.count - 1, threads: threads) { [self] part, _ in
+            order(bins: parts[part]..<parts[part + 1], isDuplicate)
+        }
+        for writer in writers { writer.dropNotes() }
         isSealed = true
     }
 
-    private struct Rank {
-        var position: Int32
-        var ordinal: UInt64
-        var start: Int
+    /// Borders of bins that part the notes evenly.
+    private func partBorders(_ count: Int) -> [Int] {
+        var borders = [0]
+        for bin in 0..<binCount where binStarts[bin] >= borders.count * binStarts[binCount] / count {
+            if bin > borders[borders.count - 1] { borders.append(bin) }
+        }
+        return borders + [binCount]
     }
 
-    /// Rewrites one bin in (position, ordinal) order, so that reading it is a walk through memory.
-    private func order(_ bin: UnsafeMutablePointer<Bin>, _ isDuplicate: (UInt64) -> Bool) {
-        guard let memory = bin.pointee.memory else { return }
-        let used = bin.pointee.used
-        var ranks = bin.pointee.starts.map { start -> Rank in
-            let header = (memory + start).assumingMemoryBound(to: AlignedReadHeader.self)
-            if isDuplicate(header.pointee.ordinal) { header.pointee.flags.insert(.duplicate) }
-            return Rank(position: header.pointee.position, ordinal: header.pointee.ordinal, start: start)
+    private struct Rank: BitwiseCopyable {
+        /// Position in the bin, then the ordinal.
+        var key: UInt64
+        var note: Int
+    }
+
+    private func order(bins: Range<Int>, _ isDuplicate: (UInt64) -> Bool) {
+        guard let first = bins.first, binStarts[first] < binStarts[bins.upperBound] else { return }
+        var next = bins.map { binStarts[$0] }
+        for writer in writers {
+            writer.forEachNote { note in
+                guard bins.contains(Int(note.bin)) else { return }
+                let bin = Int(note.bin) - first
+                notes.pointer[next[bin]] = note
+                notes.pointer[next[bin]].isDuplicate = isDuplicate(note.ordinal)
+                next[bin] += 1
+            }
         }
-        ranks.sort { ($0.position, $0.ordinal) < ($1.position, $1.ordinal) }
-        guard let ordered = malloc(used) else { outOfMemory(bytes: used, for: "reads") }
-        var next = 0
-        for (rank, entry) in ranks.enumerated() {
-            let header = (memory + entry.start).assumingMemoryBound(to: AlignedReadHeader.self).pointee
-            let size = (Self.headerBytes + 4 * Int(header.cigarCount) + 2 * Int(header.baseCount) + 7) / 8 * 8
-            (ordered + next).copyMemory(from: memory + entry.start, byteCount: size)
-            bin.pointee.starts[rank] = next
-            next += size
+        var ranks: [Rank] = []
+        var sorted: [Note] = []
+        for bin in bins where binStarts[bin] + 1 < binStarts[bin + 1] {
+            let here = notes.pointer + binStarts[bin]
+            let count = binStarts[bin + 1] - binStarts[bin]
+            ranks.removeAll(keepingCapacity: true)
+            sorted.removeAll(keepingCapacity: true)
+            for i in 0..<count {
+                let place = UInt64(here[i].position) % UInt64(Self.binSpan)
+                ranks.append(Rank(key: place << 48 | here[i].ordinal, note: i))
+            }
+            ranks.withUnsafeMutableBufferPointer { $0.sort { $0.key < $1.key } }
+            for rank in ranks { sorted.append(here[rank.note]) }
+            sorted.withUnsafeBufferPointer { here.update(from: $0.baseAddress!, count: count) }
         }
-        free(memory)
-        bin.pointee.memory = ordered
-        bin.pointee.capacity = used
     }
 
     /// Calls `body` for each read whose alignment overlaps `range` of `contig`, by (position, ordinal).
@@ -141,39 +170,37 @@ public final class ReadStore: @unchecked Sendable {
         let lastBin = min(range.upperBound - 1, contigLengths[contig] - 1) / Self.binSpan
         guard from / Self.binSpan <= lastBin else { return }
         for index in (from / Self.binSpan)...lastBin {
-            let bin = bins + firstBinOfContig[contig] + index
-            guard let memory = bin.pointee.memory else { continue }
-            let count = bin.pointee.starts.count
-            bin.pointee.starts.withUnsafeBufferPointer { starts in
-                let least = max(from, range.lowerBound - bin.pointee.longestSpan)
-                var low = 0
-                var high = count
-                while low < high {
-                    let middle = (low + high) / 2
-                    if Int(Self.header(memory, starts[middle]).position) < least {
-                        low = middle + 1
-                    } else {
-                        high = middle
-                    }
+            let bin = firstBinOfContig[contig] + index
+            let here = notes.pointer + binStarts[bin]
+            let count = binStarts[bin + 1] - binStarts[bin]
+            let least = max(from, range.lowerBound - Int(longestSpans[bin]))
+            var low = 0
+            var high = count
+            while low < high {
+                let middle = (low + high) / 2
+                if Int(here[middle].position) < least { low = middle + 1 } else { high = middle }
+            }
+            for rank in low..<count {
+                let note = here[rank]
+                if Int(note.position) >= range.upperBound { break }
+                if rank + Self.recordsAhead < count {
+                    ck_prefetch_bytes(here[rank + Self.recordsAhead].record, Self.bytesAhead)
                 }
-                for rank in low..<count {
-                    let header = Self.header(memory, starts[rank])
-                    if Int(header.position) >= range.upperBound { break }
-                    if Int(header.end) <= range.lowerBound { continue }
-                    body(Self.view(memory + starts[rank], header))
-                }
+                if Int(note.position) + Int(note.span) <= range.lowerBound { continue }
+                body(Self.view(note))
             }
         }
     }
 
-    @inline(__always)
-    private static func header(_ memory: UnsafeMutableRawPointer, _ start: Int) -> AlignedReadHeader {
-        (memory + start).assumingMemoryBound(to: AlignedReadHeader.self).pointee
-    }
+    /// Records lie in the order in which reads were mapped, so those to come are asked for in time.
+    private static let recordsAhead = 4
+    private static let bytesAhead = 384
 
     @inline(__always)
-    private static func view(_ record: UnsafeMutableRawPointer, _ header: AlignedReadHeader) -> AlignedReadView {
-        let cigar = record + headerBytes
+    private static func view(_ note: Note) -> AlignedReadView {
+        var header = note.record.assumingMemoryBound(to: AlignedReadHeader.self).pointee
+        if note.isDuplicate { header.flags.insert(.duplicate) }
+        let cigar = note.record + headerBytes
         let bases = cigar + 4 * Int(header.cigarCount)
         let count = Int(header.baseCount)
         return AlignedReadView(
@@ -185,16 +212,10 @@ public final class ReadStore: @unchecked Sendable {
     }
 
     /// Number of stored reads. While reads are being appended, the figure of some moment.
-    public var count: Int {
-        (0..<binCount).reduce(0) { total, index in
-            locks[index % Self.lockCount].withLock { total + bins[index].starts.count }
-        }
-    }
+    public var count: Int { lock.withLock { writers.reduce(0) { $0 + $1.count } } }
 
-    /// Bytes of memory that hold records.
+    /// Bytes of memory that hold records and the notes of them.
     public var byteCount: Int {
-        (0..<binCount).reduce(0) { total, index in
-            locks[index % Self.lockCount].withLock { total + bins[index].used + 8 * bins[index].starts.count }
-        }
+        lock.withLock { writers.reduce(0) { $0 + $1.byteCount + $1.count * MemoryLayout<Note>.stride } }
     }
 }

@@ -18,7 +18,7 @@ public final class ReferenceIndex: @unchecked Sendable {
         /// Bases added at both ends of the window.
         public var extensionLength: Int
 
-        public init(window: Int = 5, extensionLength: Int = 1) {
+        public init(window: Int = 7, extensionLength: Int = 3) {
             precondition(window % 2 == 1 && (3...9).contains(window) && (0...4).contains(extensionLength))
             self.window = window
             self.extensionLength = extensionLength
@@ -70,7 +70,17 @@ public final class ReferenceIndex: @unchecked Sendable {
     ///
     /// - Throws: `Failure(.data)` when the reference has no contig or more bases than 32-bit places can name.
     public convenience init(genome: ReferenceGenome, shape: SeedShape = SeedShape(), threads: Int = 1) throws {
-        let contigs = try Self.layOut(genome)
+        self.init(genome: genome, contigs: try Self.layOut(genome), shape: shape, threads: threads)
+    }
+
+    /// As ``init(genome:shape:threads:)``, with contigs at places of the caller's choice: in order, multiples of 64,
+    /// and ``margin`` apart at least.
+    package convenience init(genome: ReferenceGenome, places: [UInt32], threads: Int = 1) {
+        let contigs = zip(genome.contigs, places).map { Contig(name: $0.name, length: $0.length, start: $1) }
+        self.init(genome: genome, contigs: contigs, shape: SeedShape(), threads: threads)
+    }
+
+    private convenience init(genome: ReferenceGenome, contigs: [Contig], shape: SeedShape, threads: Int) {
         let planes = Self.pack(genome, contigs, threads: threads)
         let digest = Self.digest(contigs, planes)
         let table = SeedTableBuilder(contigs: contigs, planes: planes, shape: shape, threads: threads).build()
@@ -134,7 +144,14 @@ public final class ReferenceIndex: @unchecked Sendable {
 
     private static func pack(_ genome: ReferenceGenome, _ contigs: [Contig], threads: Int) -> LargeBuffer<UInt64> {
         let planes = LargeBuffer<UInt64>(count: planeWords(contigs))
-        for block in 0..<planes.count / 3 { planes.pointer[3 * block + 2] = ~0 }
+        for contig in contigs {
+            let (start, end) = (Int(contig.start), Int(contig.start) + contig.length)
+            for border in [(start - margin)..<start, end..<(end + margin + 192)] {
+                for block in border.lowerBound / 64..<min(border.upperBound / 64, planes.count / 3) {
+                    planes.pointer[3 * block + 2] = ~0
+                }
+            }
+        }
         let piece = 1 << 20
         var pieces: [(contig: Int, from: Int)] = []
         for (index, contig) in contigs.enumerated() {

@@ -11,7 +11,7 @@ import Storage
 extension ReferenceIndex {
     static let fileMagic: UInt64 = 0x3158_4449_4447_5344  // "DSGDIDX1"
     /// Raised whenever seeds, hashes or the layout change.
-    static let fileVersion: UInt64 = 1
+    static let fileVersion: UInt64 = 2
 
     /// Writes the index; the file appears under `path` only when it is whole.
     ///
@@ -77,6 +77,28 @@ extension ReferenceIndex {
         }
         self.init(
             contigs: contigs, shape: shape, referenceDigest: header[4], planes: planes, buckets: buckets, lists: lists)
+    }
+
+    /// Reads the index at `path`, or builds it anew there when the file is of an older or newer format.
+    ///
+    /// - Throws: as ``init(contentsOf:matching:threads:)`` and ``save(to:)``; an index of another reference and a
+    ///   damaged one are refused, never replaced.
+    public static func load(from path: String, matching genome: ReferenceGenome, threads: Int = 1) throws
+        -> ReferenceIndex
+    {
+        guard try isOfOtherVersion(path) else {
+            return try ReferenceIndex(contentsOf: path, matching: genome, threads: threads)
+        }
+        let index = try ReferenceIndex(genome: genome, threads: threads)
+        try index.save(to: path)
+        return index
+    }
+
+    private static func isOfOtherVersion(_ path: String) throws -> Bool {
+        var reader = IndexReader(file: try PositionedFile(path: path, remedy: IndexReader.remedy))
+        guard reader.left >= 16 else { return false }
+        let words = try reader.words(2)
+        return words[0] == fileMagic && words[1] != fileVersion
     }
 
     private static func shape(_ header: [UInt64], _ reader: IndexReader) throws -> SeedShape {

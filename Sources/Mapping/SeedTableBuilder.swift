@@ -27,7 +27,11 @@ struct SeedTableBuilder: Sendable {
             }
         }
         var known = 0
-        for block in 0..<planes.count / 3 { known += (~planes.pointer[3 * block + 2]).nonzeroBitCount }
+        for contig in contigs {
+            for block in Int(contig.start) / 64..<(Int(contig.start) + contig.length + 63) / 64 {
+                known += (~planes.pointer[3 * block + 2]).nonzeroBitCount
+            }
+        }
         var bucketCount = max(64, Int(Double(known) / Double(shape.window) / Self.load))
         while true {
             if bucketCount > Int(CK_GROUP_BUCKETS) {
@@ -44,8 +48,8 @@ struct SeedTableBuilder: Sendable {
         let chunk = Int(CK_SEED_CHUNK)
         let step = chunk - shape.length + 1
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: chunk) { codes in
-            withUnsafeTemporaryAllocation(of: UInt64.self, capacity: chunk) { keys in
-                withUnsafeTemporaryAllocation(of: UInt32.self, capacity: chunk) { offsets in
+            withUnsafeTemporaryAllocation(of: UInt64.self, capacity: chunk + 16) { keys in
+                withUnsafeTemporaryAllocation(of: UInt32.self, capacity: chunk + 16) { offsets in
                     for from in stride(from: piece.from, to: piece.to, by: step) {
                         let count = min(min(step, piece.to - from) + shape.length - 1, piece.end - from)
                         if count < shape.length || isUnknown(from, count) { continue }
@@ -115,7 +119,8 @@ struct SeedTableBuilder: Sendable {
         inParallel(count: groups, threads: threads) { group, worker in
             let first = entries.pointer + groupStarts[group]
             let count = groupStarts[group + 1] - groupStarts[group]
-            ck_sort_words(first, scratch[worker].pointer, count)
+            // Entries come in order of place, which the sort keeps.
+            ck_sort_words(first, scratch[worker].pointer, count, 32)
             listWords.pointer[group] = ck_count_list_words(first, count, ReferenceIndex.listLimit)
             var different = 0
             for i in 0..<count where i == 0 || first[i] >> 33 != first[i - 1] >> 33 { different += 1 }

@@ -29,14 +29,58 @@ import Testing
         }
     }
 
+    /// Runs `body` under every cap and returns what it answers.
+    private func underEveryCap<T>(_ body: () -> T) -> [T] {
+        [CK_CPU_CAP_PORTABLE, CK_CPU_CAP_AVX2, CK_CPU_CAP_AVX512].map { cap in
+            let before = ck_cpu_get_cap()
+            ck_cpu_set_cap(cap)
+            defer { ck_cpu_set_cap(before) }
+            return body()
+        }
+    }
+
+    @Test func variantsPackTurnAndSampleAlike() {
+        var random = TestRandom(9)
+        for count in [0, 1, 21, 31, 32, 33, 63, 64, 65, 150, 151, 500, 8192] {
+            var codes = random.sequence(count)
+            if count % 3 == 0 && count > 40 { codes[random.below(count)] = 4 }
+            for shape in [ck_seed_shape(window: 7, extension: 3), ck_seed_shape(window: 5, extension: 1)] {
+                let seeds = underEveryCap { () -> [UInt64] in
+                    var keys = [UInt64](repeating: 0, count: count + 16)
+                    var offsets = [UInt32](repeating: 0, count: count + 16)
+                    let found = ck_find_seeds(codes, count, shape, &keys, &offsets)
+                    return keys.prefix(found) + offsets.prefix(found).map(UInt64.init)
+                }
+                #expect(seeds[0] == seeds[1] && seeds[0] == seeds[2], "\(count) bases")
+            }
+            let packed = underEveryCap { () -> [UInt64] in
+                var words = [UInt64](repeating: 7, count: ck_plane_words(count))
+                ck_pack_planes(codes, count, &words)
+                return words
+            }
+            #expect(packed[0] == packed[1] && packed[0] == packed[2], "\(count) bases")
+            let turned = underEveryCap { () -> [UInt8] in
+                var out = [UInt8](repeating: 9, count: 2 * count)
+                out.withUnsafeMutableBufferPointer {
+                    guard let to = $0.baseAddress else { return }
+                    ck_reverse_complement(codes, count, to)
+                    ck_reverse_bytes(codes, count, to + count)
+                }
+                return out
+            }
+            #expect(turned.allSatisfy { $0 == reverseComplement(codes) + codes.reversed() }, "\(count) bases")
+            #expect(ck_sum_qualities(codes, count, 2) == codes.reduce(0) { $0 + ($1 >= 2 ? UInt32($1) : 0) })
+        }
+    }
+
     @Test func bothStrandsSampleTheSameSeeds() {
         var random = TestRandom(2)
         let codes = random.sequence(3000).enumerated().map { $0.offset == 1500 ? 4 : $0.element }
         let shape = ck_seed_shape(window: 5, extension: 1)
         let length = Int(ck_seed_length(shape))
         func seeds(_ codes: [UInt8]) -> [(UInt64, Int)] {
-            var keys = [UInt64](repeating: 0, count: codes.count)
-            var offsets = [UInt32](repeating: 0, count: codes.count)
+            var keys = [UInt64](repeating: 0, count: codes.count + 16)
+            var offsets = [UInt32](repeating: 0, count: codes.count + 16)
             let count = ck_find_seeds(codes, codes.count, shape, &keys, &offsets)
             return (0..<count).map { (keys[$0], Int(offsets[$0])) }
         }
@@ -149,13 +193,22 @@ import Testing
             var packed = [UInt64](repeating: 0, count: Int(CK_READ_WORDS))
             ck_pack_planes(read, 100, &packed)
             let words = planes([UInt8](repeating: 4, count: 64) + window)
-            var shift: Int32 = 0
             let least = ck_score_diagonal(words, 124, packed, 100).score
-            let score = ck_score_one_gap(words, 124, packed, 100, least, 24, nil, 0, &shift)
+            var cigar = [UInt32](repeating: 0, count: Int(CK_MAX_CIGAR))
+            let found = ck_align_one_gap(words, 124, packed, 100, least, 24, nil, 0, &cigar)
             let whole = slowScore(read, Array(window[30..<200]))
-            #expect(Int(score) <= whole && (shift == 0) == (score == least))
+            #expect(found.score == .min || (Int(found.score) <= whole && found.score > least))
             // A planted gap well inside the read is the best there is, unless clipping beats it.
-            if at > 35 && at + size < 65 { #expect(Int(score) == whole, "round \(round)") }
+            if at > 35 && at + size < 65 {
+                #expect(max(Int(found.score), Int(least)) == whole, "round \(round)")
+            }
+            guard found.score != .min else { continue }
+            let operations = Array(cigar.prefix(Int(found.cigar_count)))
+            #expect(score(operations, read, window, Int(found.start) - 64) == Int(found.score), "round \(round)")
+            #expect(operations.filter { $0 & 0xF != 2 }.reduce(0) { $0 + Int($1 >> 4) } == 100)
+            #expect(operations.filter { $0 & 0xF == 1 || $0 & 0xF == 2 }.count == 1)
+            let covered = operations.filter { $0 & 0xF == 0 || $0 & 0xF == 2 }.reduce(0) { $0 + Int($1 >> 4) }
+            #expect(Int(found.end) - Int(found.start) == covered)
         }
     }
 
@@ -184,23 +237,23 @@ import Testing
             var packed = [UInt64](repeating: 0, count: Int(CK_READ_WORDS))
             ck_pack_planes(read, length, &packed)
             var seen: [[Int64]] = []
-            for cap in [CK_CPU_CAP_PORTABLE, CK_CPU_CAP_AVX512] {
+            for cap in [CK_CPU_CAP_PORTABLE, CK_CPU_CAP_AVX2, CK_CPU_CAP_AVX512] {
                 let before = ck_cpu_get_cap()
                 ck_cpu_set_cap(cap)
                 let one = ck_score_diagonal(words, 700, packed, UInt32(length))
-                var shift: Int32 = 0
-                let bound = ck_score_one_gap(words, 703, packed, UInt32(length), -20, 16, [25, -40], 2, &shift)
+                var cigar = [UInt32](repeating: 0, count: Int(CK_MAX_CIGAR))
+                let gap = ck_align_one_gap(words, 703, packed, UInt32(length), -20, 16, [25, -40], 2, &cigar)
                 var starts = [UInt32](repeating: 0, count: 4)
                 var scores = [Int32](repeating: 0, count: 4)
                 let found = ck_scan_diagonals(words, 100, 1200, packed, UInt32(length), &starts, &scores)
                 ck_cpu_set_cap(before)
                 seen.append([
-                    Int64(one.score), Int64(one.edits), Int64(one.clip_left), Int64(bound), Int64(shift), Int64(found),
-                    Int64(starts[0]), Int64(scores[0]),
+                    Int64(one.score), Int64(one.edits), Int64(one.clip_left), Int64(gap.score), Int64(gap.start),
+                    Int64(found), Int64(starts[0]), Int64(scores[0]), Int64(cigar[0]), Int64(cigar[1]),
                 ])
             }
-            #expect(seen[0] == seen[1])
-            #expect(seen[0][6] == 700)
+            #expect(seen[0] == seen[1] && seen[0] == seen[2])
+            #expect(seen[0][6] == 700, "length \(length)")
         }
     }
 
@@ -210,7 +263,7 @@ import Testing
             var words = (0..<count).map { _ in random.next() >> UInt64(random.below(40)) }
             let expected = words.sorted()
             var scratch = words
-            ck_sort_words(&words, &scratch, count)
+            ck_sort_words(&words, &scratch, count, 0)
             #expect(words == expected)
         }
     }

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import GenomicFormats
+import Kernels
 import Mapping
 import Testing
 
@@ -47,6 +48,21 @@ struct MappingRunTests {
             #expect(other.insertSizes == expected.insertSizes)
             #expect(other.metrics.duplicates == expected.metrics.duplicates)
         }
+    }
+
+    @Test func resultsDoNotDependOnTheInstructionSet() throws {
+        let reads = SimulatedReads(genome, pairs: 3000, length: 150, errorOneIn: 40, seed: 36)
+        let before = CPU.cap
+        defer { CPU.cap = before }
+        var seen: [[UInt8]] = []
+        for cap in CPU.Cap.allCases {
+            CPU.cap = cap
+            let index = try ReferenceIndex(genome: genome, threads: 2)
+            for (threads, size) in [(1, 3000), (2, 50), (7, 333)] {
+                seen.append(contents(try run(index, reads.batches(of: size), threads: threads), index))
+            }
+        }
+        #expect(seen.count >= 6 && seen.allSatisfy { $0 == seen[0] } && seen[0].count > 1_000_000)
     }
 
     @Test func storeIsInOrderAndFindsOverlaps() throws {

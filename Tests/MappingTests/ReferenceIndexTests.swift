@@ -71,6 +71,44 @@ struct ReferenceIndexTests {
         #expect(failureKind { _ = try ReferenceIndex(contentsOf: path, matching: renamed) } == .data)
     }
 
+    @Test func indexOfAnotherVersionIsMadeAnew() throws {
+        let path = temporaryPath()
+        try ReferenceIndex(genome: genome()).save(to: path)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let whole = try #require(FileManager.default.contents(atPath: path))
+        var old = whole
+        old[8] ^= 1
+        try old.write(to: URL(fileURLWithPath: path))
+        #expect(failureKind { _ = try ReferenceIndex(contentsOf: path) } == .data)
+        _ = try ReferenceIndex.load(from: path, matching: genome(), threads: 2)
+        #expect(FileManager.default.contents(atPath: path) == whole)
+        // Neither a wrong nor a damaged index is replaced.
+        #expect(failureKind { _ = try ReferenceIndex.load(from: path, matching: genome(12)) } == .data)
+        var damaged = whole
+        damaged[whole.count / 2] ^= 1
+        try damaged.write(to: URL(fileURLWithPath: path))
+        #expect(failureKind { _ = try ReferenceIndex.load(from: path, matching: genome()) } == .data)
+        #expect(FileManager.default.contents(atPath: path) == damaged)
+        #expect(failureKind { _ = try ReferenceIndex.load(from: path + ".none", matching: genome()) } == .noInput)
+    }
+
+    /// Places above 2^31, and the last ones of 32 bits, from a genome that is N but for two islands.
+    @Test func placesNearTheEndOfThirtyTwoBits() throws {
+        var random = TestRandom(13)
+        let island = random.sequence(20_000)
+        let genome = ReferenceGenome(contigs: [
+            .init(name: "middle", bases: random.sequence(20_000)), .init(name: "last", bases: island),
+        ])
+        let index = ReferenceIndex(genome: genome, places: [3_000_000_000, 4_294_944_000])
+        let mapper = PairedMapper(index: index)
+        let read = Array(island[9_000..<9_150])
+        let pair = [read, reverseComplement(Array(island[9_250..<9_400]))]
+        let mapped = try mapper.map(pairedBatches([pair], of: 1)[0])
+        #expect(mapped.reads.map(\.contig) == [1, 1])
+        #expect(mapped.reads.map(\.position) == [9_000, 9_250])
+        #expect(mapped.reads.allSatisfy { $0.mappingQuality == 60 && $0.flags.contains(.properPair) })
+    }
+
     @Test func emptyAndTinyReferences() throws {
         #expect(failureKind { _ = try ReferenceIndex(genome: ReferenceGenome(contigs: [])) } == .data)
         let tiny = ReferenceGenome(contigs: [.init(name: "n", bases: [4, 4]), .init(name: "e", bases: [])])
