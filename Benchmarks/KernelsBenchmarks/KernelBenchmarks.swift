@@ -74,13 +74,14 @@ public struct KernelBenchmarks {
     ]
 
     static let peers: [Kernel] = [
-        Kernel(name: "aes.expand") { $0.openSSL.encrypt($0.a, into: $0.out) },
+        Kernel(name: "aes.xor") { $0.openSSL.encrypt($0.a, into: $0.out) },
         Kernel(name: "gf128.tag") { $0.openSSL.authenticate($0.a) },
     ]
 
     /// Runs `work` on every thread's own operands at once and adds the rates up.
     private func figure(
-        _ name: String, _ variant: String, _ place: String, _ operands: [Operands], _ work: @escaping @Sendable (Operands) -> Void
+        _ name: String, _ variant: String, _ place: String, _ operands: [Operands],
+        _ work: @escaping @Sendable (Operands) -> Void
     ) -> BenchmarkResult {
         let rates = Rates(count: operands.count)
         // Each thread has operands and a slot of its own.
@@ -117,7 +118,9 @@ public struct KernelBenchmarks {
     private func random(_ source: some RandomSource, _ name: String, bytes: Int, threads: Int) -> BenchmarkResult {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 64)
         defer { buffer.deallocate() }
-        let rate = measure.rate(bytes: bytes) { try? source.fill(buffer) }
+        let rate = measure.rate(bytes: bytes) {
+            do { try source.fill(buffer) } catch { preconditionFailure("\(error)") }
+        }
         return BenchmarkResult(
             name: name, variant: source.name, threads: threads, place: bytes > Self.cacheBytes ? "dram" : "cache",
             value: rate.value, unit: "GB/s", spread: rate.spread)

@@ -53,7 +53,10 @@ public struct MappingBenchmark {
     /// - Throws: as ``Mapping/MappingRun``.
     public func run(threads: Int, _ report: (BenchmarkResult) -> Void) throws -> [BenchmarkResult] {
         var results: [BenchmarkResult] = []
-        func add(_ name: String, _ value: Double, _ unit: String, threads: Int = 1, spread: Double = 0, place: String = "dram") {
+        func add(
+            _ name: String, _ value: Double, _ unit: String, threads: Int = 1, spread: Double = 0,
+            place: String = "dram"
+        ) {
             let result = BenchmarkResult(
                 name: name, variant: CPU.cap.name, threads: threads, place: place, value: value, unit: unit,
                 spread: spread)

@@ -29,9 +29,9 @@ ck_alignment ck_score_diagonal(const uint64_t *reference, uint32_t start, const 
 
 #define CK_MAX_REACH 24
 
-// The best alignment with exactly one gap, between the diagonal at `start` and one at most `reach` (up to CK_MAX_REACH) bases
-// beside it, or one of the `more_count` shifts in `more`. The score is INT32_MIN when none scores more than `least`, the
-// score without a gap. Writes a CIGAR of up to five operations, the gap leftmost. N counts as a mismatch here.
+// The best alignment with exactly one gap, between the diagonal at `start` and one at most `reach` (up to CK_MAX_REACH)
+// bases beside it, or one of the `more_count` shifts in `more`. The score is INT32_MIN when none scores more than
+// `least`, the score without a gap. Writes a CIGAR of up to five operations, the gap leftmost. N counts as a mismatch here.
 //
 // Shifts within `reach` are tried where 32 bases next to the part that the main diagonal explains fit well.
 ck_alignment ck_align_one_gap(

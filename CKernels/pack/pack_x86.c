@@ -45,7 +45,8 @@ AVX2 static inline __m256i back_to_front(__m256i bytes) {
 }
 
 AVX2 void ck_reverse_complement_avx2(const uint8_t *codes, size_t count, uint8_t *out) {
-    const __m256i complement = _mm256_broadcastsi128_si256(_mm_set_epi8(4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0, 1, 2, 3));
+    const __m256i complement = _mm256_broadcastsi128_si256(
+        _mm_set_epi8(4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0, 1, 2, 3));
     size_t i = 0;
     for (; i + 32 <= count; i += 32) {
         __m256i bytes = _mm256_loadu_si256((const __m256i *)(codes + count - i - 32));

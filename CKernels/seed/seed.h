@@ -51,8 +51,13 @@ static inline uint32_t ck_bucket_of(uint64_t key, uint32_t bucket_count) {
 #define CK_FOUND_LIST 2ull
 #define CK_FOUND_REVERSE 4ull
 
-void ck_prefetch_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count);
-void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found);
+// Looks up all keys; many at a time are dear only in page walks, so that they are taken in order of the table's memory.
+// `order` is scratch for `count` words.
+void ck_look_up_seeds(
+    const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found, uint32_t *order);
+
+// Asks for the lists among what was found.
+void ck_prefetch_lists(const ck_seed_table *table, const uint64_t *found, size_t count);
 
 // Entries for building: bits 33..63 are the bucket within its group and the print, bit 32 the strand, the rest the
 // place.

@@ -10,12 +10,6 @@
 
 static inline uint32_t used_slots(uint32_t flags) { return flags >> 16; }
 
-void ck_prefetch_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        __builtin_prefetch(table->buckets + ck_bucket_of(keys[i], table->bucket_count));
-    }
-}
-
 // The next bucket of the same group, the first after the last.
 static inline uint32_t next_bucket(uint32_t bucket, uint32_t bucket_count) {
     uint32_t first = bucket & ~(CK_GROUP_BUCKETS - 1);
@@ -41,32 +35,62 @@ static inline uint32_t equal_prints(const ck_bucket *bucket, uint32_t print) {
 #endif
 }
 
-void ck_look_up_seeds(const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t index = ck_bucket_of(keys[i], table->bucket_count);
-        uint32_t print = (uint32_t)(keys[i] & 0xFFFE);
-        found[i] = 0;
-        for (uint32_t probes = 0; probes < CK_GROUP_BUCKETS; probes++) {
-            const ck_bucket *bucket = table->buckets + index;
-            uint32_t hits = equal_prints(bucket, print);
-            hits &= (1u << used_slots(bucket->flags)) - 1;
-            if (hits) {
-                uint32_t slot = (uint32_t)__builtin_ctz(hits);
-                uint64_t place = (uint64_t)bucket->places[slot] << 32 | CK_FOUND;
-                if (bucket->flags >> slot & 1) {
-                    found[i] = place | CK_FOUND_LIST;
-                    // Two lines: a list of a few places often crosses into the second.
-                    __builtin_prefetch(table->lists + bucket->places[slot]);
-                    __builtin_prefetch(table->lists + bucket->places[slot] + 16);
-                } else {
-                    uint64_t opposite = (bucket->prints[slot] ^ keys[i]) & 1;
-                    found[i] = place | (opposite ? CK_FOUND_REVERSE : 0);
-                }
-                break;
-            }
-            if (!(bucket->flags & OVERFLOW_FLAG)) break;
-            index = next_bucket(index, table->bucket_count);
+static inline uint64_t look_up(const ck_seed_table *table, uint64_t key) {
+    uint32_t index = ck_bucket_of(key, table->bucket_count), print = (uint32_t)(key & 0xFFFE);
+    for (uint32_t probes = 0; probes < CK_GROUP_BUCKETS; probes++) {
+        const ck_bucket *bucket = table->buckets + index;
+        uint32_t hits = equal_prints(bucket, print) & ((1u << used_slots(bucket->flags)) - 1);
+        if (hits) {
+            uint32_t slot = (uint32_t)__builtin_ctz(hits);
+            uint64_t place = (uint64_t)bucket->places[slot] << 32 | CK_FOUND;
+            if (bucket->flags >> slot & 1) return place | CK_FOUND_LIST;
+            return place | ((bucket->prints[slot] ^ key) & 1 ? CK_FOUND_REVERSE : 0);
         }
+        if (!(bucket->flags & OVERFLOW_FLAG)) break;
+        index = next_bucket(index, table->bucket_count);
+    }
+    return 0;
+}
+
+#define PARTS 4096  // of the table, each at most two large pages at human size
+#define AHEAD 32    // lookups under way
+
+void ck_look_up_seeds(
+    const ck_seed_table *table, const uint64_t *keys, size_t count, uint64_t *found, uint32_t *order) {
+    unsigned shift = 0;
+    while (table->bucket_count >> shift >= PARTS) shift++;
+    if (count < PARTS / 8) {
+        for (size_t i = 0; i < count; i++) order[i] = (uint32_t)i;
+    } else {
+        uint32_t starts[PARTS] = {0}, total = 0;
+        for (size_t i = 0; i < count; i++) starts[ck_bucket_of(keys[i], table->bucket_count) >> shift]++;
+        for (uint32_t part = 0; part < PARTS; part++) {
+            uint32_t here = starts[part];
+            starts[part] = total;
+            total += here;
+        }
+        for (size_t i = 0; i < count; i++) {
+            order[starts[ck_bucket_of(keys[i], table->bucket_count) >> shift]++] = (uint32_t)i;
+        }
+    }
+    for (size_t i = 0; i < count && i < AHEAD; i++) {
+        __builtin_prefetch(table->buckets + ck_bucket_of(keys[order[i]], table->bucket_count));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (i + AHEAD < count) {
+            __builtin_prefetch(table->buckets + ck_bucket_of(keys[order[i + AHEAD]], table->bucket_count));
+        }
+        found[order[i]] = look_up(table, keys[order[i]]);
+    }
+}
+
+void ck_prefetch_lists(const ck_seed_table *table, const uint64_t *found, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!(found[i] & CK_FOUND_LIST)) continue;
+        // Two lines: a list of a few places often crosses into the second.
+        const uint32_t *list = table->lists + (found[i] >> 32);
+        __builtin_prefetch(list);
+        __builtin_prefetch(list + 16);
     }
 }
 

@@ -92,7 +92,8 @@ public final class Catalogue: Sendable {
                 try database.execute(
                     sql: "INSERT INTO object VALUES (?, ?, ?, ?, ?, ?, ?)",
                     arguments: [
-                        object.id, object.dataSet, object.part, object.length, object.shareSet, object.digest, Data(tags),
+                        object.id, object.dataSet, object.part, object.length, object.shareSet, object.digest,
+                        Data(tags),
                     ])
             }
             try AuditLog.append(

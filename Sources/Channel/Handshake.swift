@@ -47,7 +47,8 @@ enum Handshake {
                     remedy: "run the same release of dsgd on both ends")
             case .proofWrong:
                 Failure(
-                    .notAuthorised, at: place, "the server refused our proof of identity: the pads of the two ends differ",
+                    .notAuthorised, at: place,
+                    "the server refused our proof of identity: the pads of the two ends differ",
                     remedy: "check that both ends use the same key network and pool")
             case .rolledBack:
                 Failure(
@@ -103,7 +104,8 @@ enum Handshake {
 
     /// Checks a proof against the pad at the offset that it names.
     static func verify(
-        _ pad: ReceivingPad, transcript: UnsafeRawBufferPointer, offsetAt: Int, tagAt: Int, timeout: Double, place: String
+        _ pad: ReceivingPad, transcript: UnsafeRawBufferPointer, offsetAt: Int, tagAt: Int, timeout: Double,
+        place: String
     ) throws -> Tagger {
         let scratch = SecureBytes(count: keySize + Tagger.size)
         return try scratch.withUnsafeMutableBytes { scratch in
@@ -114,12 +116,14 @@ enum Handshake {
                 let key = bytes.slice(0..<keySize)
                 let wrong = Failure(
                     .notAuthorised, at: place, "the peer's proof of identity is wrong",
-                    remedy: "check that both ends use the same key network and pool, or that nobody plays the peer's part")
+                    remedy:
+                        "check that both ends use the same key network and pool, or that nobody plays the peer's part")
                 guard key.contains(where: { $0 != 0 }) else { throw wrong }
                 let tagger = Tagger(key: key)
-                guard tagger.matches(
-                    transcript.slice(tagAt..<tagAt + Tagger.size), transcript.slice(0..<tagAt),
-                    UnsafeRawBufferPointer(start: nil, count: 0), pad: bytes.slice(keySize..<keySize + Tagger.size))
+                guard
+                    tagger.matches(
+                        transcript.slice(tagAt..<tagAt + Tagger.size), transcript.slice(0..<tagAt),
+                        UnsafeRawBufferPointer(start: nil, count: 0), pad: bytes.slice(keySize..<keySize + Tagger.size))
                 else { throw wrong }
                 return tagger
             }
@@ -149,7 +153,8 @@ enum Handshake {
 
             try socket.readWhole(transcript.slice(serverHelloAt..<clientProofAt), deadline)
             try checkStatus(transcript[serverHelloAt], socket, peer)
-            try followPeer(pads.sending, UnsafeRawBufferPointer(transcript), at: serverHelloAt + 24, socket.remote, peer)
+            try followPeer(
+                pads.sending, UnsafeRawBufferPointer(transcript), at: serverHelloAt + 24, socket.remote, peer)
             let send = try prove(
                 pads.sending, transcript: transcript, offsetAt: clientProofAt, tagAt: clientProofAt + 8,
                 timeout: deadline.left)
@@ -196,7 +201,8 @@ enum Handshake {
             guard text.load(bigEndian: UInt32.self, at: 0) == magic, text.load(bigEndian: UInt16.self, at: 4) == version
             else {
                 throw refuse(
-                    socket, .wrongVersion, deadline, at: place, "the first bytes are no hello of this channel's version",
+                    socket, .wrongVersion, deadline, at: place,
+                    "the first bytes are no hello of this channel's version",
                     "run the same release of dsgd on both ends")
             }
             let identifierOfPool = text.load(bigEndian: UInt64.self, at: 8)

@@ -206,7 +206,8 @@ public final class SecureChannel: @unchecked Sendable {
             try checkUsable(false)
             guard try socket.readable(Deadline(in: timeout)) else {
                 throw Failure(
-                    .transient, at: "\(peer) at \(socket.remote)", "no record in time", remedy: "wait longer, or look at the peer")
+                    .transient, at: "\(peer) at \(socket.remote)", "no record in time",
+                    remedy: "wait longer, or look at the peer")
             }
             return try receiveBuffer.withUnsafeMutableBytes { buffer -> R? in
                 let count: Int
@@ -269,10 +270,11 @@ public final class SecureChannel: @unchecked Sendable {
                 timeout: options.stallTimeout, scratch: scratch
             ) { pad in
                 let text = buffer.slice(Self.headerSize..<Self.headerSize + count)
-                guard receiveTagger.matches(
-                    UnsafeRawBufferPointer(buffer).slice(Self.headerSize + count..<total),
-                    UnsafeRawBufferPointer(receiveContext), UnsafeRawBufferPointer(text),
-                    pad: pad.slice(count..<count + Tagger.size))
+                guard
+                    receiveTagger.matches(
+                        UnsafeRawBufferPointer(buffer).slice(Self.headerSize + count..<total),
+                        UnsafeRawBufferPointer(receiveContext), UnsafeRawBufferPointer(text),
+                        pad: pad.slice(count..<count + Tagger.size))
                 else { throw refuse("the tag is wrong: the record was altered, forged, or belongs to another session") }
                 XOR.into(text, pad.slice(0..<count))
             }
@@ -297,7 +299,8 @@ public final class SecureChannel: @unchecked Sendable {
             sendClosed = true
             if broken.withLock({ $0 == nil }) {
                 // Without key for it the peer sees a truncated stream, which is the truth.
-                try? sendRecord(kind: 0, UnsafeRawBufferPointer(start: nil, count: 0), flags: Self.lastRecord, timeout: 2)
+                try? sendRecord(
+                    kind: 0, UnsafeRawBufferPointer(start: nil, count: 0), flags: Self.lastRecord, timeout: 2)
             }
         }
         socket.finishSending()

@@ -67,13 +67,16 @@ package final class Socket: @unchecked Sendable {
             } else if count == 0 {
                 if done == 0 { return false }
                 throw Failure(
-                    .peerUnavailable, at: remote, "the stream is truncated: it ended after \(done) of \(bytes.count) bytes",
+                    .peerUnavailable, at: remote,
+                    "the stream is truncated: it ended after \(done) of \(bytes.count) bytes",
                     remedy: "connect again; what was not acknowledged is sent again under new pad")
             } else if errno == EAGAIN {
                 guard try wait(Int16(POLLIN), deadline) else {
                     throw Failure(
                         .transient, at: remote,
-                        done == 0 ? "the peer sent nothing in time" : "the peer stalled after \(done) of \(bytes.count) bytes",
+                        done == 0
+                            ? "the peer sent nothing in time"
+                            : "the peer stalled after \(done) of \(bytes.count) bytes",
                         remedy: "try again; look whether the peer hangs")
                 }
             } else if errno != EINTR {
@@ -88,7 +91,8 @@ package final class Socket: @unchecked Sendable {
     package func readWhole(_ bytes: UnsafeMutableRawBufferPointer, _ deadline: Deadline) throws {
         guard try bytes.isEmpty || read(bytes, deadline) else {
             throw Failure(
-                .peerUnavailable, at: remote, "the peer closed the connection", remedy: "connect again, or look at its log")
+                .peerUnavailable, at: remote, "the peer closed the connection",
+                remedy: "connect again, or look at its log")
         }
     }
 
@@ -151,7 +155,8 @@ package enum Sockets {
                 throw refuse(.inputOutput, place, "no socket", "raise the limit of open files")
             }
             let connection = Socket(descriptor: descriptor, remote: place)
-            try finish(connection, Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen), deadline)
+            try finish(
+                connection, Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen), deadline)
             var on: Int32 = 1
             setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
             return connection
@@ -203,7 +208,9 @@ package enum Sockets {
         return withUnsafeMutablePointer(to: &storage) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = getsockname(descriptor, $0, &size) }
             // The port has the same place in sockaddr_in and sockaddr_in6.
-            return pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }
+            return pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                UInt16(bigEndian: $0.pointee.sin_port)
+            }
         }
     }
 
@@ -294,7 +301,8 @@ package enum Sockets {
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             // On Linux the mode of the descriptor before bind is the mode of the file, so it is never wider.
             fchmod(descriptor, 0o600)
-            guard bind(descriptor, address, size) == 0, chmod(path, 0o600) == 0, Glibc.listen(descriptor, 128) == 0 else {
+            guard bind(descriptor, address, size) == 0, chmod(path, 0o600) == 0, Glibc.listen(descriptor, 128) == 0
+            else {
                 let failure = refuse(
                     .cannotCreate, path, "cannot listen", "create the directory and let this user write there")
                 close(descriptor)

@@ -50,13 +50,12 @@ public final class GzipInflater {
 
     /// BGZF blocks that one thread inflates before their bytes are given out: 256 KiB, well inside a core's own cache.
     private static let blocksPerThread = 4
+    private static let memberRoom = blocksPerThread * BGZF.maximumBlockSize
 
     public let label: String
     /// Bytes taken in and given out.
     public private(set) var inputBytes = 0
     public private(set) var outputBytes = 0
-    /// Whether the input began with gzip's magic bytes.
-    public var isCompressed: Bool { state != .plain && state != .detecting }
     /// Whether the last member was a BGZF block, and not the end marker.
     public private(set) var lacksBGZFEndMarker = false
 
@@ -68,6 +67,7 @@ public final class GzipInflater {
     /// Compressed bytes that were inflated.
     private var offset = 0
     private lazy var member = GzipMember()
+    private var memberStart = 0
     private lazy var blockInflaters = Workers(threads) { BGZFBlockInflater() }
     private var group = BlockGroup()
     private let threads: Int
@@ -201,6 +201,7 @@ public final class GzipInflater {
             wanted = size
         } else {
             member.start()
+            memberStart = offset
             state = .member
             lacksBGZFEndMarker = false
             pending.removeAll(keepingCapacity: true)
@@ -265,8 +266,10 @@ public final class GzipInflater {
     }
 
     private func inflateMember(_ rest: inout UnsafeRawBufferPointer, _ emit: Emit) throws {
-        let isComplete = try member.inflate(&rest, offset: &offset, label: label, through: output) { bytes, place in
-            try limits.check(plain: outputBytes + bytes.count, compressed: place, label: label, offset: place)
+        // The same room and the same place whatever the threads, so that errors do not depend on them.
+        let room = UnsafeMutableRawBufferPointer(rebasing: output[0..<Self.memberRoom])
+        let isComplete = try member.inflate(&rest, offset: &offset, label: label, through: room) { bytes, place in
+            try limits.check(plain: outputBytes + bytes.count, compressed: place, label: label, offset: memberStart)
             try deliver(bytes, emit)
         }
         if isComplete {

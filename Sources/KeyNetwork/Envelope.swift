@@ -40,7 +40,8 @@ struct Envelope: Codable, Sendable {
     }
 
     /// The header, and where the key begins.
-    static func decoded(_ bytes: UnsafeRawBufferPointer, from peer: String) throws -> (Envelope, UnsafeRawBufferPointer) {
+    static func decoded(_ bytes: UnsafeRawBufferPointer, from peer: String) throws -> (Envelope, UnsafeRawBufferPointer)
+    {
         let wrong = Failure(
             .data, at: "node \(peer)", "a message between nodes cannot be read",
             remedy: "run the same release of dsgd at every node")

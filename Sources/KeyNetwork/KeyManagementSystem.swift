@@ -51,7 +51,8 @@ final class KeyManagementSystem: @unchecked Sendable {
         }
         guard from == to || before[to] != nil else {
             throw Failure(
-                .transient, at: "key network", "no way from node \(from) to node \(to): nodes or links between them are down",
+                .transient, at: "key network",
+                "no way from node \(from) to node \(to): nodes or links between them are down",
                 remedy: "look at `dsgd keys status` and start the nodes that are missing")
         }
         var path = [to]

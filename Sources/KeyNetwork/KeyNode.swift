@@ -68,7 +68,8 @@ public final class KeyNode: @unchecked Sendable {
         // One connection carries a link, so what it skips is soon given up: it makes room for key with a partner.
         options.window = 1 << 20
         cabinet = PadCabinet(
-            identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(), source: StoreSource(stores: byPeer),
+            identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(),
+            source: StoreSource(stores: byPeer),
             ledger: ledger, options: options)
         self.source = try source ?? HealthTestedSource(wrapping: KernelRandomSource())
         kms = topology.kms == name ? KeyManagementSystem() : nil
@@ -116,7 +117,9 @@ public final class KeyNode: @unchecked Sendable {
         }
         listener.start { [self] channel in read(channel) }
         for neighbour in neighbours.values {
-            detachThread("dsgd-kma-send") { [self] in neighbour.run { message, failure in undeliverable(message, failure) } }
+            detachThread("dsgd-kma-send") { [self] in
+                neighbour.run { message, failure in undeliverable(message, failure) }
+            }
             if name < neighbour.name { detachThread("dsgd-kma-dial") { [self] in dial(neighbour) } }
         }
         detachThread("dsgd-kma-report") { [self] in
@@ -195,7 +198,8 @@ public final class KeyNode: @unchecked Sendable {
         var pause = 0.05
         while !isStopped {
             // Without key on both ends no proof of identity can succeed, and a failed one costs a penalty.
-            guard neighbour.store.stock.out >= Self.handshakeStock, neighbour.store.stock.in >= Self.handshakeStock else {
+            guard neighbour.store.stock.out >= Self.handshakeStock, neighbour.store.stock.in >= Self.handshakeStock
+            else {
                 Thread.sleep(forTimeInterval: 0.02)
                 continue
             }
@@ -300,8 +304,11 @@ public final class KeyNode: @unchecked Sendable {
                 if neighbour.enqueue(Neighbour.Message(envelope: envelope, bytes: bytes)) { return }
             }
             let next = candidates.first ?? envelope.to
-            fail(envelope, at: next, Failure(
-                .transient, at: "link \(name)|\(next)", "the link or the node behind it is down", remedy: "start the node"))
+            fail(
+                envelope, at: next,
+                Failure(
+                    .transient, at: "link \(name)|\(next)", "the link or the node behind it is down",
+                    remedy: "start the node"))
         } catch {
             fail(envelope, at: candidates.first ?? envelope.to, SupplyFailure(error).failure)
         }
@@ -360,12 +367,12 @@ public final class KeyNode: @unchecked Sendable {
 
     private func path(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
         if let kms { return try kms.path(from: name, to: target, bytes: bytes, avoid: avoid) }
-        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicSeconds()
-        {
+        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicSeconds() {
             return known.nodes
         }
         let request = Envelope(
-            kind: .pathRequest, id: nextNumber(), from: name, to: topology.kms, route: [], routed: false, path: [target],
+            kind: .pathRequest, id: nextNumber(), from: name, to: topology.kms, route: [], routed: false,
+            path: [target],
             bytes: bytes, avoid: avoid.sorted())
         expect([request.id])
         forward(request, nil)
@@ -436,12 +443,16 @@ public final class KeyNode: @unchecked Sendable {
             try checkStock(of: path[1], bytes: bytes, deadline)
             if let failure = try send(stream, &left, along: path, &avoid, deadline) { last = failure } else { return }
         }
-        throw last ?? Failure(
-            .transient, at: "\(stream)", "no key came through to node \(target) in time", remedy: "look at `dsgd keys status`")
+        throw last
+            ?? Failure(
+                .transient, at: "\(stream)", "no key came through to node \(target) in time",
+                remedy: "look at `dsgd keys status`")
     }
 
     /// A way; where there is none at first, as it stands once every node's next report must have come.
-    private func firstPath(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
+    private func firstPath(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws
+        -> [String]
+    {
         let patience = Deadline(in: avoid.isEmpty ? min(1.5, deadline.left) : 0)
         while true {
             do {
@@ -485,7 +496,8 @@ public final class KeyNode: @unchecked Sendable {
         expect(numbers)
         for (number, piece) in zip(numbers, left) {
             let envelope = Envelope(
-                kind: .relay, id: number, from: name, to: path[path.count - 1], route: path, routed: true, stream: stream,
+                kind: .relay, id: number, from: name, to: path[path.count - 1], route: path, routed: true,
+                stream: stream,
                 offset: piece.offset)
             piece.key.withUnsafeBytes { forward(envelope, $0) }
         }
@@ -497,9 +509,11 @@ public final class KeyNode: @unchecked Sendable {
                 continue
             }
             avoid.formUnion(answer?.avoid ?? [])
-            failure = failure ?? Failure(
-                answer?.transient == false ? .data : .transient, at: "relay \(path.joined(separator: " -> "))",
-                answer?.problem ?? "no answer in time", remedy: "try again; look at `dsgd keys status`")
+            failure =
+                failure
+                ?? Failure(
+                    answer?.transient == false ? .data : .transient, at: "relay \(path.joined(separator: " -> "))",
+                    answer?.problem ?? "no answer in time", remedy: "try again; look at `dsgd keys status`")
         }
         return failure
     }

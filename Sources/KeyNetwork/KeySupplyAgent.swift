@@ -15,9 +15,10 @@ import Randomness
 /// `@unchecked Sendable`: `condition` guards every variable.
 final class KeySupplyAgent: @unchecked Sendable {
     /// Brings pieces of key to the receiver's node and returns when all are stored there.
-    typealias Relay = @Sendable (
-        _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
-    ) throws -> Void
+    typealias Relay =
+        @Sendable (
+            _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
+        ) throws -> Void
 
     /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by
     /// asking.
@@ -76,7 +77,8 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Refuses roles that have nothing to look for here, and streams that this network does not serve.
     private func check(_ stream: PadStream, role: String) throws {
-        guard stream.pool == topology.pool, stream.sender != stream.receiver, role == stream.sender || role == stream.receiver,
+        guard stream.pool == topology.pool, stream.sender != stream.receiver,
+            role == stream.sender || role == stream.receiver,
             try topology.home(of: role).name == node
         else {
             throw Failure(
@@ -90,7 +92,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     // MARK: - Roles
 
     func take(
-        _ stream: PadStream, role: String, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+        _ stream: PadStream, role: String, offset: UInt64, into destination: UnsafeMutableRawBufferPointer,
+        timeout: Double
     ) throws {
         try check(stream, role: role)
         guard offset <= UInt64(Int64.max) - UInt64(destination.count) else {
@@ -158,7 +161,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// Under the lock: refuses what was handed out, and what was made and did not arrive.
     private func checkNew(_ state: Stream, _ stream: PadStream, offset: UInt64, end: UInt64) throws {
         guard !stopped else {
-            throw Failure(.transient, at: "node \(node)", "the node is stopping", remedy: "try again when it has restarted")
+            throw Failure(
+                .transient, at: "node \(node)", "the node is stopping", remedy: "try again when it has restarted")
         }
         if offset >= state.made || end > state.made && state.pieces.firstAvailable(from: offset) == offset { return }
         guard offset >= state.lastEnd else {
@@ -195,7 +199,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// Starts making the next stretch of a transfer, where there is key in plenty for it.
     private func makeAhead(_ stream: PadStream) {
         let range = condition.withLock { () -> Range<UInt64>? in
-            guard let state = sending[stream], !stopped, !busy.contains(stream), state.pieces.onHand < state.ahead else {
+            guard let state = sending[stream], !stopped, !busy.contains(stream), state.pieces.onHand < state.ahead
+            else {
                 return nil
             }
             return state.made..<state.made + state.ahead
@@ -259,7 +264,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     private func reserve(_ state: inout Stream, _ end: UInt64) throws {
         guard end > state.account.snapshot.mark else { return }
         let time = monotonicSeconds()
-        state.reservation = time - state.durable < 0.25
+        state.reservation =
+            time - state.durable < 0.25
             ? min(2 * state.reservation, Self.mostReservation) : Self.leastReservation
         state.durable = time
         let mark = end + state.reservation
@@ -311,7 +317,8 @@ final class KeySupplyAgent: @unchecked Sendable {
             let mark = account.snapshot.mark
             guard !stopped, offset >= mark else {
                 throw Failure(
-                    .data, at: "\(stream)", "key at offset \(offset) came before", remedy: "the sender moves on to newer key")
+                    .data, at: "\(stream)", "key at offset \(offset) came before",
+                    remedy: "the sender moves on to newer key")
             }
             guard (receiving[stream]?.pieces.onHand ?? 0) + UInt64(key.count) <= Self.maximumWaiting else {
                 throw Failure(

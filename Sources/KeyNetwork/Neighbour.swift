@@ -80,7 +80,9 @@ final class Neighbour: @unchecked Sendable {
     }
 
     func down() -> Failure {
-        Failure(.transient, at: "node \(name)", "the neighbour is down", remedy: "start it; keys take another way meanwhile")
+        Failure(
+            .transient, at: "node \(name)", "the neighbour is down", remedy: "start it; keys take another way meanwhile"
+        )
     }
 
     func stop() {

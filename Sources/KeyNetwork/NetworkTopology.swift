@@ -114,15 +114,19 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         func refuse(_ problem: String, _ remedy: String) -> Failure {
             Failure(.configuration, at: "key network", problem, remedy: remedy)
         }
-        for (what, names) in [("node", nodes.map(\.name)), ("role", roles.map(\.name)), ("link", links.map(\.safeName))] {
+        for (what, names) in [
+            ("node", nodes.map(\.name)), ("role", roles.map(\.name)), ("link", links.map(\.safeName)),
+        ] {
             for (name, entries) in Dictionary(grouping: names, by: { $0 }) where entries.count > 1 {
                 throw refuse("the \(what) \"\(name)\" is there twice", "give each \(what) a name of its own")
             }
         }
         for name in nodes.map(\.name) + roles.map(\.name) + [pool] {
-            guard !name.isEmpty, name.utf8.count <= 64, name.utf8.allSatisfy({ $0 > 32 && $0 != 127 && $0 != 0x7c }) else {
+            guard !name.isEmpty, name.utf8.count <= 64, name.utf8.allSatisfy({ $0 > 32 && $0 != 127 && $0 != 0x7c })
+            else {
                 throw refuse(
-                    "\"\(name)\" is no usable name", "use 1 to 64 characters without blanks, control characters and \"|\"")
+                    "\"\(name)\" is no usable name",
+                    "use 1 to 64 characters without blanks, control characters and \"|\"")
             }
         }
         guard !["link", "store"].contains(pool) else {
@@ -171,7 +175,9 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         }
         return NetworkTopology(
             pool: "tokyo", kms: names[0], nodes: nodes,
-            links: [link(0, 1, 0.1), link(1, 2, 0.1), link(2, 3, 0.1), link(3, 0, 0.1), link(0, 4, 24), link(2, 4, 24)],
+            links: [
+                link(0, 1, 0.1), link(1, 2, 0.1), link(2, 3, 0.1), link(3, 0, 0.1), link(0, 4, 24), link(2, 4, 24),
+            ],
             roles: roles)
     }
 }

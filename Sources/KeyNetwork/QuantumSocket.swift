@@ -45,7 +45,9 @@ enum QuantumSocket {
         func state() throws -> State { try call(.state, 0, UnsafeRawBufferPointer(start: nil, count: 0)) }
 
         /// Delivers blocks whose first has that number.
-        func deliver(_ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State { try call(.deliver, number, key) }
+        func deliver(_ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State {
+            try call(.deliver, number, key)
+        }
 
         /// Gives up the blocks of the number's direction below it, which the other end has lost.
         func discard(below number: UInt64) throws -> State {
@@ -69,7 +71,8 @@ enum QuantumSocket {
                 let answer = UnsafeRawBufferPointer(answer)
                 func field(_ index: Int) -> UInt64 { answer.load(bigEndian: UInt64.self, at: 8 + 8 * index) }
                 return State(
-                    status: Status(rawValue: answer[0]) ?? .refused, next: (field(0), field(1)), room: (field(2), field(3)))
+                    status: Status(rawValue: answer[0]) ?? .refused, next: (field(0), field(1)),
+                    room: (field(2), field(3)))
             }
         }
     }
@@ -87,11 +90,13 @@ enum QuantumSocket {
                 let nameBytes = request.slice(requestSize..<requestSize + nameLength)
                 try socket.readWhole(nameBytes, Deadline(in: 10))
                 guard let operation = Operation(rawValue: header[0]), length <= longestRun, length % block == 0,
-                    (length > 0) == (operation == .deliver), let store = stores[String(decoding: nameBytes, as: UTF8.self)]
+                    (length > 0) == (operation == .deliver),
+                    let store = stores[String(decoding: nameBytes, as: UTF8.self)]
                 else {
                     try answer(socket, State(status: .refused))
                     throw Failure(
-                        .data, at: "quantum.sock", "a driver sent an unknown link or operation, or key of \(length) bytes",
+                        .data, at: "quantum.sock",
+                        "a driver sent an unknown link or operation, or key of \(length) bytes",
                         remedy: "deliver 1 to \(longestRun / block) blocks of \(block) bytes for a link of this node")
                 }
                 var status = Status.stored

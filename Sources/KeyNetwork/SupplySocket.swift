@@ -29,7 +29,8 @@ struct SupplyFailure: Codable {
     var remedy: String
 
     init(_ error: any Error) {
-        let failure = error as? Failure ?? Failure(.internalError, at: "key supply", "\(error)", remedy: "report the fault")
+        let failure =
+            error as? Failure ?? Failure(.internalError, at: "key supply", "\(error)", remedy: "report the fault")
         (kind, place, problem, remedy) = (failure.kind, failure.place, failure.problem, failure.remedy)
     }
 
@@ -114,7 +115,8 @@ public final class KeySupplyClient: PadSource, @unchecked Sendable {
         message.withUnsafeMutableBytes { $0.store(bigEndian: UInt32(text.count), at: 0) }
         message.append(text)
         try message.withUnsafeBytes { try socket.write($0, deadline) }
-        let (status, count) = try withUnsafeTemporaryAllocation(byteCount: SupplyRequest.headerSize, alignment: 8) { header in
+        let (status, count) = try withUnsafeTemporaryAllocation(byteCount: SupplyRequest.headerSize, alignment: 8) {
+            header in
             try socket.readWhole(header, deadline)
             return (header[0], Int(UnsafeRawBufferPointer(header).load(bigEndian: UInt32.self, at: 4)))
         }
@@ -153,7 +155,8 @@ enum SupplyServer {
             guard let length else { return }
             guard length <= 4096 else {
                 throw Failure(
-                    .data, at: "ksa.sock", "a request of \(length) bytes", remedy: "run the same release of dsgd in all roles")
+                    .data, at: "ksa.sock", "a request of \(length) bytes",
+                    remedy: "run the same release of dsgd in all roles")
             }
             var text = Data(count: length)
             try text.withUnsafeMutableBytes { try socket.readWhole($0, Deadline(in: 10)) }
@@ -201,7 +204,8 @@ enum SupplyServer {
                 let key = memory.slice(0..<length)
                 defer { wipe(key) }
                 try agent.take(
-                    stream, role: request.role, offset: offset, into: key, timeout: max(0, min(request.timeout ?? 0, 3600)))
+                    stream, role: request.role, offset: offset, into: key,
+                    timeout: max(0, min(request.timeout ?? 0, 3600)))
                 do {
                     try header(socket, 0, length)
                     try socket.write(UnsafeRawBufferPointer(key), Deadline(in: 10))

@@ -45,23 +45,23 @@ struct CandidateSearch {
         ck_pack_planes(reverse, length, scratch.planes(of: read, isReverse: true))
     }
 
-    /// Seeds, and a prefetch of their buckets.
-    func findSeeds(_ read: Int, shape: ck_seed_shape) {
-        let first = read * MapperScratch.seedStride
-        let count = ck_find_seeds(
-            codes + scratch.states[read].batchStart, Int(scratch.states[read].length), shape, scratch.keys + first,
-            scratch.offsets + first)
-        scratch.states[read].seedCount = count
-        scratch.paths.seeds += count
-        withUnsafePointer(to: table) { ck_prefetch_seeds($0, scratch.keys + first, count) }
+    /// Seeds of one read of the group; those of the reads before it are there already.
+    func findSeeds(ofGroupRead read: Int, _ bases: UnsafePointer<UInt8>, count: Int, shape: ck_seed_shape) {
+        let first = scratch.seedStarts[read]
+        let found = ck_find_seeds(bases, count, shape, scratch.keys + first, scratch.offsets + first)
+        scratch.seedStarts[read + 1] = first + found
     }
 
-    /// What the table says about each seed, and a prefetch of the lists.
-    func lookUp(_ read: Int) {
-        let first = read * MapperScratch.seedStride
-        withUnsafePointer(to: table) {
-            ck_look_up_seeds($0, scratch.keys + first, scratch.states[read].seedCount, scratch.found + first)
-        }
+    /// What the table says about each seed of the group.
+    func lookUp(groupReads count: Int) {
+        let seeds = scratch.seedStarts[count]
+        scratch.paths.seeds += seeds
+        withUnsafePointer(to: table) { ck_look_up_seeds($0, scratch.keys, seeds, scratch.found, scratch.order) }
+    }
+
+    func prefetchLists(_ read: Int) {
+        let state = scratch.states[read]
+        withUnsafePointer(to: table) { ck_prefetch_lists($0, scratch.found + state.firstSeed, state.seedCount) }
     }
 
     /// Diagonals that seeds support, and a prefetch of the reference along them.
@@ -94,7 +94,7 @@ struct CandidateSearch {
     }
 
     private func collectDiagonals(_ read: Int, cap: UInt32) -> ck_seed_summary {
-        let first = read * MapperScratch.seedStride
+        let first = scratch.states[read].firstSeed
         return withUnsafePointer(to: table) {
             ck_collect_diagonals(
                 $0, scratch.keys + first, scratch.found + first, scratch.offsets + first,
@@ -111,7 +111,9 @@ struct CandidateSearch {
         var most: UInt16 = 0
         for i in 0..<count { most = max(most, diagonals[i].seeds) }
         for i in 0..<count where diagonals[i].seeds * 4 >= most {
-            if i >= Self.prefetchedDiagonals - 4, i + 4 < count { ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length) }
+            if i >= Self.prefetchedDiagonals - 4, i + 4 < count {
+                ck_prefetch_place(index.planes.pointer, diagonals[i + 4].start, length)
+            }
             let isReverse = diagonals[i].strand != 0
             let start = diagonals[i].start
             let alignment = ck_score_diagonal(
@@ -124,8 +126,8 @@ struct CandidateSearch {
         }
     }
 
-    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is full, and counts as a
-    /// hidden copy.
+    /// Keeps the list sorted: score, then seeds, then place, then strand. The last one falls out when the list is
+    /// full, and counts as a hidden copy.
     func insert(_ candidate: Candidate, _ read: Int, limit: Int) {
         let list = scratch.candidates(of: read)
         var count = scratch.states[read].candidateCount
@@ -210,7 +212,7 @@ struct CandidateSearch {
             candidate.score, Self.gapReach, scratch.shifts, UInt32(far), cigar)
         guard oneGap.score > candidate.score else { return false }
         candidate.take(oneGap, length: length, cigar: scratch.cigarCount)
-        // Where one gap helps and much is still lost, a second one can pay; only the best placement is worth the search.
+        // Where one gap helps and much is still lost, a second one can pay; only the best placement is worth it.
         if isBest && candidate.score <= Int32(length) - Self.twoGapLoss {
             alignBanded(&candidate, read, from: main, cigar: cigar)
         }

@@ -33,6 +33,8 @@ struct Candidate {
 struct ReadState {
     var length: UInt32 = 0
     var batchStart = 0
+    /// Range of the read's seeds in the scratch.
+    var firstSeed = 0
     var seedCount = 0
     var candidateCount = 0
     /// Range of the read's diagonals in the scratch.
@@ -50,7 +52,9 @@ struct ReadState {
 /// Memory of one mapping thread: a block of reads goes through each stage together.
 final class MapperScratch {
     static let blockReads = 64
-    static let seedStride = 256
+    /// Reads whose seeds are looked up together, in whole blocks.
+    static let groupReads = 1024
+    static let mostSeeds = 512
     static let diagonalCapacity = 2048
     static let candidateStride = 60
     /// Candidates kept of a read's own seeds; the others are room for rescue.
@@ -61,9 +65,12 @@ final class MapperScratch {
     let forwardPlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
     let reversePlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
     let reverseCodes = UnsafeMutablePointer<UInt8>.allocate(capacity: blockReads * 512)
-    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
-    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: blockReads * seedStride)
-    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * seedStride)
+    /// Seeds of the group's reads, end to end, and where those of each read begin.
+    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let order = UnsafeMutablePointer<UInt32>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let seedStarts = UnsafeMutablePointer<Int>.allocate(capacity: groupReads + 1)
     /// Diagonals of the block's reads, end to end; every read finds room for the most that one can have.
     let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: blockReads * diagonalCapacity)
     let sortWords = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * diagonalCapacity)
@@ -89,6 +96,8 @@ final class MapperScratch {
         keys.deallocate()
         offsets.deallocate()
         found.deallocate()
+        order.deallocate()
+        seedStarts.deallocate()
         diagonals.deallocate()
         sortWords.deallocate()
         candidates.deallocate()

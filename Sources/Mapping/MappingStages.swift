@@ -2,13 +2,13 @@ import Glibc
 
 /// Nanoseconds of one thread by stage of mapping. Clocks are read once per block of reads and stage, not once per read.
 public struct MappingStages: Sendable, Codable, Equatable {
-    /// Bit planes of both strands.
+    /// Bit planes of both strands, and the prefetch of lists of places.
     public var pack = 0
-    /// Seeds of the reads, and the prefetch of their buckets.
+    /// Seeds of the reads.
     public var seed = 0
-    /// What the table says about each seed, and the prefetch of the reference where it says one place.
+    /// What the table says about each seed.
     public var lookup = 0
-    /// Lists of places, diagonals.
+    /// Diagonals from places, and the prefetch of the reference along them.
     public var candidates = 0
     /// Scores along the diagonals, gaps.
     public var evaluate = 0

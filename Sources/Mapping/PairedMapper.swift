@@ -96,38 +96,58 @@ public final class PairedMapper {
         }
     }
 
-    /// Takes the batch through the stages, a block at a time, and hands each block of collected reads to `body`.
+    /// Takes the batch through the stages, seeds a group at a time and the rest a block at a time, and hands each block
+    /// of collected reads to `body`.
     private func forEachBlock(_ batch: ReadBatch, _ body: (CandidateSearch, Int, Int) -> Void) {
         batch.bases.withUnsafeBufferPointer { bases in
             var none: UInt8 = 4
             withUnsafePointer(to: &none) { empty in
                 let search = CandidateSearch(index: index, scratch: scratch, codes: bases.baseAddress ?? empty)
                 let shape = index.shape.kernelShape
-                for from in stride(from: 0, to: batch.readCount, by: MapperScratch.blockReads) {
-                    let count = min(MapperScratch.blockReads, batch.readCount - from)
-                    scratch.cigarCount = 0
-                    scratch.diagonalsUsed = 0
+                for group in stride(from: 0, to: batch.readCount, by: MapperScratch.groupReads) {
+                    let groupEnd = min(group + MapperScratch.groupReads, batch.readCount)
                     var begin = monotonicNanoseconds()
-                    for read in 0..<count {
-                        let range = batch.range(ofRead: from + read)
-                        scratch.states[read] = ReadState()
-                        scratch.states[read].length = UInt32(range.count)
-                        scratch.states[read].batchStart = range.lowerBound
-                        search.pack(read)
+                    scratch.seedStarts[0] = 0
+                    for read in group..<groupEnd {
+                        let range = batch.range(ofRead: read)
+                        search.findSeeds(
+                            ofGroupRead: read - group, search.codes + range.lowerBound, count: range.count,
+                            shape: shape)
                     }
-                    scratch.stages.note(\.pack, since: &begin)
-                    for read in 0..<count { search.findSeeds(read, shape: shape) }
                     scratch.stages.note(\.seed, since: &begin)
-                    for read in 0..<count { search.lookUp(read) }
+                    search.lookUp(groupReads: groupEnd - group)
                     scratch.stages.note(\.lookup, since: &begin)
-                    for read in 0..<count { search.collect(read) }
-                    scratch.stages.note(\.candidates, since: &begin)
-                    for read in 0..<count { search.evaluate(read) }
-                    scratch.stages.note(\.evaluate, since: &begin)
-                    body(search, from, count)
+                    for from in stride(from: group, to: groupEnd, by: MapperScratch.blockReads) {
+                        let count = min(MapperScratch.blockReads, groupEnd - from)
+                        collect(search, batch, from: from, count: count, group: group)
+                        body(search, from, count)
+                    }
                 }
             }
         }
+    }
+
+    /// Takes `count` reads from `from` on through the stages between the lookup and the choice of placements.
+    private func collect(_ search: CandidateSearch, _ batch: ReadBatch, from: Int, count: Int, group: Int) {
+        scratch.cigarCount = 0
+        scratch.diagonalsUsed = 0
+        var begin = monotonicNanoseconds()
+        for read in 0..<count {
+            let range = batch.range(ofRead: from + read)
+            let place = from + read - group
+            scratch.states[read] = ReadState()
+            scratch.states[read].length = UInt32(range.count)
+            scratch.states[read].batchStart = range.lowerBound
+            scratch.states[read].firstSeed = scratch.seedStarts[place]
+            scratch.states[read].seedCount = scratch.seedStarts[place + 1] - scratch.seedStarts[place]
+            search.prefetchLists(read)
+            search.pack(read)
+        }
+        scratch.stages.note(\.pack, since: &begin)
+        for read in 0..<count { search.collect(read) }
+        scratch.stages.note(\.candidates, since: &begin)
+        for read in 0..<count { search.evaluate(read) }
+        scratch.stages.note(\.evaluate, since: &begin)
     }
 
     // MARK: One read

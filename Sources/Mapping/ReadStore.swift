@@ -109,7 +109,8 @@ public final class ReadStore: @unchecked Sendable {
 
     /// Appends one mapped read. Safe from many threads; the order of calls does not matter after sealing.
     ///
-    /// The header's contig and position must lie inside the reference, and its end is where the CIGAR ends.
+    /// The header's contig and position must lie inside the reference, and its end is where the CIGAR ends, one behind
+    /// the position without a CIGAR.
     /// - Throws: `Failure` when memory is full and nothing can be spilled.
     public func append(
         _ header: AlignedReadHeader, cigar: UnsafeBufferPointer<UInt32>, bases: UnsafeBufferPointer<UInt8>,
@@ -239,17 +240,18 @@ public final class ReadStore: @unchecked Sendable {
     // MARK: Reading
 
     /// Calls `body` for each read whose alignment overlaps `range` of `contig`, by (position, ordinal), if it starts at
-    /// most ``maximumSpan`` left of the range. Safe from many threads at once.
+    /// most `maximumSpan` left of the range. Safe from many threads at once.
     ///
     /// - Throws: `Failure` when spilled reads cannot be read back.
     public func forEachRead(
-        contig: Int, overlapping range: Range<Int>, _ body: (AlignedReadView) -> Void
+        contig: Int, overlapping range: Range<Int>, maximumSpan: Int = ReadStore.maximumSpan,
+        _ body: (AlignedReadView) -> Void
     ) throws {
         try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(1, 2 * longestRead)) { letters in
             try withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 1) { operation in
                 let scratch = StoredRead.Scratch(
                     operation: operation.baseAddress.unsafelyUnwrapped, letters: letters.baseAddress.unsafelyUnwrapped)
-                try forEachNote(contig: contig, overlapping: range) { note, span in
+                try forEachNote(contig: contig, overlapping: range, maximumSpan) { note, span in
                     let stored = note.record.load(as: StoredRead.self)
                     let header = stored.header(contig: Int32(contig), span: span, isDuplicate: note.isDuplicate)
                     body(stored.view(header, at: note.record, scratch))
@@ -258,11 +260,11 @@ public final class ReadStore: @unchecked Sendable {
         }
     }
 
-    /// As ``forEachRead(contig:overlapping:_:)`` without CIGAR, bases and qualities.
+    /// As ``forEachRead(contig:overlapping:maximumSpan:_:)`` without CIGAR, bases and qualities.
     public func forEachHeader(
         contig: Int, overlapping range: Range<Int>, _ body: (AlignedReadHeader) -> Void
     ) throws {
-        try forEachNote(contig: contig, overlapping: range) { note, span in
+        try forEachNote(contig: contig, overlapping: range, Self.maximumSpan) { note, span in
             let stored = note.record.load(as: StoredRead.self)
             body(stored.header(contig: Int32(contig), span: span, isDuplicate: note.isDuplicate))
         }
@@ -270,11 +272,11 @@ public final class ReadStore: @unchecked Sendable {
 
     @inline(__always)
     private func forEachNote(
-        contig: Int, overlapping range: Range<Int>, _ body: (ReadNote, _ span: Int) -> Void
+        contig: Int, overlapping range: Range<Int>, _ maximumSpan: Int, _ body: (ReadNote, _ span: Int) -> Void
     ) throws {
         precondition(isSealed)
         guard !range.isEmpty, contigLengths[contig] > 0 else { return }
-        let from = max(0, range.lowerBound - Self.maximumSpan)
+        let from = max(0, range.lowerBound - maximumSpan)
         let lastBin = min(range.upperBound - 1, contigLengths[contig] - 1) / Self.binSpan
         guard from / Self.binSpan <= lastBin else { return }
         for index in (from / Self.binSpan)...lastBin {
@@ -313,7 +315,7 @@ public final class ReadStore: @unchecked Sendable {
     private static let recordsAhead = 6
     private static let bytesAhead = 256
 
-    /// Whether ``forEachRead(contig:overlapping:_:)`` would find a read, in steps of ``stretch`` bases; quick.
+    /// Whether ``forEachRead(contig:overlapping:maximumSpan:_:)`` would find a read, in steps of ``stretch`` bases; quick.
     public func hasReads(contig: Int, overlapping range: Range<Int>) -> Bool {
         precondition(isSealed)
         guard !range.isEmpty, !covered.isEmpty, range.lowerBound < contigLengths[contig] else { return false }

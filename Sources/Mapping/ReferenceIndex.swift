@@ -73,8 +73,8 @@ public final class ReferenceIndex: @unchecked Sendable {
         self.init(genome: genome, contigs: try Self.layOut(genome), shape: shape, threads: threads)
     }
 
-    /// As ``init(genome:shape:threads:)``, with contigs at places of the caller's choice: in order, multiples of 64, and
-    /// ``margin`` apart at least.
+    /// As ``init(genome:shape:threads:)``, with contigs at places of the caller's choice: in order, multiples of 64,
+    /// and ``margin`` apart at least.
     package convenience init(genome: ReferenceGenome, places: [UInt32], threads: Int = 1) {
         let contigs = zip(genome.contigs, places).map { Contig(name: $0.name, length: $0.length, start: $1) }
         self.init(genome: genome, contigs: contigs, shape: SeedShape(), threads: threads)

@@ -81,8 +81,8 @@ extension ReferenceIndex {
 
     /// Reads the index at `path`, or builds it anew there when the file is of an older or newer format.
     ///
-    /// - Throws: as ``init(contentsOf:matching:threads:)`` and ``save(to:)``; an index of another reference and a damaged
-    ///   one are refused, never replaced.
+    /// - Throws: as ``init(contentsOf:matching:threads:)`` and ``save(to:)``; an index of another reference and a
+    ///   damaged one are refused, never replaced.
     public static func load(from path: String, matching genome: ReferenceGenome, threads: Int = 1) throws
         -> ReferenceIndex
     {

@@ -31,10 +31,11 @@ struct StoredRead: BitwiseCopyable {
 
     private static func align(_ bytes: Int) -> Int { (bytes + 7) & ~7 }
 
-    /// Reference bases that a CIGAR covers.
+    /// Reference bases that a CIGAR covers; a read without one counts as one base long (SAMv1 section 4.2.1).
     static func span(_ cigar: UnsafeBufferPointer<UInt32>) -> Int {
+        if cigar.isEmpty { return 1 }
         // Bits of M, D, N, = and X.
-        cigar.reduce(0) { $0 + (0b1_1000_1101 >> ($1 & 0xF) & 1 == 1 ? Int($1 >> 4) : 0) }
+        return cigar.reduce(0) { $0 + (0b1_1000_1101 >> ($1 & 0xF) & 1 == 1 ? Int($1 >> 4) : 0) }
     }
 
     /// Writes a record and returns its bytes. `isBackward` says that bases and qualities are as sequenced, from the

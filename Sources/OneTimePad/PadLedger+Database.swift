@@ -74,7 +74,8 @@ extension PadLedger {
             let format: Int = row["format"]
             guard name == owner, format == 1 else {
                 throw Failure(
-                    .configuration, at: path, "this ledger belongs to \"\(name)\" (format \(format)), not to \"\(owner)\"",
+                    .configuration, at: path,
+                    "this ledger belongs to \"\(name)\" (format \(format)), not to \"\(owner)\"",
                     remedy: "give each role a state directory of its own")
             }
         } else {
@@ -120,7 +121,8 @@ extension PadLedger {
             mark: try read("mark"), data: try read("data"), tags: try read("tags"), handshake: try read("handshake"),
             lost: try read("lost"), expired: try read("expired"))
         let total = [counts.data, counts.tags, counts.handshake, counts.lost, counts.expired].reduce(
-            (UInt64(0), false)) { ($0.0 &+ $1, $0.1 || $0.0 > UInt64.max - $1) }
+            (UInt64(0), false)
+        ) { ($0.0 &+ $1, $0.1 || $0.0 > UInt64.max - $1) }
         guard !total.1, total.0 <= counts.mark else {
             throw Failure(
                 .data, at: "\(path): \(stream)", "more pad was spent than supplied, the account does not add up",

@@ -34,7 +34,8 @@ public final class ReceivingPad: @unchecked Sendable {
     private static let maximumGaps = 1024
 
     /// - Throws: `Failure(.configuration)` when the ledger's process has this receiver open already.
-    public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws {
+    public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws
+    {
         self.stream = stream
         self.source = source
         self.options = try options.validated()
@@ -126,7 +127,8 @@ public final class ReceivingPad: @unchecked Sendable {
             gaps.replaceSubrange(index...index, with: rest)
         } else {
             throw Failure(
-                .data, at: "\(stream)", "the pad at offset \(range.lowerBound) was given up while its record was checked",
+                .data, at: "\(stream)",
+                "the pad at offset \(range.lowerBound) was given up while its record was checked",
                 remedy: "the record came too late; send it again under new pad")
         }
         let mark = frontier

@@ -40,7 +40,8 @@ public final class SendingPad: @unchecked Sendable {
     private var closed = false
 
     /// - Throws: `Failure(.configuration)` when the ledger's process has this sender open already.
-    public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws {
+    public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws
+    {
         self.stream = stream
         self.source = source
         self.options = try options.validated()
@@ -257,7 +258,8 @@ public final class SendingPad: @unchecked Sendable {
         guard end > account.durableMark else { return }
         let time = monotonicSeconds()
         // Doubling while a reservation lasts less than a quarter of a second keeps marks to a few per second.
-        reservation = time - reservedAt < 0.25
+        reservation =
+            time - reservedAt < 0.25
             ? min(reservation * 2, options.maximumReservation) : max(reservation / 2, options.chunk)
         reservedAt = time
         let mark = max(end, filled + UInt64(reservation))

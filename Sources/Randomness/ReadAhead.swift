@@ -150,6 +150,8 @@ private final class BufferQueue: @unchecked Sendable {
         var rest = bytes
         while rest > 0, let buffer = nextEmpty() {
             let count = min(buffer.count, rest)
+            // The first touch of secret pages is not the source's time.
+            buffer.withUnsafeMutableBytes { wipe($0) }
             let begin = monotonicSeconds()
             do {
                 try buffer.withUnsafeMutableBytes {

@@ -76,7 +76,8 @@ final class AdminSocket: @unchecked Sendable {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         let before = umask(0o177)
         defer { umask(before) }
-        guard descriptor >= 0, withUnixAddress(path, { bind(descriptor, $0, $1) }) == 0, listen(descriptor, 8) == 0 else {
+        guard descriptor >= 0, withUnixAddress(path, { bind(descriptor, $0, $1) }) == 0, listen(descriptor, 8) == 0
+        else {
             throw Failure(
                 .cannotCreate, at: path, "cannot listen: \(errorText())",
                 remedy: "use a state directory that is writable and has a short path (107 bytes at the most)")
@@ -174,7 +175,6 @@ public func asFailure(_ error: any Error) -> Failure {
 }
 
 // MARK: Plain socket helpers
-
 
 func withUnixAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
     var address = sockaddr_un()

@@ -109,7 +109,8 @@ public final class BankProcess {
         guard configuration.process.allowKernelRandom == true else {
             throw Failure(
                 .configuration, at: "random numbers", "no hardware source is configured",
-                remedy: "set random_device, or allow_kernel_random = true if the kernel's generator is good enough for you")
+                remedy:
+                    "set random_device, or allow_kernel_random = true if the kernel's generator is good enough for you")
         }
         return try HealthTestedSource(wrapping: KernelRandomSource())
     }
@@ -130,7 +131,8 @@ public final class BankProcess {
         let engine = CPUEngine(profile: profile, threads: threads)
         try engine.prepare(try FASTAReader.read(path))
         let server = TrustedServer(
-            telephone: try telephone(role), network: configuration.network, engine: engine, hardwareProfile: profile.name,
+            telephone: try telephone(role), network: configuration.network, engine: engine,
+            hardwareProfile: profile.name,
             threads: threads, log: log)
         try server.start()
         stops.append { server.stop() }

@@ -144,7 +144,8 @@ final class Telephone: @unchecked Sendable {
     func call(_ peer: String) throws -> Conversation {
         let address = try network.role(peer)
         guard address.port > 0, let port = UInt16(exactly: address.port) else {
-            throw Failure(.configuration, at: "role \(peer)", "it has no port", remedy: "give it one in the network file")
+            throw Failure(
+                .configuration, at: "role \(peer)", "it has no port", remedy: "give it one in the network file")
         }
         return Conversation(
             try SecureChannel.connect(host: address.host, port: port, identity: identity, peer: peer, pads: cabinet))
@@ -156,7 +157,8 @@ final class Telephone: @unchecked Sendable {
     ) throws -> ChannelListener {
         let address = try network.role(identity)
         guard let port = UInt16(exactly: address.port), port > 0 else {
-            throw Failure(.configuration, at: "role \(identity)", "it has no port", remedy: "give it one in the network file")
+            throw Failure(
+                .configuration, at: "role \(identity)", "it has no port", remedy: "give it one in the network file")
         }
         let listener = try ChannelListener(
             host: address.host, port: port, identity: identity, pads: cabinet, onRefusal: { log("refused: \($0)") })

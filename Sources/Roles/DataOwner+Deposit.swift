@@ -126,7 +126,9 @@ extension DataOwner {
     private func pendingPath(_ shareSet: String) -> String { stateDirectory + "/pending-\(shareSet)" }
 
     func pendingDeposits() -> [String] {
-        ((try? FileManager.default.contentsOfDirectory(atPath: stateDirectory)) ?? []).filter { $0.hasPrefix("pending-") }
+        ((try? FileManager.default.contentsOfDirectory(atPath: stateDirectory)) ?? []).filter {
+            $0.hasPrefix("pending-")
+        }
     }
 
     /// Deletes the shares of deposits that a crash interrupted; what a holder does not confirm is tried at the next start.
@@ -139,9 +141,10 @@ extension DataOwner {
                 unlink(stateDirectory + "/" + name)
                 continue
             }
-            let isKept = (try? catalogue.dataSets().contains { dataSet in
-                try catalogue.objects(ofDataSet: dataSet).contains { $0.0.shareSet == shareSet }
-            }) ?? true
+            let isKept =
+                (try? catalogue.dataSets().contains { dataSet in
+                    try catalogue.objects(ofDataSet: dataSet).contains { $0.0.shareSet == shareSet }
+                }) ?? true
             if isKept { unlink(pendingPath(shareSet)) } else { forget(shareSet: shareSet) }
         }
     }
@@ -149,7 +152,9 @@ extension DataOwner {
     /// Deletes what a failed deposit left at the holders, as far as they answer.
     private func forget(shareSet: String) {
         var isForgotten = true
-        if let path = try? ownHolder.service.path(ofShareSet: shareSet) { try? FileManager.default.removeItem(atPath: path) }
+        if let path = try? ownHolder.service.path(ofShareSet: shareSet) {
+            try? FileManager.default.removeItem(atPath: path)
+        }
         for letter in ["b", "c"] {
             guard let holder = try? network.holder(ofShare: letter), let conversation = try? telephone.call(holder.name)
             else {
@@ -188,7 +193,8 @@ extension DataOwner {
                 remedy: "run a share check at the holders")
         }
         try file.commit()
-        try catalogue.note("retrieve", ["dataSet": dataSet, "part": part, "holders": restored.holders.joined(separator: ",")])
+        try catalogue.note(
+            "retrieve", ["dataSet": dataSet, "part": part, "holders": restored.holders.joined(separator: ",")])
         return "restored \(object.length) bytes from \(restored.holders.joined(separator: " and "))"
     }
 }

@@ -94,7 +94,8 @@ final class DataOwner: @unchecked Sendable {
         let objects = try catalogue.objects(ofDataSet: right.dataSet).filter { $0.0.part.hasPrefix("reads-") }
         guard let sample = try catalogue.sample(ofDataSet: right.dataSet), !objects.isEmpty else {
             throw Failure(
-                .noInput, at: "data set \(right.dataSet)", "it has no reads", remedy: "deposit FASTQ files under this name")
+                .noInput, at: "data set \(right.dataSet)", "it has no reads",
+                remedy: "deposit FASTQ files under this name")
         }
         return JobOrder(
             job: job, ticket: ticket, user: right.user, sample: sample,
@@ -104,7 +105,8 @@ final class DataOwner: @unchecked Sendable {
                     tags: Data(tags).base64EncodedString(),
                     sources: try releaseShares(of: object.shareSet, to: network.only(.trustedServer).name))
             },
-            coverage: right.coverage.rawValue, list: right.list, overlap: right.overlap, formatFields: right.formatFields)
+            coverage: right.coverage.rawValue, list: right.list, overlap: right.overlap,
+            formatFields: right.formatFields)
     }
 
     /// Asks each holder to release its share; two of three are enough.
@@ -211,7 +213,8 @@ final class DataOwner: @unchecked Sendable {
             coverage: coverage, list: grant.list, overlap: grant.overlap, formatFields: grant.formatFields,
             notAfter: grant.notAfter, usesMaximum: grant.usesMaximum)
         // A right that cannot be applied is refused when it is granted, not when a patient waits for it.
-        _ = try RightFilter(coverage: grant.coverage, list: grant.list, overlap: grant.overlap, fields: grant.formatFields)
+        _ = try RightFilter(
+            coverage: grant.coverage, list: grant.list, overlap: grant.overlap, fields: grant.formatFields)
         try catalogue.grant(right)
         return right.id
     }

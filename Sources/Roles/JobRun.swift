@@ -65,7 +65,8 @@ struct JobRun {
         receipt.measurements =
             [
                 StageMeasurement(
-                    stage: .restore, bytes: receipt.depositedBytes, seconds: streams.reduce(0) { $0 + $1.object.seconds }),
+                    stage: .restore, bytes: receipt.depositedBytes,
+                    seconds: streams.reduce(0) { $0 + $1.object.seconds }),
                 StageMeasurement(
                     stage: .genotyping, bytes: counts.fastqBytes + result.vcfBytes, seconds: genotyped - started),
             ] + filtered.measurements
@@ -122,9 +123,12 @@ struct JobRun {
             engineSeconds: result.metrics.seconds,
             erasures: [
                 Erasure(what: "pad bytes of every record, wiped at both ends after use", guarantee: .bestEffort),
-                Erasure(what: "data on the way between roles, under pad that no longer exists", guarantee: .informationTheoretic),
+                Erasure(
+                    what: "data on the way between roles, under pad that no longer exists",
+                    guarantee: .informationTheoretic),
                 Erasure(what: "reads, alignments and genotypes in the trusted server's memory", guarantee: .bestEffort),
-                Erasure(what: "answer after delivery, overwritten in the trusted server's memory", guarantee: .bestEffort),
+                Erasure(
+                    what: "answer after delivery, overwritten in the trusted server's memory", guarantee: .bestEffort),
             ])
     }
 }

@@ -62,7 +62,8 @@ public final class LocalBank {
         var ports = try freePorts(count: 5 + 5 + 1).makeIterator()
         let basePorts = (0..<5).map { _ in ports.next()! }
         var key = NetworkTopology.tokyo(
-            directory: options.directory + "/state", roles: [], rateMbitPerS: options.linkRate, stockMib: options.linkStock,
+            directory: options.directory + "/state", roles: [], rateMbitPerS: options.linkRate,
+            stockMib: options.linkStock,
             basePort: 1)
         for index in key.nodes.indices { key.nodes[index].kmaPort = UInt16(basePorts[index]) }
         let node = key.nodes.map(\.name)
@@ -218,7 +219,8 @@ private func freePorts(count: Int) throws -> [Int] {
             }
         }
         guard descriptor >= 0, isBound else {
-            throw Failure(.inputOutput, at: "loopback", "no port is free: \(errorText())", remedy: "close some programs")
+            throw Failure(
+                .inputOutput, at: "loopback", "no port is free: \(errorText())", remedy: "close some programs")
         }
         return Int(UInt16(bigEndian: address.sin_port))
     }

@@ -52,7 +52,8 @@ final class RestoredObject {
         self.telephone = telephone
         candidates = order.sources
         guard let blob = Data(base64Encoded: order.tags) else {
-            throw Failure(.data, at: order.part, "its tags are not base64", remedy: "check the version of the data owner")
+            throw Failure(
+                .data, at: order.part, "its tags are not base64", remedy: "check the version of the data owner")
         }
         tags = try blob.withUnsafeBytes { try ShareTags(reading: $0, place: "tags of \(order.part)") }
     }

@@ -30,12 +30,18 @@ struct RightFilter {
         var list = list
         switch coverage {
         case "everything": selection = .everything
-        case "regions": selection = .regions(try list.withUTF8 { try BEDReader.parse(UnsafeRawBufferPointer($0), label: "regions of the right") })
+        case "regions":
+            selection = .regions(
+                try list.withUTF8 { try BEDReader.parse(UnsafeRawBufferPointer($0), label: "regions of the right") })
         case "variants":
-            selection = .variants(try list.withUTF8 { try VariantList(parsing: UnsafeRawBufferPointer($0), label: "variants of the right") })
+            selection = .variants(
+                try list.withUTF8 {
+                    try VariantList(parsing: UnsafeRawBufferPointer($0), label: "variants of the right")
+                })
         default:
             throw Failure(
-                .usage, at: "coverage \(coverage)", "there is no such coverage", remedy: "use everything, regions or variants")
+                .usage, at: "coverage \(coverage)", "there is no such coverage",
+                remedy: "use everything, regions or variants")
         }
     }
 

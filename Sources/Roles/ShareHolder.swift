@@ -37,7 +37,8 @@ final class ShareHolder: @unchecked Sendable {
     /// Path of a share's file.
     func path(ofShareSet shareSet: String) throws -> String {
         guard !shareSet.isEmpty, shareSet.count <= 64, shareSet.allSatisfy({ $0.isHexDigit }) else {
-            throw Failure(.data, at: "share set", "its identifier is not hexadecimal", remedy: "check the version of the peer")
+            throw Failure(
+                .data, at: "share set", "its identifier is not hexadecimal", remedy: "check the version of the peer")
         }
         return directory + "/\(shareSet).share"
     }

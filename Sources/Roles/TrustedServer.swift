@@ -94,7 +94,8 @@ final class TrustedServer: @unchecked Sendable {
         switch try conversation.hear() {
         case .proceed: return
         case .cancelJob(let reason):
-            throw Failure(.notAuthorised, at: "job", "the data owner cancelled it: \(reason)", remedy: "ask for a new right")
+            throw Failure(
+                .notAuthorised, at: "job", "the data owner cancelled it: \(reason)", remedy: "ask for a new right")
         default: throw conversation.unexpected("no word on whether the job may go on")
         }
     }
@@ -170,7 +171,9 @@ final class ServerJob: @unchecked Sendable {
 
     func admits(user: String, ticket: String) -> Bool {
         let same = Array(ticket.utf8).withUnsafeBytes { left in
-            Array(order.ticket.utf8).withUnsafeBytes { right in left.count == right.count && constantTimeEqual(left, right) }
+            Array(order.ticket.utf8).withUnsafeBytes { right in
+                left.count == right.count && constantTimeEqual(left, right)
+            }
         }
         return same && user == order.user
     }

@@ -24,10 +24,13 @@ public struct User: Sendable {
 
     /// - Throws: `Failure(.configuration)` when the process does not play exactly one user.
     public init(configuration: LoadedConfiguration) throws {
-        let users = try configuration.process.plays.map { try configuration.network.role($0) }.filter { $0.kind == .user }
+        let users = try configuration.process.plays.map { try configuration.network.role($0) }.filter {
+            $0.kind == .user
+        }
         guard users.count == 1 else {
             throw Failure(
-                .configuration, at: "plays", "it names \(users.count) users", remedy: "name exactly one role of kind user")
+                .configuration, at: "plays", "it names \(users.count) users",
+                remedy: "name exactly one role of kind user")
         }
         name = users[0].name
         try createPrivateDirectory(configuration.process.state)

@@ -82,8 +82,7 @@ public struct ShareHeader: Sendable, Equatable {
     }
 
     /// Refuses two shares that cannot be used together.
-    static func checkCompatible(_ x: ShareHeader, _ xPlace: String, _ y: ShareHeader, _ yPlace: String) throws
-    {
+    static func checkCompatible(_ x: ShareHeader, _ xPlace: String, _ y: ShareHeader, _ yPlace: String) throws {
         func wrong(_ problem: String, _ remedy: String) -> Failure {
             Failure(.data, at: "\(xPlace) and \(yPlace)", problem, remedy: remedy)
         }

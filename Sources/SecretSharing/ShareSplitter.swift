@@ -2,8 +2,8 @@ import Diagnostics
 import Kernels
 public import Randomness
 
-/// Cuts an object into three shares as its bytes arrive, in constant memory (seven blocks, of which the random numbers
-/// that are made ahead take up to two).
+/// Cuts an object into three shares as its bytes arrive, in constant memory (five blocks, and up to 8 MiB of random
+/// numbers that are made ahead).
 ///
 /// The sink gets each share's bytes in order, header first, then block by block: `A`, `B` and `C` of one block in turn.
 /// Send or write them at once; the buffer is overwritten when the sink returns. One thread at a time.

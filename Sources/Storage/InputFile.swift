@@ -100,10 +100,9 @@ private func openForReading(_ path: String, mustBeRegular: Bool = false) throws 
     let isOpen = descriptor >= 0 && fstat(descriptor, &status) == 0
     let kind = status.st_mode & S_IFMT
     let problem: String? =
-        if !isOpen { "cannot be opened: \(errorText())" }
-        else if kind == S_IFDIR { "is a directory" }
-        else if mustBeRegular && kind != S_IFREG { "is not a regular file" }
-        else { nil }
+        if !isOpen { "cannot be opened: \(errorText())" } else if kind == S_IFDIR {
+            "is a directory"
+        } else if mustBeRegular && kind != S_IFREG { "is not a regular file" } else { nil }
     if let problem {
         if descriptor >= 0 { close(descriptor) }
         throw Failure(.noInput, at: path, problem, remedy: "check the name and the permissions")

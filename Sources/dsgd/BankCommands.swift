@@ -174,10 +174,13 @@ struct KeysCommand: ParsableCommand {
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Links and streams of every key node of the network, as the nodes see them.")
-        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config: String
+        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config:
+            String
         func run() throws {
             let network = try LoadedConfiguration(path: config).network
-            try printJSON(try network.nodes.map { try KeySupplyClient(socketPath: $0.directory + "/ksa.sock", role: "").status() })
+            try printJSON(
+                try network.nodes.map { try KeySupplyClient(socketPath: $0.directory + "/ksa.sock", role: "").status() }
+            )
         }
     }
 

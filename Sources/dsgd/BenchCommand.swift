@@ -118,7 +118,8 @@ struct BenchCommand: ParsableCommand {
 
         private static func row(_ cells: String...) -> String {
             let widths = [18, 10, 9, 12, 10, 8]
-            return zip(cells, widths).enumerated().map { column($1.0, $1.1, right: $0 > 2 && $0 != 4) }.joined(separator: " ")
+            return zip(cells, widths).enumerated().map { column($1.0, $1.1, right: $0 > 2 && $0 != 4) }
+                .joined(separator: " ")
         }
     }
 }

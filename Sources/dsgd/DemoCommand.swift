@@ -32,11 +32,13 @@ struct DemoCommand: ParsableCommand {
         let started = monotonicSeconds()
         let work = URL(fileURLWithPath: output).standardizedFileURL.path
         try Self.prepare(work)
-        let input = try directory.map { try DemoInput.find(in: URL(fileURLWithPath: $0).standardizedFileURL.path, work: work) }
+        let input =
+            try directory.map { try DemoInput.find(in: URL(fileURLWithPath: $0).standardizedFileURL.path, work: work) }
             ?? DemoInput.simulate(into: work)
         let bank = try LocalBank(
             .init(
-                directory: work, reference: input.reference, linkRate: linkRate, linkStock: linkStock, users: Self.users,
+                directory: work, reference: input.reference, linkRate: linkRate, linkStock: linkStock,
+                users: Self.users,
                 threads: threads))
         defer { bank.stop() }
         Self.step("starting \(bank.processNames.count) processes: \(bank.processNames.joined(separator: ", "))")
@@ -58,7 +60,8 @@ struct DemoCommand: ParsableCommand {
         if let truth = input.truth {
             Self.step("comparing the calls with the truth")
             outcome.comparison = try CallSetComparison.run(
-                .init(truth: truth, calls: outcome.answers[2].path, reference: input.reference, regions: input.confident))
+                .init(
+                    truth: truth, calls: outcome.answers[2].path, reference: input.reference, regions: input.confident))
         }
         outcome.seconds = monotonicSeconds() - started
         let report = work + "/report.html"
@@ -103,12 +106,17 @@ struct DemoCommand: ParsableCommand {
     private static func grants(_ input: DemoInput) throws -> [(String, DemoGrant)] {
         [
             (users[0], DemoGrant(coverage: "regions", list: try readList(input.panel), summary: "a gene panel (BED)")),
-            (users[1], DemoGrant(coverage: "variants", list: try readList(input.variants), summary: "a list of variants")),
+            (
+                users[1],
+                DemoGrant(coverage: "variants", list: try readList(input.variants), summary: "a list of variants")
+            ),
             (users[2], DemoGrant(coverage: "everything", list: "", summary: "everything")),
         ]
     }
 
-    private func ask(_ user: String, _ grant: DemoGrant, _ input: DemoInput, _ bank: LocalBank) throws -> DemoOutcome.Answer {
+    private func ask(_ user: String, _ grant: DemoGrant, _ input: DemoInput, _ bank: LocalBank) throws
+        -> DemoOutcome.Answer
+    {
         _ = try administer(
             .grant(
                 Grant(
@@ -121,7 +129,8 @@ struct DemoCommand: ParsableCommand {
         guard result.exitCode == 0 else {
             throw Failure(
                 FailureKind(rawValue: result.exitCode) ?? .internalError, at: user,
-                "its request failed: \(result.error.split(separator: "\n").first ?? "")", remedy: "see the logs in \(output)")
+                "its request failed: \(result.error.split(separator: "\n").first ?? "")",
+                remedy: "see the logs in \(output)")
         }
         let note = try JSONDecoder().decode(DeliveryNote.self, from: Data(result.output.utf8))
         let receipt = try receipt(ofJob: note.job, socket: bank.ownerSocket)
@@ -176,7 +185,8 @@ struct DemoOutcome {
 
     var summary: Summary {
         Summary(
-            sample: input.sample, deposit: deposit, answers: answers, keys: nodes, comparison: comparison, seconds: seconds)
+            sample: input.sample, deposit: deposit, answers: answers, keys: nodes, comparison: comparison,
+            seconds: seconds)
     }
 }
 

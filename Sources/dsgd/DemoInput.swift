@@ -24,13 +24,16 @@ struct DemoInput {
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
         } catch {
-            throw Failure(.noInput, at: directory, "it cannot be listed", remedy: "name a directory with reads and a reference")
+            throw Failure(
+                .noInput, at: directory, "it cannot be listed", remedy: "name a directory with reads and a reference")
         }
         func one(_ what: String, _ test: (String) -> Bool) throws -> String {
             guard let name = names.first(where: test) else {
                 throw Failure(
                     .noInput, at: directory, "it has no \(what)",
-                    remedy: "put *R1*.fastq.gz, *R2*.fastq.gz and a reference *.fa.gz there (truth*.vcf.gz and *.bed if you have them)")
+                    remedy:
+                        "put *R1*.fastq.gz, *R2*.fastq.gz and a reference *.fa.gz there (truth*.vcf.gz and *.bed if you have them)"
+                )
             }
             return directory + "/" + name
         }

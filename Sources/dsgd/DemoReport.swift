@@ -112,18 +112,21 @@ struct DemoReport {
 
     private func pathPicture() -> String {
         let boxes: [(Int, Int, String, String)] = [
-            (10, 70, "data owner", "splits, keeps A"), (210, 10, "holder B", "share B"), (210, 130, "holder C", "share C"),
+            (10, 70, "data owner", "splits, keeps A"), (210, 10, "holder B", "share B"),
+            (210, 130, "holder C", "share C"),
             (410, 70, "trusted server", "joins, genotypes, filters"), (640, 70, "users", "only their part"),
         ]
         let arrows: [(Int, Int, Int, Int)] = [
-            (150, 85, 210, 45), (150, 95, 410, 95), (150, 105, 210, 150), (350, 45, 410, 80), (350, 150, 410, 110), (590, 95, 640, 95),
+            (150, 85, 210, 45), (150, 95, 410, 95), (150, 105, 210, 150), (350, 45, 410, 80), (350, 150, 410, 110),
+            (590, 95, 640, 95),
         ]
         let lines = arrows.map { x1, y1, x2, y2 in
             "<line x1=\"\(x1)\" y1=\"\(y1)\" x2=\"\(x2)\" y2=\"\(y2)\" stroke=\"#2f6f9f\" stroke-width=\"2\" marker-end=\"url(#a)\"/>"
         }.joined()
         let rects = boxes.map { x, y, title, note in
             let width = title == "trusted server" ? 180 : 140
-            return "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(width)\" height=\"50\" rx=\"6\" fill=\"#eef4f9\" stroke=\"#2f6f9f\"/>"
+            return
+                "<rect x=\"\(x)\" y=\"\(y)\" width=\"\(width)\" height=\"50\" rx=\"6\" fill=\"#eef4f9\" stroke=\"#2f6f9f\"/>"
                 + "<text x=\"\(x + width / 2)\" y=\"\(y + 21)\" text-anchor=\"middle\" font-weight=\"600\">\(title)</text>"
                 + "<text x=\"\(x + width / 2)\" y=\"\(y + 40)\" text-anchor=\"middle\" font-size=\"12\" fill=\"#5c6d7e\">\(note)</text>"
         }.joined()
@@ -140,7 +143,8 @@ struct DemoReport {
         let head = outcome.answers.map { "<th>\(escaped($0.user))</th>" }.joined()
         let body = throughputRows.map { row in
             let cells = row.values.map { "<td>\(decimals($0, $0 < 10 ? 2 : 0))</td>" }.joined()
-            return "<tr><td>\(row.label) <small>\(row.what)</small></td>\(cells)<td>\(row.label == "total" ? "&gt; 400" : "")</td></tr>"
+            return
+                "<tr><td>\(row.label) <small>\(row.what)</small></td>\(cells)<td>\(row.label == "total" ? "&gt; 400" : "")</td></tr>"
         }.joined()
         return "<table><tr><th>Mbit/s</th>\(head)<th>paper</th></tr>\(body)</table>"
     }
@@ -154,7 +158,8 @@ struct DemoReport {
             let at = x(pow(10, Double(power)))
             parts.append("<line x1=\"\(at)\" y1=\"10\" x2=\"\(at)\" y2=\"200\" stroke=\"#e3e9ef\"/>")
             let label = ["1", "10", "100", "1,000", "10,000", "100,000"][power]
-            parts.append("<text x=\"\(at)\" y=\"216\" text-anchor=\"middle\" fill=\"#5c6d7e\" font-size=\"12\">\(label)</text>")
+            parts.append(
+                "<text x=\"\(at)\" y=\"216\" text-anchor=\"middle\" fill=\"#5c6d7e\" font-size=\"12\">\(label)</text>")
         }
         for (index, row) in throughputRows.enumerated() {
             let value = row.values.last ?? 0
@@ -162,13 +167,15 @@ struct DemoReport {
             parts.append("<text x=\"110\" y=\"\(y + 15)\" text-anchor=\"end\">\(row.label)</text>")
             parts.append(
                 "<rect x=\"120\" y=\"\(y)\" width=\"\(x(value) - 120)\" height=\"20\" rx=\"3\" fill=\"#3d85b8\"/>"
-                    + "<text x=\"\(x(value) + 6)\" y=\"\(y + 15)\" font-size=\"12\">\(decimals(value, value < 10 ? 2 : 0))</text>")
+                    + "<text x=\"\(x(value) + 6)\" y=\"\(y + 15)\" font-size=\"12\">\(decimals(value, value < 10 ? 2 : 0))</text>"
+            )
         }
         let paper = x(Self.paperMegabits)
         parts.append(
             "<line x1=\"\(paper)\" y1=\"4\" x2=\"\(paper)\" y2=\"200\" stroke=\"#b5452c\" stroke-width=\"2\" stroke-dasharray=\"5 4\"/>"
                 + "<text x=\"\(paper + 5)\" y=\"12\" font-size=\"12\" fill=\"#b5452c\">paper: &gt; 400 in total</text>")
-        return "<svg viewBox=\"0 0 790 236\" role=\"img\" aria-label=\"throughput by stage\" font-family=\"system-ui,sans-serif\" font-size=\"14\">"
+        return
+            "<svg viewBox=\"0 0 790 236\" role=\"img\" aria-label=\"throughput by stage\" font-family=\"system-ui,sans-serif\" font-size=\"14\">"
             + parts.joined()
             + "<text x=\"420\" y=\"233\" text-anchor=\"middle\" font-size=\"12\" fill=\"#5c6d7e\">Mbit/s, logarithmic; \(escaped(outcome.answers.last?.user ?? ""))</text></svg>"
     }
@@ -179,12 +186,16 @@ struct DemoReport {
                 + "<td>\(grouped(answer.note.recordsDelivered))</td><td>\(grouped(answer.receipt.recordsWithheld))</td>"
                 + "<td>\(grouped(answer.note.vcfBytes))</td></tr>"
         }.joined()
-        return "<table><tr><th>user</th><th class=\"l\">right</th><th>records received</th><th>withheld</th><th>bytes of VCF.gz</th></tr>\(rows)</table>"
+        return
+            "<table><tr><th>user</th><th class=\"l\">right</th><th>records received</th><th>withheld</th><th>bytes of VCF.gz</th></tr>\(rows)</table>"
     }
 
     private func keysTable() -> String {
-        let rows = linkUsage.map { "<tr><td>\(escaped($0.name))</td><td>\(grouped($0.generated))</td><td>\(grouped($0.used))</td><td>\(grouped($0.onHand))</td></tr>" }.joined()
-        return "<table><tr><th>QKD link</th><th>bytes of key generated</th><th>used</th><th>on hand</th></tr>\(rows)</table>"
+        let rows = linkUsage.map {
+            "<tr><td>\(escaped($0.name))</td><td>\(grouped($0.generated))</td><td>\(grouped($0.used))</td><td>\(grouped($0.onHand))</td></tr>"
+        }.joined()
+        return
+            "<table><tr><th>QKD link</th><th>bytes of key generated</th><th>used</th><th>on hand</th></tr>\(rows)</table>"
     }
 
     private func accuracySection() -> String {
@@ -220,5 +231,6 @@ func grouped(_ number: some BinaryInteger) -> String {
 }
 
 func escaped(_ text: String) -> String {
-    text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;")
+    text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing(
+        "\"", with: "&quot;")
 }

@@ -28,9 +28,9 @@ struct FilterCommand: ParsableCommand {
         guard regions == nil || variants == nil else { throw ValidationError("give -R or -T, not both") }
         guard input != "-" || isatty(STDIN_FILENO) == 0 else { throw ValidationError("name a VCF, or pipe one in") }
         let selection: Selection =
-            if let regions { .regions(try BEDReader.read(regions)) }
-            else if let variants { .variants(try VariantList.read(variants)) }
-            else { .everything }
+            if let regions { .regions(try BEDReader.read(regions)) } else if let variants {
+                .variants(try VariantList.read(variants))
+            } else { .everything }
         let fields = FieldProjection(info: Self.keys(info), format: Self.keys(format))
         let filter = VCFFilter(
             selection: selection, overlap: try .named(overlap), fields: fields,

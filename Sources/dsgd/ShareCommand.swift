@@ -36,7 +36,9 @@ struct ShareCommand: ParsableCommand {
         @Option(name: .shortAndLong, help: "Prefix of the outputs; FILE when left out.") var output: String?
 
         func run() throws {
-            guard file != "-" || output != nil else { throw ValidationError("standard input has no name: give --output") }
+            guard file != "-" || output != nil else {
+                throw ValidationError("standard input has no name: give --output")
+            }
             let paths = ShareCommand.paths(output ?? file)
             try checkFileNames(inputs: [file], outputs: [paths.a, paths.b, paths.c, paths.tags])
             let random = try source.open()
@@ -50,7 +52,8 @@ struct ShareCommand: ParsableCommand {
     struct Join: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Restore a file from any two of its shares.")
         @Argument(help: "Two share files.", completion: .file()) var shares: [String]
-        @Option(help: "The owner's tags; without them altered blocks go unnoticed.", completion: .file()) var tags: String?
+        @Option(help: "The owner's tags; without them altered blocks go unnoticed.", completion: .file()) var tags:
+            String?
         @Option(name: .shortAndLong, help: "File to write.") var output: String
 
         func run() throws {
@@ -64,7 +67,8 @@ struct ShareCommand: ParsableCommand {
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Check one, two or three shares, block by block.")
         @Argument(help: "Share files.", completion: .file()) var shares: [String]
-        @Option(help: "The owner's tags; without them only contradictions are found.", completion: .file()) var tags: String?
+        @Option(help: "The owner's tags; without them only contradictions are found.", completion: .file()) var tags:
+            String?
 
         func run() throws {
             guard (1...3).contains(shares.count) else { throw ValidationError("name one to three share files") }

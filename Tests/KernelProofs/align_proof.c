@@ -5,21 +5,22 @@
 #include "align/align_internal.h"
 
 #define VARIANT(name, features)                                                                                     \
-    {#name, features, ck_score_diagonal_##name, ck_score_one_gap_##name, ck_scan_diagonals_##name, ck_align_banded_##name}
+    {#name, features, ck_score_diagonal_##name, ck_align_one_gap_##name, ck_scan_diagonals_##name, ck_align_banded_##name}
 
 static const struct {
     const char *name;
     uint32_t features;
     __typeof__(ck_score_diagonal) *diagonal;
-    __typeof__(ck_score_one_gap) *one_gap;
+    __typeof__(ck_align_one_gap) *one_gap;
     __typeof__(ck_scan_diagonals) *scan;
     __typeof__(ck_align_banded) *banded;
 } variants[] = {
     VARIANT(portable, 0),
 #if defined(__x86_64__)
     VARIANT(avx2, CK_CPU_AVX2),
+    VARIANT(avx512, CK_CPU_AVX512 | CK_CPU_AVX512_VPOPCNTDQ),
 #endif
-    {"dispatch", 0, ck_score_diagonal, ck_score_one_gap, ck_scan_diagonals, ck_align_banded},
+    {"dispatch", 0, ck_score_diagonal, ck_align_one_gap, ck_scan_diagonals, ck_align_banded},
 };
 
 enum { CLIP = 5, GAP_OPEN = 6, PADDING = 1024, CONTIG = 2000, TOTAL = CONTIG + 2 * PADDING };
@@ -88,7 +89,8 @@ static bool same(ck_alignment x, ck_alignment y) {
            x.clip_right == y.clip_right && x.edits == y.edits && x.cigar_count == y.cigar_count;
 }
 
-// The best score with one gap between the diagonal at `start` and that at `start + by`: both orders, every place.
+// The best score with one gap between the diagonal at `start` and that at `start + by`: both orders, every
+// place, with bases on either side of the gap.
 static int32_t one_gap_by_search(const uint8_t *codes, uint32_t length, uint32_t start, int32_t by) {
     static int32_t ending[2][CK_MAX_READ + 1], beginning[2][CK_MAX_READ + 1];
     for (int side = 0; side < 2; side++) {
@@ -111,7 +113,8 @@ static int32_t one_gap_by_search(const uint8_t *codes, uint32_t length, uint32_t
     for (int first = 0; first < 2; first++) {
         // To the right is a deletion, no read bases between; to the left an insertion of `gap` read bases.
         const uint32_t inserted = (first == 0) == (by < 0) ? gap : 0;
-        for (uint32_t i = 0; i + inserted <= length; i++) {
+        for (uint32_t i = 1; i + inserted < length; i++) {
+            if (ending[first][i] <= 0 || beginning[!first][i + inserted] <= 0) continue;
             const int32_t score = ending[first][i] + beginning[!first][i + inserted] - GAP_OPEN - (int32_t)gap - 2 * CLIP;
             if (score > best) best = score;
         }
@@ -146,7 +149,8 @@ static int32_t band_by_definition(const uint8_t *codes, uint32_t length, uint32_
     return best;
 }
 
-static bool right_cigar(ck_alignment r, const uint32_t *cigar, const uint8_t *codes, uint32_t length) {
+static bool right_cigar(
+    ck_alignment r, const uint32_t *cigar, const uint8_t *codes, uint32_t length, int (*weight)(uint8_t, uint8_t)) {
     uint32_t q = 0, place = r.start, edits = 0;
     int32_t sum = 0;
     for (uint32_t k = 0; k < r.cigar_count; k++) {
@@ -184,30 +188,44 @@ static void one_read(uint32_t length) {
     const int32_t expected = best_stretch(codes, length, start), more[2] = {-40, 33};
     const uint32_t lanes = 32 * (1 + (uint32_t)random_below(8)), first = start - lanes / 2;
     const int32_t band = band_by_definition(codes, length, first, lanes);
-    int32_t gapped = expected;
-    for (int32_t by = -9; by <= 9; by++) {
-        const int32_t score = one_gap_by_search(codes, length, start, by < -8 ? more[0] : by > 8 ? more[1] : by);
-        if (by != 0 && score > gapped) gapped = score;
+    int32_t far_gap = expected, near_gap = expected;
+    for (int i = 0; i < 2; i++) {
+        const int32_t score = one_gap_by_search(codes, length, start, more[i]);
+        if (score > far_gap) far_gap = score;
+    }
+    for (int32_t by = -8; by <= 8; by++) {
+        const int32_t score = by == 0 ? expected : one_gap_by_search(codes, length, start, by);
+        if (score > near_gap) near_gap = score;
     }
     ck_alignment first_banded = {0};
     uint32_t first_cigar[CK_MAX_CIGAR], first_starts[CK_SCAN_RESULTS];
-    int32_t first_scores[CK_SCAN_RESULTS], first_shift = 0;
+    ck_alignment first_near = {0};
+    uint32_t first_near_cigar[CK_MAX_CIGAR];
+    int32_t first_scores[CK_SCAN_RESULTS];
     uint32_t first_found = 0;
     for (size_t v = 0; v < COUNT(variants); v++) {
         if (!available(variants[v].name, variants[v].features)) continue;
         under_test(variants[v].name, length);
         const ck_alignment diagonal = variants[v].diagonal(planes, start, read, length);
         check(right_stretch(diagonal, codes, length, start, expected), "best stretch of a diagonal");
-        int32_t shift = 0;
-        const int32_t one = variants[v].one_gap(planes, start, read, length, expected, 8, more, 2, &shift);
-        check(one == gapped && (shift != 0) == (one > expected), "best score with one gap");
-        uint32_t *cigar = (uint32_t *)(void *)place(CIGAR, 4 * CK_MAX_CIGAR, FLUSH);
+        uint32_t *cigar = (uint32_t *)(void *)place(CIGAR, 4 * CK_MAX_CIGAR, FLUSH), near_cigar[CK_MAX_CIGAR];
+        const ck_alignment far = variants[v].one_gap(planes, start, read, length, expected, 0, more, 2, cigar);
+        check(far.score == (far_gap > expected ? far_gap : INT32_MIN), "best score with one of the gaps named");
+        check(far.score == INT32_MIN || right_cigar(far, cigar, codes, length, weight_without_n),
+              "CIGAR of a gap named");
+        // Not every near gap is tried, but what is found is there.
+        const ck_alignment near = variants[v].one_gap(planes, start, read, length, expected, 8, NULL, 0, cigar);
+        check(near.score == INT32_MIN || (near.score > expected && near.score <= near_gap), "score with a near gap");
+        check(near.score == INT32_MIN || right_cigar(near, cigar, codes, length, weight_without_n),
+              "CIGAR of a near gap");
+        memcpy(near_cigar, cigar, sizeof near_cigar);
         uint8_t *scratch = place(SCRATCH, (size_t)length * lanes < 100000 ? (size_t)length * lanes : 0, FLUSH);
         static uint8_t large[CK_ALIGN_SCRATCH];
         if ((size_t)length * lanes >= 100000) scratch = large;
         const ck_alignment banded = variants[v].banded(planes, first, lanes, codes, length, cigar, scratch);
         check(band <= 0 ? banded.score == INT32_MIN : banded.score == band - 2 * CLIP, "best score of the band");
-        check(banded.score == INT32_MIN || right_cigar(banded, cigar, codes, length), "score and edits of the CIGAR");
+        check(banded.score == INT32_MIN || right_cigar(banded, cigar, codes, length, weight),
+              "score and edits of the CIGAR");
         check(untouched(CIGAR) && untouched(SCRATCH), "within its memory");
         uint32_t starts[CK_SCAN_RESULTS];
         int32_t scores[CK_SCAN_RESULTS];
@@ -219,7 +237,8 @@ static void one_read(uint32_t length) {
         check(right, "scores of the scan");
         if (v == 0) {
             first_banded = banded;
-            first_shift = shift;
+            first_near = near;
+            memcpy(first_near_cigar, near_cigar, sizeof near_cigar);
             first_found = found;
             memcpy(first_cigar, cigar, sizeof first_cigar);
             memcpy(first_starts, starts, sizeof starts);
@@ -227,10 +246,12 @@ static void one_read(uint32_t length) {
             digest(&banded.score, sizeof banded.score);
             if (banded.score != INT32_MIN) digest(cigar, 4u * banded.cigar_count);
             digest(starts, 4 * found);
-            digest(&shift, sizeof shift);
+            digest(&near.score, sizeof near.score);
+            if (near.score != INT32_MIN) digest(near_cigar, 4u * near.cigar_count);
         } else {
             check(same(banded, first_banded) && memcmp(cigar, first_cigar, 4u * banded.cigar_count) == 0 &&
-                      shift == first_shift && found == first_found && memcmp(starts, first_starts, 4 * found) == 0 &&
+                      same(near, first_near) && memcmp(near_cigar, first_near_cigar, 4u * near.cigar_count) == 0 &&
+                      found == first_found && memcmp(starts, first_starts, 4 * found) == 0 &&
                       memcmp(scores, first_scores, 4 * found) == 0,
                   "equals the reference");
         }

@@ -33,7 +33,9 @@ private func inflate(_ bytes: UnsafeRawBufferPointer, piece: Int) throws -> [UIn
     let rest = UnsafeRawBufferPointer(rebasing: input[1...])
     let whole = outcome { try inflate(rest, piece: rest.count) }
     require(whole == outcome { try inflate(rest, piece: Int(input[0])) }, "the pieces of the input change the output")
-    let memory = outcome { try GzipInflater.inflate(rest, label: "fuzz", limits: .init(maximumOutput: mostOutput)) }
-    if let whole, let memory { require(whole == memory, "the readers of streams and of memory disagree") }
+    let limits = GzipInflater.Limits(maximumOutput: mostOutput)
+    let threads = 1 + Int(input[0]) % 3
+    let memory = outcome { try GzipInflater.inflate(rest, label: "fuzz", limits: limits, threads: threads) }
+    require(whole == memory, "the readers of streams and of memory disagree")
     return 0
 }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Filtering
 import FuzzSupport
 import GenomicFormats
@@ -48,8 +49,11 @@ private let rights: [VCFFilter] = {
         require(again != nil, "the filter's output is refused")
         require(again?.counts.recordsIn == output.counts.recordsOut, "records and their count differ")
         if right.requiresSortedInput {
-            let packed = outcome { try right.compress(bytes, label: "fuzz") }
-            require(packed != nil, "the filter's output cannot be indexed")
+            do { _ = try right.compress(bytes, label: "fuzz") } catch {
+                // A tabix index ends at base 2^29, text does not.
+                let isFar = (error as? Failure)?.problem.contains("2^29") ?? false
+                require(isFar, "the filter's output cannot be indexed")
+            }
         }
     }
     return 0
