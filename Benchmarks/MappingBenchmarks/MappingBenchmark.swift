@@ -95,7 +95,7 @@ public struct MappingBenchmark {
             ] { add("map.\(name)", Double(value) / count, "per read") }
         }
         add("map.index", Double(index.byteCount) / 1_048_576, "MiB")
-        add("map.resident", Double(ProcessMemory.peak) / 1_048_576, "MiB")
+        add("map.resident", Double(peakResidentBytes()) / 1_048_576, "MiB")
         return results
     }
 

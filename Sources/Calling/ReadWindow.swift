@@ -33,10 +33,11 @@ struct ReadWindow {
     /// base.
     static let sharedQuality: UInt8 = 20
 
-    init(store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions) {
-        let keep = Self.keepLimits(store: store, contig: contig, range: range, options: options)
+    /// - Throws: `Failure` when spilled reads cannot be read back.
+    init(store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions) throws {
+        let keep = try Self.keepLimits(store: store, contig: contig, range: range, options: options)
         var mates: [UInt64: Int] = [:]
-        store.forEachRead(contig: contig, overlapping: range) { view in
+        try store.forEachRead(contig: contig, overlapping: range) { view in
             let header = view.header
             guard !header.flags.contains(.unmapped), !header.flags.contains(.duplicate), header.baseCount > 0,
                 !view.cigar.isEmpty
@@ -62,13 +63,13 @@ struct ReadWindow {
     /// For each 64 bases of start positions the largest hash that is kept; nil when no place is too deep.
     private static func keepLimits(
         store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions
-    ) -> [UInt64]? {
+    ) throws -> [UInt64]? {
         var starts = [Int](repeating: 0, count: range.count >> 6 + 1)
         var longest = 1
-        store.forEachRead(contig: contig, overlapping: range) { view in
-            guard !view.header.flags.contains(.duplicate) else { return }
-            starts[max(0, Int(view.header.position) - range.lowerBound) >> 6] += 1
-            longest = max(longest, Int(view.header.baseCount))
+        try store.forEachHeader(contig: contig, overlapping: range) { header in
+            guard !header.flags.contains(.duplicate) else { return }
+            starts[max(0, Int(header.position) - range.lowerBound) >> 6] += 1
+            longest = max(longest, Int(header.baseCount))
         }
         let most = max(64, options.maximumDepth * 64 / longest)
         guard starts.contains(where: { $0 > most }) else { return nil }

@@ -10,7 +10,7 @@ import Synchronization
 /// records that lie inside it. The lines therefore depend on the reads and options alone, not on threads.
 public struct VariantCaller: Sendable {
     /// Bases per unit of work.
-    static let unitLength = 1 << 14
+    static let unitLength = ReadStore.stretch
     /// Bases that a unit sees on each side of its own.
     static let margin = 700
     /// Columns below this QUAL are not worth a thought.
@@ -50,7 +50,7 @@ public struct VariantCaller: Sendable {
     ///   - store: sealed; its contigs are those of the reference, in the same order.
     ///   - threads: at least 1; the lines do not depend on it.
     ///   - regions: zero-based half-open ranges by contig index; nil means everything.
-    /// - Throws: what `emit` throws.
+    /// - Throws: what `emit` throws, and `Failure` when spilled reads cannot be read back.
     public func call(
         store: ReadStore, threads: Int, regions: [(contig: Int, range: Range<Int>)]? = nil, sample: String = "",
         emit: ([UInt8]) throws -> Void
@@ -58,13 +58,13 @@ public struct VariantCaller: Sendable {
         precondition(store.isSealed && threads > 0)
         precondition(store.contigLengths == reference.contigs.map(\.length), "store and reference differ")
         let begin = monotonicSeconds()
-        let stutter = estimateStutter(store)
+        let stutter = try estimateStutter(store)
         let units = units(regions)
         var metrics = CallingMetrics()
         let batch = 32 * threads
         for first in stride(from: 0, to: units.count, by: batch) {
             let slice = units[first..<min(units.count, first + batch)]
-            for outcome in run(slice, store: store, stutter: stutter, threads: threads) {
+            for outcome in try run(slice, store: store, stutter: stutter, threads: threads) {
                 metrics.add(outcome.metrics)
                 for line in outcome.lines { try emit(line) }
             }
@@ -73,19 +73,22 @@ public struct VariantCaller: Sendable {
         return metrics
     }
 
-    private func run(_ units: ArraySlice<Unit>, store: ReadStore, stutter: StutterModel, threads: Int) -> [Outcome] {
-        let outcomes = Mutex([Outcome](repeating: Outcome(), count: units.count))
+    private func run(_ units: ArraySlice<Unit>, store: ReadStore, stutter: StutterModel, threads: Int) throws
+        -> [Outcome]
+    {
+        let outcomes = Mutex([Result<Outcome, any Error>](repeating: .success(Outcome()), count: units.count))
         let next = Atomic<Int>(0)
         @Sendable func work() {
             while true {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < units.count else { return }
-                let outcome = outcome(units[units.startIndex + index], store: store, stutter: stutter)
+                let unit = units[units.startIndex + index]
+                let outcome = Result { try self.outcome(unit, store: store, stutter: stutter) }
                 outcomes.withLock { $0[index] = outcome }
             }
         }
         if threads == 1 { work() } else { DispatchQueue.concurrentPerform(iterations: threads) { _ in work() } }
-        return outcomes.withLock { $0 }
+        return try outcomes.withLock { try $0.map { try $0.get() } }
     }
 
     private func units(_ regions: [(contig: Int, range: Range<Int>)]?) -> [Unit] {
@@ -102,12 +105,12 @@ public struct VariantCaller: Sendable {
         return units
     }
 
-    private func outcome(_ unit: Unit, store: ReadStore, stutter: StutterModel) -> Outcome {
+    private func outcome(_ unit: Unit, store: ReadStore, stutter: StutterModel) throws -> Outcome {
         var outcome = Outcome()
         let contig = reference.contigs[unit.contig]
         let seen = max(0, unit.range.lowerBound - Self.margin)..<min(contig.length, unit.range.upperBound + Self.margin)
         let begin = monotonicSeconds()
-        let window = ReadWindow(store: store, contig: unit.contig, range: seen, options: options)
+        let window = try ReadWindow(store: store, contig: unit.contig, range: seen, options: options)
         outcome.metrics.reads = window.reads.count
         outcome.metrics.sampledOutReads = window.sampledOut
         outcome.metrics.loadSeconds = monotonicSeconds() - begin
@@ -145,17 +148,13 @@ public struct VariantCaller: Sendable {
     }
 
     /// The sample's stutter, from units spread over the whole reference, whatever regions are asked for.
-    private func estimateStutter(_ store: ReadStore) -> StutterModel {
-        let used = units(nil).filter { unit in
-            var hasReads = false
-            store.forEachRead(contig: unit.contig, overlapping: unit.range) { _ in hasReads = true }
-            return hasReads
-        }
+    private func estimateStutter(_ store: ReadStore) throws -> StutterModel {
+        let used = units(nil).filter { store.hasReads(contig: $0.contig, overlapping: $0.range) }
         var observed = StutterModel.Observation()
         let step = max(1, used.count / Self.stutterUnits)
         for index in stride(from: 0, to: used.count, by: step) {
             let unit = used[index]
-            let window = ReadWindow(store: store, contig: unit.contig, range: unit.range, options: options)
+            let window = try ReadWindow(store: store, contig: unit.contig, range: unit.range, options: options)
             reference.contigs[unit.contig].bases.withUnsafeBufferPointer {
                 observed.add(window, range: unit.range, reference: $0)
             }

@@ -14,13 +14,24 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
     public let capabilities = EngineCapabilities(name: "cpu", maximumReadLength: 500, bitExactGroup: "cpu-1")
     private let profile: HardwareProfile
     private let threads: Int
+    private let memory: Int
     /// Guards `prepared`.
     private let lock = NSLock()
     private var prepared: (genome: ReferenceGenome, index: ReferenceIndex)?
 
-    /// - Parameter threads: worker threads; 0 for the profile's number.
-    public init(profile: HardwareProfile, threads: Int = 0) {
+    /// Bytes of memory for reads, however little the process is to take.
+    static let leastReadMemory = 16 << 20
+    /// Bytes that batches in flight and calling take on each thread, and the program by itself.
+    private static let threadMemory = 32 << 20
+    private static let programMemory = 512 << 20
+
+    /// - Parameters:
+    ///   - threads: worker threads; 0 for the profile's number.
+    ///   - memory: bytes that the process is to stay under, as far as reference, index and one bin of reads for each
+    ///     thread allow; 0 for the profile's number. Reads beyond it are spilled. The result does not depend on it.
+    public init(profile: HardwareProfile, threads: Int = 0, memory: Int = 0) {
         self.profile = profile
+        self.memory = memory > 0 ? memory : profile.memory
         self.threads = threads > 0 ? threads : profile.threads
     }
 
@@ -41,7 +52,13 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
             throw Failure(
                 .configuration, at: "engine cpu", "no reference is prepared", remedy: "prepare one before a job is opened")
         }
-        return CPUSession(job: job, genome: prepared.genome, index: prepared.index, threads: threads, profile: profile)
+        var options = MappingRun.Options(threads: threads, queueLength: profile.uses.queuedBatches)
+        let fixed =
+            prepared.index.byteCount + prepared.genome.contigs.reduce(0) { $0 + $1.length } + Self.programMemory
+            + threads * Self.threadMemory
+        options.limits = ReadStore.Limits(
+            memory: max(Self.leastReadMemory, memory - fixed), spillDirectory: profile.uses.spillDirectory)
+        return CPUSession(job: job, genome: prepared.genome, index: prepared.index, options: options)
     }
 
     public func health() -> EngineHealth { .ok }
@@ -56,11 +73,11 @@ final class CPUSession: GenotypingSession {
     private let threads: Int
     private let started = monotonicSeconds()
 
-    init(job: GenotypingJob, genome: ReferenceGenome, index: ReferenceIndex, threads: Int, profile: HardwareProfile) {
+    init(job: GenotypingJob, genome: ReferenceGenome, index: ReferenceIndex, options: MappingRun.Options) {
         self.job = job
         self.genome = genome
-        self.threads = threads
-        run = MappingRun(index: index, options: .init(threads: threads, queueLength: profile.uses.queuedBatches))
+        threads = options.threads
+        run = MappingRun(index: index, options: options)
     }
 
     func submit(_ batch: ReadBatch) throws { try run.submit(batch) }
@@ -102,6 +119,8 @@ final class CPUSession: GenotypingSession {
         metrics.records = calling.records
         metrics.insertSizeMean = counts.insertSizeMean
         metrics.insertSizeDeviation = counts.insertSizeStandardDeviation
+        metrics.spilledBytes = counts.spilledBytes
+        metrics.residentBytes = peakResidentBytes()
         metrics.seconds = [
             "mapping": mapping, "duplicates": counts.duplicateSeconds, "sorting": counts.sealSeconds,
             "calling": calling.wallSeconds,

@@ -48,6 +48,10 @@ public struct GenotypingMetrics: Sendable, Codable, Equatable {
     public var records = 0
     public var insertSizeMean = 0.0
     public var insertSizeDeviation = 0.0
+    /// Bytes of reads that memory had no room for.
+    public var spilledBytes = 0
+    /// The most memory that the process has had so far, in bytes.
+    public var residentBytes = 0
     /// Seconds by part of the engine; names are the engine's own.
     public var seconds: [String: Double] = [:]
 

@@ -16,10 +16,16 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         public var isa: String
         public var threads: Int
         public var queuedBatches: Int
+        /// Memory for a genotyping process in MiB; left out, three quarters of what the process may have.
+        public var memoryMiB: Int?
+        /// Where reads are spilled when memory is full; left out, `TMPDIR`, or `/var/tmp` when that is not set.
+        public var spillDirectory: String?
 
         enum CodingKeys: String, CodingKey {
             case isa, threads
             case queuedBatches = "queued_batches"
+            case memoryMiB = "memory_mib"
+            case spillDirectory = "spill_directory"
         }
     }
 
@@ -29,6 +35,17 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
 
     /// Worker threads to start: the profile's number, or one for each core that this process may use.
     public var threads: Int { uses.threads > 0 ? uses.threads : Self.availableCores }
+
+    /// Bytes of memory that a genotyping process is to stay under.
+    public var memory: Int { uses.memoryMiB.map { $0 << 20 } ?? Self.availableMemory / 4 * 3 }
+
+    /// Bytes of memory that the process may have: the machine's, or the limit of its control group if that is less.
+    public static var availableMemory: Int {
+        let machine = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+        let limit = FileManager.default.contents(atPath: "/sys/fs/cgroup/memory.max")
+            .flatMap { Int(String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)) }
+        return min(machine, limit ?? machine)
+    }
 
     /// Cores that the process may run on.
     public static var availableCores: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
@@ -93,10 +110,10 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         do {
             let profile = try JSONDecoder().decode(HardwareProfile.self, from: Data(bytes))
             guard CPU.Cap(name: profile.uses.isa) != nil, (0...1024).contains(profile.uses.threads),
-                (1...4096).contains(profile.uses.queuedBatches)
+                (1...4096).contains(profile.uses.queuedBatches), (1...1 << 30).contains(profile.uses.memoryMiB ?? 1)
             else {
                 throw Failure(
-                    .configuration, at: name, "isa, threads or queued_batches is out of range",
+                    .configuration, at: name, "isa, threads, queued_batches or memory_mib is out of range",
                     remedy: "see hardware-profiles/README.md")
             }
             return profile

@@ -22,6 +22,9 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
     /// Elapsed seconds of marking duplicates and ordering bins.
     public var duplicateSeconds = 0.0
     public var sealSeconds = 0.0
+    /// Bytes of reads in memory after sealing, and of reads that were spilled.
+    public var storeBytes = 0
+    public var spilledBytes = 0
     public init() {}
 }
 
@@ -42,6 +45,8 @@ public final class MappingRun: @unchecked Sendable {
         public var modelPairs: Int
         /// Batches that may wait; `submit` blocks when there are more.
         public var queueLength: Int
+        /// What the store of reads may take; its number of threads is the run's.
+        public var limits = ReadStore.Limits()
         /// Receives every mapped batch, on any thread and in any order.
         public var observer: (@Sendable (ReadBatch, MappedBatch) -> Void)?
 
@@ -62,7 +67,6 @@ public final class MappingRun: @unchecked Sendable {
 
     private struct Tally {
         var metrics = MappingMetrics()
-        var signatures: [TemplateSignature] = []
     }
 
     private let index: ReferenceIndex
@@ -83,7 +87,9 @@ public final class MappingRun: @unchecked Sendable {
     public init(index: ReferenceIndex, options: Options = Options()) {
         self.index = index
         self.options = options
-        store = ReadStore(contigLengths: index.contigLengths)
+        var limits = options.limits
+        limits.threads = options.threads
+        store = ReadStore(contigLengths: index.contigLengths, limits: limits)
         tallies = Array(repeating: Tally(), count: options.threads)
     }
 
@@ -101,7 +107,7 @@ public final class MappingRun: @unchecked Sendable {
 
     /// Waits for the workers, marks duplicates and seals the store.
     ///
-    /// - Throws: the first failure of any worker.
+    /// - Throws: the first failure of any worker, or of spilling what is left.
     public func finish() throws -> Result {
         if !isStarted { try start() }
         state.lock()
@@ -116,14 +122,14 @@ public final class MappingRun: @unchecked Sendable {
         metrics.insertSizeMean = model.mean
         metrics.insertSizeStandardDeviation = model.standardDeviation
         let begin = monotonicSeconds()
-        let signatures = tallies.flatMap(\.signatures)
-        tallies = []
-        let duplicates = TemplateSignature.duplicates(signatures)
+        let duplicates = try store.markDuplicates(threads: options.threads)
         metrics.duplicates = duplicates.count
         let marked = monotonicSeconds()
-        store.seal(threads: options.threads) { duplicates.contains($0) }
+        try store.seal(threads: options.threads) { duplicates.contains($0) }
         metrics.duplicateSeconds = marked - begin
         metrics.sealSeconds = monotonicSeconds() - marked
+        metrics.storeBytes = store.byteCount
+        metrics.spilledBytes = store.spilledBytes
         return Result(store: store, metrics: metrics, insertSizes: model)
     }
 
@@ -198,14 +204,12 @@ public final class MappingRun: @unchecked Sendable {
             do {
                 let mapped = try mapper.map(batch)
                 var begin = monotonicNanoseconds()
-                keep(batch, mapped, writer, &tally)
+                try keep(batch, mapped, writer, &tally)
                 tally.metrics.stages.note(\.store, since: &begin)
                 options.observer?(batch, mapped)
             } catch {
                 state.lock()
-                failure =
-                    failure ?? (error as? Failure)
-                    ?? Failure(.internalError, at: "mapping", "\(error)", remedy: "report this as a defect")
+                failure = failure ?? Failure(wrapping: error, at: "mapping")
                 queue = []
                 state.unlock()
                 break
@@ -222,8 +226,10 @@ public final class MappingRun: @unchecked Sendable {
     }
 
     /// Stores the batch's mapped reads and notes their signatures.
-    private func keep(_ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally) {
-        writer.append(batch, mapped, in: store)
+    private func keep(
+        _ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally
+    ) throws {
+        try writer.append(batch, mapped)
         tally.metrics.reads += batch.readCount
         tally.metrics.bases += batch.bases.count
         for read in 0..<batch.readCount {
@@ -235,7 +241,7 @@ public final class MappingRun: @unchecked Sendable {
         }
         let step = batch.isPaired ? 2 : 1
         for read in stride(from: 0, to: batch.readCount, by: step) {
-            if let signature = Self.signature(batch, mapped, read) { tally.signatures.append(signature) }
+            if let signature = Self.signature(batch, mapped, read) { try writer.append(signature) }
         }
     }
 

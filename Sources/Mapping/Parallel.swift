@@ -26,6 +26,17 @@ func inParallel(count: Int, threads: Int, _ body: @escaping @Sendable (_ item: I
     group.wait()
 }
 
+/// As ``inParallel(count:threads:_:)``; throws one of the errors that `body` threw, after all items.
+func inParallel(
+    count: Int, threads: Int, throwing body: @escaping @Sendable (_ item: Int) throws -> Void
+) throws {
+    let failure = Mutex<(any Error)?>(nil)
+    inParallel(count: count, threads: threads) { item, _ in
+        do { try body(item) } catch { failure.withLock { $0 = $0 ?? error } }
+    }
+    if let error = failure.withLock({ $0 }) { throw error }
+}
+
 private final class SharedCounter: Sendable {
     private let value = Atomic<Int>(0)
     func take() -> Int { value.wrappingAdd(1, ordering: .relaxed).oldValue }

@@ -1,83 +1,88 @@
-import CKernels
 import GenomicFormats
 
-/// The records of one thread, end to end in blocks of memory that grow with their number.
-final class ReadStoreWriter: @unchecked Sendable {
+/// How one thread appends to a store.
+package final class ReadStoreWriter: @unchecked Sendable {
     // Belongs to one thread until the store is sealed; only read afterwards.
 
-    private static let headerBytes = MemoryLayout<AlignedReadHeader>.stride
-    private static let blockBytes = (least: 256 << 10, most: 32 << 20)
-    private static let notesPerBlock = 32 << 10
-
-    private var blocks: [LargeBuffer<UInt8>] = []
-    private var used = 0
-    private var capacity = 0
-    private var noteBlocks: [LargeBuffer<ReadStore.Note>] = []
-    private var noteCapacity = 0
+    private unowned let store: ReadStore
+    private let chunkBytes: (least: Int, most: Int)
+    private var chunk: StoreChunk?
+    private var nextBytes: Int
     private(set) var count = 0
+    /// One bit for each stretch of ``ReadStore/stretch`` bases that has reads.
+    private(set) var covered: [UInt64]
+    private(set) var longestRead = 0
 
-    /// Bytes of the blocks of records.
-    var byteCount: Int { blocks.reduce(0) { $0 + $1.byteCount } }
+    init(store: ReadStore, chunkBytes: (least: Int, most: Int), stretches: Int) {
+        self.store = store
+        self.chunkBytes = chunkBytes
+        nextBytes = chunkBytes.least
+        covered = [UInt64](repeating: 0, count: (stretches + 63) / 64)
+    }
 
     /// Appends one record. `isBackward` says that bases and qualities are as sequenced, from the reverse strand, and
     /// are to be turned round.
+    ///
+    /// - Throws: `Failure` when memory has no room and nothing can be spilled.
     func append(
-        _ header: AlignedReadHeader, bin: UInt32, cigar: UnsafePointer<UInt32>?, bases: UnsafePointer<UInt8>?,
+        _ header: AlignedReadHeader, cigar: UnsafeBufferPointer<UInt32>, bases: UnsafePointer<UInt8>?,
         qualities: UnsafePointer<UInt8>?, isBackward: Bool
-    ) {
-        let (operations, length) = (Int(header.cigarCount), Int(header.baseCount))
-        let size = (Self.headerBytes + 4 * operations + 2 * length + 7) / 8 * 8
-        if used + size > capacity { addBlock(size) }
-        let record = UnsafeMutableRawPointer(blocks[blocks.count - 1].pointer + used)
-        used += size
-        record.storeBytes(of: header, as: AlignedReadHeader.self)
-        var next = record + Self.headerBytes
-        if let cigar { next.copyMemory(from: cigar, byteCount: 4 * operations) }
-        next += 4 * operations
-        if let bases, let qualities {
-            let ownBases = next.assumingMemoryBound(to: UInt8.self)
-            if isBackward {
-                ck_reverse_complement(bases, length, ownBases)
-                ck_reverse_bytes(qualities, length, ownBases + length)
-            } else {
-                ownBases.update(from: bases, count: length)
-                (ownBases + length).update(from: qualities, count: length)
-            }
+    ) throws {
+        let span = StoredRead.span(cigar)
+        precondition(Int(header.end) == Int(header.position) + span, "end and CIGAR of a read disagree")
+        precondition(header.ordinal < StoredRead.ordinalLimit)
+        let (bin, place) = store.bin(header)
+        let most = StoredRead.mostBytes(header)
+        let chunk = try roomyChunk { $0.hasRoom(for: most) } ?? newChunk(atLeast: most)
+        chunk.append(key: UInt64(place) << 48 | header.ordinal, bin: UInt32(bin), span: span) {
+            StoredRead.write(
+                header, cigar: cigar, bases: bases, qualities: qualities, isBackward: isBackward, to: $0)
         }
-        if count == noteCapacity {
-            noteBlocks.append(LargeBuffer(count: Self.notesPerBlock))
-            noteCapacity += Self.notesPerBlock
-        }
-        noteBlocks[noteBlocks.count - 1].pointer[count % Self.notesPerBlock] = ReadStore.Note(
-            ordinal: header.ordinal, record: record, position: header.position, bin: bin,
-            span: UInt32(max(0, header.end - header.position)), isDuplicate: false)
         count += 1
-    }
-
-    private func addBlock(_ size: Int) {
-        let wanted = min(Self.blockBytes.most, max(Self.blockBytes.least, 2 * capacity))
-        blocks.append(LargeBuffer(count: max(size, wanted)))
-        capacity = blocks[blocks.count - 1].count
-        used = 0
-    }
-
-    func forEachNote(_ body: (ReadStore.Note) -> Void) {
-        var left = count
-        for block in noteBlocks {
-            for i in 0..<min(left, Self.notesPerBlock) { body(block.pointer[i]) }
-            left -= min(left, Self.notesPerBlock)
+        longestRead = max(longestRead, Int(header.baseCount))
+        let from = bin * ReadStore.binSpan + place
+        let last = from + max(0, min(span - 1, ReadStore.maximumSpan))
+        for stretch in from / ReadStore.stretch...last / ReadStore.stretch {
+            covered[stretch / 64] |= 1 << UInt64(stretch % 64)
         }
     }
 
-    func dropNotes() { noteBlocks = [] }
+    /// Appends what duplicate marking is to know of a template.
+    package func append(_ signature: TemplateSignature) throws {
+        let chunk = try roomyChunk { $0.hasRoomForSignature } ?? newChunk(atLeast: StoredRead.headerBytes)
+        chunk.append(signature)
+    }
+
+    /// The open chunk if it has room; otherwise it goes to the store.
+    @inline(__always)
+    private func roomyChunk(_ hasRoom: (StoreChunk) -> Bool) throws -> StoreChunk? {
+        guard let chunk else { return nil }
+        if hasRoom(chunk) { return chunk }
+        self.chunk = nil
+        try store.take(chunk)
+        return nil
+    }
+
+    private func newChunk(atLeast bytes: Int) -> StoreChunk {
+        let chunk = StoreChunk(bytes: max(bytes, nextBytes))
+        nextBytes = min(2 * nextBytes, chunkBytes.most)
+        self.chunk = chunk
+        return chunk
+    }
+
+    /// Hands over the open chunk.
+    func finish() -> StoreChunk? {
+        defer { chunk = nil }
+        return chunk
+    }
 }
 
 extension ReadStoreWriter {
     /// Appends the mapped reads of a batch, in reference orientation.
-    func append(_ batch: ReadBatch, _ mapped: MappedBatch, in store: ReadStore) {
-        batch.bases.withUnsafeBufferPointer { bases in
-            batch.qualities.withUnsafeBufferPointer { qualities in
-                mapped.cigars.withUnsafeBufferPointer { cigars in
+    func append(_ batch: ReadBatch, _ mapped: MappedBatch) throws {
+        try batch.bases.withUnsafeBufferPointer { bases in
+            try batch.qualities.withUnsafeBufferPointer { qualities in
+                try mapped.cigars.withUnsafeBufferPointer { cigars in
                     for read in 0..<batch.readCount {
                         let placed = mapped.reads[read]
                         guard placed.isMapped else { continue }
@@ -89,8 +94,10 @@ extension ReadStoreWriter {
                             flags: placed.flags, mappingQuality: placed.mappingQuality,
                             cigarCount: placed.cigarCount, baseCount: UInt16(range.count),
                             editDistance: placed.editDistance)
-                        append(
-                            header, bin: store.bin(header), cigar: cigars.baseAddress! + Int(placed.cigarStart),
+                        let first = Int(placed.cigarStart)
+                        try append(
+                            header,
+                            cigar: UnsafeBufferPointer(rebasing: cigars[first..<first + Int(placed.cigarCount)]),
                             bases: bases.baseAddress! + range.lowerBound,
                             qualities: qualities.baseAddress! + range.lowerBound,
                             isBackward: placed.flags.contains(.reverse))

@@ -36,6 +36,8 @@ struct GenotypeCommand: ParsableCommand {
     var regions: String?
     @Option(help: "Name of the sample column.") var sample = "sample"
     @Option(help: "Name or file of a hardware profile.") var hardwareProfile: String?
+    @Option(help: "Memory to stay under, in MiB; 0 for the profile's choice. Reads beyond it are spilled, encrypted.")
+    var memory = 0
     @Flag(help: "Reads of one file are mates in turn.") var interleaved = false
     @Flag(help: "Print counts and times as JSON.") var json = false
 
@@ -43,6 +45,7 @@ struct GenotypeCommand: ParsableCommand {
         // A tab or line end would break the VCF's columns, and tools of the field take a name to be one word.
         guard (1...255).contains(sample.utf8.count), sample.unicodeScalars.allSatisfy({ $0.value > 32 && $0.value != 127 })
         else { throw ValidationError("--sample is one word of at most 255 bytes") }
+        guard (0...1 << 30).contains(memory) else { throw ValidationError("--memory is 0 to 1073741824") }
         guard output != "-" || !json else { throw ValidationError("standard output is the VCF: --json needs -o FILE") }
         guard let reads2 else { return }
         guard !interleaved else { throw ValidationError("--interleaved takes one file of reads, not two") }
@@ -59,7 +62,7 @@ struct GenotypeCommand: ParsableCommand {
         let indexFile = vcf.isStream ? nil : try PartialFile(path: output + ".tbi", audience: .everyone)
         let profile = try HardwareProfile.choose(hardwareProfile)
         profile.apply()
-        let engine = CPUEngine(profile: profile, threads: threads.threads)
+        let engine = CPUEngine(profile: profile, threads: threads.threads, memory: memory << 20)
         let genome = try FASTAReader.read(reference)
         let wanted = try regions.map { path in
             let wanted = try BEDReader.read(path)

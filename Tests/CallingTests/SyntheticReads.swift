@@ -47,9 +47,9 @@ struct SyntheticReads {
     var flags: AlignmentFlags = []
     var readLength = 100
 
-    init(_ bases: [UInt8]) {
+    init(_ bases: [UInt8], limits: ReadStore.Limits = ReadStore.Limits()) {
         reference = ReferenceGenome(contigs: [.init(name: "one", bases: bases)])
-        store = ReadStore(contigLengths: [bases.count])
+        store = ReadStore(contigLengths: [bases.count], limits: limits)
     }
 
     /// Reads of a haplotype that start every `step` bases of `range`, on alternating strands.
@@ -108,7 +108,7 @@ struct SyntheticReads {
         cigar.map(\.rawValue).withUnsafeBufferPointer { operations in
             bases.withUnsafeBufferPointer { letters in
                 qualities.withUnsafeBufferPointer { scores in
-                    store.append(header, cigar: operations, bases: letters, qualities: scores)
+                    try! store.append(header, cigar: operations, bases: letters, qualities: scores)
                 }
             }
         }
@@ -117,7 +117,7 @@ struct SyntheticReads {
 
     /// Seals the store and calls: each record's POS, REF, ALT, FILTER, GT and all fields.
     func call(threads: Int = 1, options: CallingOptions = CallingOptions()) throws -> [Called] {
-        if !store.isSealed { store.seal() }
+        if !store.isSealed { try store.seal() }
         var found: [Called] = []
         let caller = VariantCaller(reference: reference, options: options)
         _ = try caller.call(store: store, threads: threads, sample: "s") {

@@ -1,5 +1,7 @@
 import Calling
 import CKernels
+import Diagnostics
+import Foundation
 import GenomicFormats
 import Mapping
 import Testing
@@ -184,7 +186,7 @@ import Testing
     @Test func regionsRestrictWhatIsWritten() throws {
         var reads = SyntheticReads(bases)
         reads.add([substitution(450), substitution(550)], range: everywhere, step: 4)
-        reads.store.seal()
+        try reads.store.seal()
         var lines = 0
         let metrics = try VariantCaller(reference: reads.reference).call(
             store: reads.store, threads: 1, regions: [(0, 500..<600)]
@@ -202,7 +204,7 @@ import Testing
             let change = repeatCount % 2 == 0 ? [Change(place: 500, removed: 2, inserted: [])] : []
             reads.addRead(change, start: start, isReverse: repeatCount % 3 == 0)
         }
-        reads.store.seal()
+        try reads.store.seal()
         var lines: [String] = []
         let metrics = try VariantCaller(reference: reads.reference).call(store: reads.store, threads: 1) {
             lines.append(String(decoding: $0, as: UTF8.self))
@@ -216,7 +218,7 @@ import Testing
         struct Full: Error {}
         var reads = SyntheticReads(bases)
         reads.add([substitution(450)], range: everywhere, step: 4)
-        reads.store.seal()
+        try reads.store.seal()
         #expect(throws: Full.self) {
             _ = try VariantCaller(reference: reads.reference).call(store: reads.store, threads: 2) { _ in throw Full() }
         }
@@ -231,5 +233,38 @@ import Testing
             #expect(text.contains("<ID=\(id),"))
         }
         #expect(text.contains("##dsgdCommand=a b\n"))
+    }
+}
+
+/// Calling from a store whose reads were spilled.
+struct SpilledReadsTests {
+    private func reads(_ limits: ReadStore.Limits) -> SyntheticReads {
+        let bases = genome(200_000, seed: 3)
+        var reads = SyntheticReads(bases, limits: limits)
+        let changes = stride(from: 500, to: 199_000, by: 997).map { place in
+            Change(place: place, removed: 1, inserted: [(bases[place] + 1) % 4])
+        }
+        reads.add(changes, range: 0..<199_000, step: 8)
+        reads.add(range: 0..<199_000, step: 9)
+        return reads
+    }
+
+    @Test func callsDoNotDependOnMemory() throws {
+        let inMemory = reads(.init())
+        let expected = try inMemory.call().map(\.line)
+        #expect(expected.count > 150 && inMemory.store.spilledBytes == 0)
+        for (memory, threads) in [(1, 1), (1, 3), (1_000_000, 2)] {
+            let spilled = reads(.init(memory: memory))
+            #expect(try spilled.call(threads: threads).map(\.line) == expected)
+            #expect(spilled.store.spilledBytes > 4_000_000)
+        }
+    }
+
+    @Test func aDamagedSpillFileStopsCalling() throws {
+        let spilled = reads(.init(memory: 1))
+        try spilled.store.seal()
+        _ = spilled.store.withSpillFile { ftruncate($0, off_t(spilled.store.spilledBytes / 3)) }
+        let failure = #expect(throws: Failure.self) { try spilled.call(threads: 2) }
+        #expect(failure?.kind == .inputOutput)
     }
 }

@@ -34,6 +34,37 @@ import Testing
         }
     }
 
+    @Test func vcfDoesNotDependOnMemory() throws {
+        let sample = try SimulatedSample.shared.get()
+        var run = EngineRun(genome: sample.genome, reads: sample.reads)
+        let expected = try run.result()
+        #expect(expected.metrics.spilledBytes == 0 && expected.metrics.residentBytes > 10_000_000)
+        run.memory = 1
+        let spilled = try run.result()
+        #expect(spilled.metrics.spilledBytes > 1_000_000)
+        #expect(spilled.vcfGz == expected.vcfGz && spilled.index == expected.index)
+    }
+
+    @Test func profilesSayHowMuchMemoryJobsTake() throws {
+        let directory = try TemporaryDirectory()
+        func profile(_ fields: String) throws -> HardwareProfile {
+            let text = """
+                {"name": "p", "matches": {"architecture": "any", "isa": "portable"},
+                 "uses": {"isa": "portable", "threads": 1, "queued_batches": 2\(fields)}}
+                """
+            try directory.write(Array(text.utf8), to: "p.json")
+            return try HardwareProfile.choose(directory.file("p.json"))
+        }
+        let said = try profile(#", "memory_mib": 3, "spill_directory": "/scratch""#)
+        #expect(said.memory == 3 << 20 && said.uses.spillDirectory == "/scratch")
+        let left = try profile("")
+        #expect(left.memory == HardwareProfile.availableMemory / 4 * 3 && left.uses.spillDirectory == nil)
+        #expect(left.memory > 1 << 28)
+        for wrong in [#", "memory_mib": 0"#, #", "memory_mib": -5"#, #", "memory_mib": "all""#] {
+            #expect(throws: Failure.self) { try profile(wrong) }
+        }
+    }
+
     @Test func simulatedSampleIsCalled() throws {
         let sample = try SimulatedSample.shared.get()
         let result = try EngineRun(genome: sample.genome, reads: sample.reads).result()

@@ -35,11 +35,13 @@ struct EngineRun {
     var reads: [String]
     var layout = ReadLayout.paired
     var threads = 2
+    /// Bytes that the process is to stay under; 0 for the profile's number.
+    var memory = 0
     /// Reads per batch; 0 leaves the batches as the reader cuts them.
     var batchSize = 0
 
     func result() throws -> GenotypingResult {
-        let engine = CPUEngine(profile: try HardwareProfile.choose("portable"), threads: threads)
+        let engine = CPUEngine(profile: try HardwareProfile.choose("portable"), threads: threads, memory: memory)
         try engine.prepare(genome)
         let session = try engine.open(GenotypingJob(sample: "S1"))
         do {

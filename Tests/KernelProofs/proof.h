@@ -56,6 +56,7 @@ void prove_cpu(void);
 void prove_gf128(void);
 void prove_health(void);
 void prove_memory(void);
+void prove_basequal(void);
 void prove_pack(void);
 void prove_pairhmm(void);
 void prove_seed(void);

@@ -73,6 +73,45 @@ import Testing
         }
     }
 
+    @Test func basesAndQualitiesShareAByte() {
+        var random = TestRandom(10)
+        for count in [0, 1, 31, 32, 33, 63, 64, 65, 100, 150, 151, 500] {
+            for (most, isWide) in [(63, false), (94, true)] {
+                var bases = random.sequence(count)
+                var qualities = (0..<count).map { _ in UInt8(random.below(most)) }
+                for _ in 0..<count / 20 {
+                    let place = random.below(count)
+                    (bases[place], qualities[place]) = (4, UInt8(random.below(4)))
+                }
+                if isWide, count > 0 { qualities[random.below(count)] = 63 }
+                for turned in [false, true] {
+                    let (wantedBases, wantedQualities) =
+                        turned ? (reverseComplement(bases), Array(qualities.reversed())) : (bases, qualities)
+                    let packed = underEveryCap { () -> [UInt8]? in
+                        var out = [UInt8](repeating: 9, count: count)
+                        let fits =
+                            turned
+                            ? ck_pack_basequal_reverse(bases, qualities, count, &out)
+                            : ck_pack_basequal(bases, qualities, count, &out)
+                        return fits ? out : nil
+                    }
+                    #expect(packed[0] == packed[1] && packed[0] == packed[2])
+                    #expect((packed[0] == nil) == (isWide && count > 0))
+                    guard let form = packed[0] else { continue }
+                    let back = underEveryCap { () -> [UInt8] in
+                        var out = [UInt8](repeating: 9, count: 2 * count)
+                        out.withUnsafeMutableBufferPointer {
+                            guard let to = $0.baseAddress else { return }
+                            ck_unpack_basequal(form, count, to, to + count)
+                        }
+                        return out
+                    }
+                    #expect(back.allSatisfy { $0 == wantedBases + wantedQualities })
+                }
+            }
+        }
+    }
+
     @Test func bothStrandsSampleTheSameSeeds() {
         var random = TestRandom(2)
         let codes = random.sequence(3000).enumerated().map { $0.offset == 1500 ? 4 : $0.element }

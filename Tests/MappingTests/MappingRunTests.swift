@@ -15,18 +15,22 @@ struct MappingRunTests {
         ])
     }()
 
-    private func run(_ index: ReferenceIndex, _ batches: [ReadBatch], threads: Int) throws -> MappingRun.Result {
-        let run = MappingRun(index: index, options: .init(threads: threads, modelPairs: 500))
+    private func run(_ index: ReferenceIndex, _ batches: [ReadBatch], threads: Int, memory: Int = .max) throws
+        -> MappingRun.Result
+    {
+        var options = MappingRun.Options(threads: threads, modelPairs: 500)
+        options.limits.memory = memory
+        let run = MappingRun(index: index, options: options)
         for batch in batches { try run.submit(batch) }
         return try run.finish()
     }
 
     /// Everything a caller can see of a store, as text.
-    private func contents(_ result: MappingRun.Result, _ index: ReferenceIndex) -> [UInt8] {
+    private func contents(_ result: MappingRun.Result, _ index: ReferenceIndex) throws -> [UInt8] {
         let format = SAMFormatter(index: index)
         var out: [UInt8] = []
         for contig in index.contigs.indices {
-            result.store.forEachRead(contig: contig, overlapping: 0..<index.contigs[contig].length) {
+            try result.store.forEachRead(contig: contig, overlapping: 0..<index.contigs[contig].length) {
                 format.append($0, to: &out)
             }
         }
@@ -37,16 +41,36 @@ struct MappingRunTests {
         let reads = SimulatedReads(genome, pairs: 4000, length: 100, seed: 32)
         let index = try ReferenceIndex(genome: genome, threads: 2)
         let expected = try run(index, reads.batches(of: 4000), threads: 1)
-        let text = contents(expected, index)
+        let text = try contents(expected, index)
         #expect(expected.insertSizes.observations > 100)
         #expect(abs(expected.metrics.insertSizeMean - 349) < 15)
         #expect(expected.metrics.reads == 8000 && expected.metrics.mapped > 7950)
         #expect(expected.store.count == expected.metrics.mapped)
         for (threads, size) in [(1, 7), (2, 333), (3, 1000), (3, 64)] {
             let other = try run(index, reads.batches(of: size), threads: threads)
-            #expect(contents(other, index) == text, "\(threads) threads, batches of \(size)")
+            #expect(try contents(other, index) == text, "\(threads) threads, batches of \(size)")
             #expect(other.insertSizes == expected.insertSizes)
             #expect(other.metrics.duplicates == expected.metrics.duplicates)
+        }
+    }
+
+    @Test func resultsDoNotDependOnTheMemoryThatReadsMayTake() throws {
+        let reads = SimulatedReads(genome, pairs: 6000, length: 100, seed: 37)
+        let index = try ReferenceIndex(genome: genome, threads: 2)
+        let again = reads.batches(of: 500).map { batch in
+            var batch = batch
+            batch.firstOrdinal += 12_000
+            return batch
+        }
+        let twice = reads.batches(of: 700) + again
+        let expected = try run(index, twice, threads: 1)
+        let text = try contents(expected, index)
+        #expect(expected.metrics.spilledBytes == 0 && expected.metrics.duplicates > 11_000)
+        for (threads, memory) in [(1, 1), (1, 300_000), (2, 300_000), (3, 1 << 20), (2, 1 << 30)] {
+            let other = try run(index, twice, threads: threads, memory: memory)
+            #expect(try contents(other, index) == text, "\(threads) threads, \(memory) bytes")
+            #expect(other.metrics.duplicates == expected.metrics.duplicates)
+            #expect((other.metrics.spilledBytes > 1 << 20) == (memory < 1 << 30))
         }
     }
 
@@ -59,7 +83,7 @@ struct MappingRunTests {
             CPU.cap = cap
             let index = try ReferenceIndex(genome: genome, threads: 2)
             for (threads, size) in [(1, 3000), (2, 50), (7, 333)] {
-                seen.append(contents(try run(index, reads.batches(of: size), threads: threads), index))
+                seen.append(try contents(run(index, reads.batches(of: size), threads: threads), index))
             }
         }
         #expect(seen.count >= 6 && seen.allSatisfy { $0 == seen[0] } && seen[0].count > 1_000_000)
@@ -70,14 +94,14 @@ struct MappingRunTests {
         let index = try ReferenceIndex(genome: genome)
         let store = try run(index, reads.batches(of: 100), threads: 2).store
         var all: [(Int, Int, UInt64)] = []
-        store.forEachRead(contig: 0, overlapping: 0..<index.contigs[0].length) {
+        try store.forEachRead(contig: 0, overlapping: 0..<index.contigs[0].length) {
             all.append((Int($0.header.position), Int($0.header.end), $0.header.ordinal))
         }
         for i in 1..<all.count { #expect((all[i - 1].0, all[i - 1].2) < (all[i].0, all[i].2)) }
         for from in [0, 65_500, 65_536, 89_000] {
             let range = from..<from + 77
             var found: [UInt64] = []
-            store.forEachRead(contig: 0, overlapping: range) { found.append($0.header.ordinal) }
+            try store.forEachRead(contig: 0, overlapping: range) { found.append($0.header.ordinal) }
             #expect(found == all.filter { $0.0 < range.upperBound && $0.1 > range.lowerBound }.map(\.2))
         }
     }
@@ -125,7 +149,7 @@ struct MappingRunTests {
         let result = try run(index, [batch], threads: 1)
         var marked = Set<Int>()
         var seen = Set<Int>()
-        result.store.forEachRead(contig: 0, overlapping: 0..<index.contigs[0].length) {
+        try result.store.forEachRead(contig: 0, overlapping: 0..<index.contigs[0].length) {
             seen.insert(Int($0.header.ordinal / 2))
             if $0.header.flags.contains(.duplicate) { marked.insert(Int($0.header.ordinal / 2)) }
         }
@@ -140,7 +164,7 @@ struct MappingRunTests {
         let result = try run(ReferenceIndex(genome: genome), [batch], threads: 2)
         #expect(result.metrics.mapped == 3 && result.metrics.duplicates == 1)
         var flags: [AlignmentFlags] = []
-        result.store.forEachRead(contig: 1, overlapping: 0..<1000) { flags.append($0.header.flags) }
+        try result.store.forEachRead(contig: 1, overlapping: 0..<1000) { flags.append($0.header.flags) }
         #expect(flags == [[], .duplicate, []])
     }
 }
