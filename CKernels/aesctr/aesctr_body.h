@@ -21,6 +21,10 @@ enum { SHARING_MINIMUM = 16 << 10 };
 
 #define INLINE TARGET __attribute__((always_inline)) static inline
 
+// Round keys are loaded in every turn of a loop: a compiler that keeps them over the turns saves some on the stack,
+// where they stay.
+#define FROM_MEMORY(keys) __asm__("" : "+r"(keys))
+
 typedef struct {
     uint64_t high, low;
 } position;
@@ -82,6 +86,7 @@ INLINE void plain(
     vector counter = counters(at);
     uint8_t rest[GROUP];
     for (;;) {
+        FROM_MEMORY(k);
         vector x[IN_FLIGHT];
         for (int i = 0; i < IN_FLIGHT; i++) {
             x[i] = XOR(REVERSE(counter), k[0]);
@@ -123,6 +128,7 @@ INLINE void shared(
         const vector base = BROADCAST(two_rounds(schedule, start));
         size_t end = x0 + n < sizeof difference ? x0 + n : sizeof difference;
         for (; x0 < end; x0 += GROUP) {
+            FROM_MEMORY(k);
             vector x[IN_FLIGHT];
             for (int i = 0; i < IN_FLIGHT; i++) x[i] = XOR(base, LOAD(difference + x0 + WIDTH * i));
             rounds(x, 3, k, out, a, b, operands);

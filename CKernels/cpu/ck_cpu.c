@@ -20,12 +20,12 @@ static uint32_t detect(void) {
     uint32_t a, b, c, d, features = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
     const uint32_t leaf1c = c;
-    if (all(leaf1c, bit_PCLMUL | bit_SSSE3)) features |= CK_CPU_PCLMULQDQ;
     if (all(leaf1c, bit_AES | bit_SSSE3)) features |= CK_CPU_AES;
 
     // Wide registers count only when the operating system saves them: bits 1, 2 of XCR0 for YMM, 5 to 7 for ZMM.
     const uint64_t xcr0 = all(leaf1c, bit_OSXSAVE) ? read_xcr0() : 0;
     const bool ymm = (xcr0 & 0x06) == 0x06, zmm = (xcr0 & 0xe6) == 0xe6;
+    if (ymm && all(leaf1c, bit_PCLMUL | bit_AVX)) features |= CK_CPU_PCLMULQDQ;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return features;
     if (ymm && all(leaf1c, bit_AVX | bit_FMA | bit_POPCNT) && all(b, bit_AVX2 | bit_BMI | bit_BMI2)) {
         features |= CK_CPU_AVX2;

@@ -11,7 +11,7 @@
 #define CK_CPU_AVX512_VBMI (1u << 2)
 #define CK_CPU_AVX512_VBMI2 (1u << 3)
 #define CK_CPU_AVX512_VPOPCNTDQ (1u << 4)
-#define CK_CPU_PCLMULQDQ (1u << 5)        // with SSSE3
+#define CK_CPU_PCLMULQDQ (1u << 5)        // with AVX
 #define CK_CPU_VPCLMULQDQ (1u << 6)
 #define CK_CPU_AES (1u << 7)              // AES-NI with SSSE3, or ARMv8's AES instructions
 #define CK_CPU_VAES (1u << 8)

@@ -1,5 +1,7 @@
 #include "rdseed.h"
 
+#include "../memory/memory.h"
+
 #if defined(__x86_64__)
 
 #include <cpuid.h>
@@ -30,6 +32,7 @@ size_t ck_rdseed_fill(void *p, size_t n) {
         memcpy((char *)p + done, &word, take);
         done += take;
     }
+    ck_wipe(&word, sizeof word);
     return done;
 }
 

@@ -20,7 +20,7 @@ static const struct {
 
 // --- FIPS 197, word for word -----------------------------------------------------------------------------------------
 
-static uint8_t s_box[256];
+static uint8_t s_box[256], doubled[256], tripled[256];
 
 static uint8_t times(uint8_t a, uint8_t b) {
     uint8_t product = 0;
@@ -31,8 +31,10 @@ static uint8_t times(uint8_t a, uint8_t b) {
     return product;
 }
 
-static void make_s_box(void) {
+static void make_tables(void) {
     for (int x = 0; x < 256; x++) {
+        doubled[x] = times((uint8_t)x, 2);
+        tripled[x] = times((uint8_t)x, 3);
         uint8_t inverse = 0;
         for (int y = 1; y < 256; y++) {
             if (times((uint8_t)x, (uint8_t)y) == 1) inverse = (uint8_t)y;
@@ -67,7 +69,7 @@ static void encrypt(uint8_t s[16], uint8_t w[60][4]) {
         for (int i = 0; i < 16; i++) t[i] = s_box[s[(i + 4 * (i % 4)) % 16]];
         for (int i = 0; i < 16; i++) {
             const uint8_t *column = t + i / 4 * 4;
-            const uint8_t mixed = times(column[i % 4], 2) ^ times(column[(i + 1) % 4], 3) ^ column[(i + 2) % 4] ^
+            const uint8_t mixed = doubled[column[i % 4]] ^ tripled[column[(i + 1) % 4]] ^ column[(i + 2) % 4] ^
                                   column[(i + 3) % 4];
             s[i] = (round < 14 ? mixed : t[i]) ^ w[4 * round + i / 4][i % 4];
         }
@@ -95,6 +97,8 @@ static void key_stream(uint8_t *out, const uint8_t key[32], const uint8_t counte
 }
 
 // --- Proofs ----------------------------------------------------------------------------------------------------------
+
+enum { LONGEST = 80 << 10 };
 
 static void known_answers(const char *name, ck_aes256_ctr_fn run) {
     uint8_t key[32], counter[16], in[64], out[64];
@@ -125,15 +129,19 @@ static void known_answers(const char *name, ck_aes256_ctr_fn run) {
     check(equals_hex(schedule.round_keys[14], "fe4890d1e6188d0b046df344706c631e"), "FIPS 197, A.3");
 }
 
-static void at(size_t n, int wrap) {
+// A random counter that `blocks` blocks separate from the carry out of its last `bits` bits; none for 0 bits.
+static void near_carry(uint8_t counter[16], int bits, size_t blocks) {
+    random_fill(counter, 16);
+    unsigned __int128 left = -(unsigned __int128)blocks;
+    for (int i = 15; i >= 16 - bits / 8; i--, left >>= 8) counter[i] = (uint8_t)left;
+}
+
+static void at(size_t n, const uint8_t counter[16]) {
     enum { OUT, A, B, COUNTER, KEY };
-    static uint8_t stream[4096], x[4096], y[4096], expected[3][4096];
-    uint8_t counter[16], after[16];
+    static uint8_t stream[LONGEST], x[LONGEST], y[LONGEST], expected[3][LONGEST];
+    uint8_t after[16];
     uint8_t *key = place(KEY, 32, any_alignment());
     random_fill(key, 32);
-    random_fill(counter, 16);
-    if (wrap >= 1) memset(counter + 8, 0xff, 7);
-    if (wrap >= 2) memset(counter, 0xff, 15);
     const int aligned = any_alignment();
     uint8_t *a = place(A, n, any_alignment()), *b = place(B, n, any_alignment());
     random_fill(x, n);
@@ -190,15 +198,51 @@ static void at(size_t n, int wrap) {
     check(memcmp(out, expected[2], n) == 0 && untouched(OUT) && memcmp(next, after, 16) == 0, "xor2 in two calls");
 }
 
+// Up to 255 blocks before a carry.
+static void near_any_carry(size_t n, int bits) {
+    uint8_t counter[16];
+    near_carry(counter, bits, random_below(256));
+    at(n, counter);
+}
+
+// Requests that share rounds among blocks, at every place that a carry may have in them.
+static void long_requests(void) {
+    enum { SHORTEST = 16 << 10 };
+    static const int carries[] = {0, 8, 16, 32, 40, 64, 128};
+    static const size_t around[] = {0, 1, 2, 7, 8, 31, 32, 33, 255, 256, 257};
+    uint8_t counter[16];
+    for (size_t i = 0; i < COUNT(carries); i++) {
+        // The carry behind the first blocks, in the middle, at the last block, and behind that.
+        for (size_t k = 0; k < COUNT(around); k++) {
+            near_carry(counter, carries[i], around[k]);
+            at(SHORTEST + random_below(8192), counter);
+        }
+        for (int k = 0; k < 6; k++) {
+            const size_t n = SHORTEST + random_below(LONGEST - SHORTEST);
+            near_carry(counter, carries[i], random_below(n / 16));
+            at(n, counter);
+            near_carry(counter, carries[i], (n + 15) / 16 - (size_t)k % 3);
+            at(n, counter);
+        }
+        near_carry(counter, carries[i], 1024 + random_below(4096));
+        at(LONGEST, counter);
+    }
+    // The border of sharing, and every place of the counter in a group of blocks.
+    for (size_t n = SHORTEST - 17; n <= SHORTEST + 17; n++) near_any_carry(n, 8);
+    for (size_t blocks = 0; blocks < 256; blocks += 1 + blocks % 3) {
+        near_carry(counter, 40, blocks);
+        at(SHORTEST + 16 * random_below(300) + random_below(16), counter);
+    }
+}
+
 void prove_aesctr(void) {
-    make_s_box();
+    make_tables();
     for (size_t v = 0; v < COUNT(variants); v++) {
         if (available(variants[v].name, variants[v].features)) known_answers(variants[v].name, variants[v].run);
     }
-    for (size_t n = 0; n <= 1300; n++) at(n, n % 9 == 0 ? 2 : n % 3 == 0);
-    for (int i = 0; i < 150; i++) at(random_below(4097), i % 9 == 0 ? 2 : i % 3 == 0);
-    // Every distance from the wrap of the counter's low half.
-    for (int i = 0; i < 256; i++) at(1024 + random_below(16), 1 + i % 2);
+    for (size_t n = 0; n <= 1300; n++) near_any_carry(n, n % 9 == 0 ? 128 : n % 3 == 0 ? 64 : 0);
+    for (int i = 0; i < 150; i++) near_any_carry(random_below(4097), i % 9 == 0 ? 128 : i % 3 == 0 ? 64 : 0);
+    long_requests();
     uint8_t key[32];
     for (int i = 0; i < 2000; i++) {
         uint8_t w[60][4];

@@ -164,6 +164,7 @@ int main(void) {
     prove("gf128", prove_gf128);
     prove("aesctr", prove_aesctr);
     prove("basequal", prove_basequal);
+    prove("stack", prove_stack);
     prove("pack", prove_pack);
     prove("seed", prove_seed);
     prove("align", prove_align);

@@ -61,6 +61,7 @@ void prove_pack(void);
 void prove_pairhmm(void);
 void prove_seed(void);
 void prove_shares(void);
+void prove_stack(void);
 void prove_xor(void);
 
 #endif

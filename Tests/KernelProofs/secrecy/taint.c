@@ -1,5 +1,5 @@
-// Secrets marked as undefined memory, under valgrind: memcheck then reports every conditional jump and every address that
-// depends on one (Langley's ctgrind). Planted leaks in the same run show that it would.
+// Secrets marked as undefined memory, under valgrind: memcheck then reports every conditional jump and every address
+// that depends on one (Langley's ctgrind). Planted leaks in the same run show that it would.
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@
 #define SECRET(p, n) ((void)VALGRIND_MAKE_MEM_UNDEFINED(p, n))
 #define PUBLIC(p, n) ((void)VALGRIND_MAKE_MEM_DEFINED(p, n))
 
-enum { BYTES = 1100 };
+// Long enough for what AES-256-CTR shares among blocks from 16 KiB on.
+enum { BYTES = 41000 };
 static uint8_t key[32], counter[16], x[BYTES], y[BYTES], z[BYTES], out[2][BYTES];
 static volatile int sink;
 
@@ -29,7 +30,7 @@ static void everything_secret(void) {
 }
 
 static void xor_strings(void) {
-    for (size_t n = 0; n <= BYTES; n += n < 300 ? 1 : 97) ck_xor(out[0], x, y, n);
+    for (size_t n = 0; n <= BYTES; n += n < 300 ? 1 : n < 1100 ? 97 : 7919) ck_xor(out[0], x, y, n);
     ck_xor_into(x, y, BYTES);
 }
 
