@@ -158,12 +158,15 @@ int main(void) {
     signal(SIGILL, fault);
     prove("cpu", prove_cpu);
     prove("memory", prove_memory);
+    prove("process", prove_process);
+    prove("rdseed", prove_rdseed);
     prove("health", prove_health);
     prove("xor", prove_xor);
     prove("shares", prove_shares);
     prove("gf128", prove_gf128);
     prove("aesctr", prove_aesctr);
     prove("stack", prove_stack);
+    prove("deflate", prove_deflate);
     prove("pack", prove_pack);
     prove("seed", prove_seed);
     prove("align", prove_align);
