@@ -24,8 +24,8 @@ void random_fill(void *p, size_t n);
 enum { SLOTS = 8, ROOM = 1 << 17 };
 #define FLUSH (-1)  // ends at the guard page, whatever the alignment
 
-// n bytes in a slot, at an address that is `alignment` (0 to 63, or FLUSH) modulo 64; the bytes around them, up to 64 on
-// each side, get a pattern, and so do they.
+// n bytes in a slot, at an address that is `alignment` (0 to 63, or FLUSH) modulo 64; the bytes around them, up to 64
+// on each side, get a pattern, and so do they.
 uint8_t *place(int slot, size_t n, int alignment);
 
 // A random alignment; FLUSH one time in five.
