@@ -16,9 +16,9 @@ typedef struct {
 
 void ck_aes256_init(ck_aes256 *schedule, const uint8_t key[32]);
 
-// The key stream's block i is the encryption of (counter + i), a 128-bit big-endian number. 'counter' is advanced by the
-// blocks used, a last partial block counting whole. n may be any length; buffers need no alignment and are the same or
-// do not overlap.
+// The key stream's block i is the encryption of (counter + i), a 128-bit big-endian number. 'counter' is advanced by
+// the blocks used, a last partial block counting whole. n may be any length; buffers need no alignment and are the same
+// or do not overlap.
 
 // out[i] = key stream: K3 from K2.
 void ck_aes256_ctr_expand(const ck_aes256 *schedule, uint8_t counter[16], uint8_t *out, size_t n);

@@ -54,18 +54,22 @@ TARGET void ck_aes256_ctr_neon(
     if (!a) a = b, b = 0;
     uint8x16_t k[CK_AES256_ROUNDS + 1];
     for (int i = 0; i <= CK_AES256_ROUNDS; i++) k[i] = vld1q_u8(schedule->round_keys[i]);
+    // Keys are loaded in every turn: those that the compiler keeps over a call it saves on the stack, where they stay.
+    const uint8x16_t *keys = k;
     uint64x2_t position = load_big(counter);
     size_t at = 0;
     for (; n - at >= 16 * BLOCKS; at += 16 * BLOCKS, position = advanced(position, BLOCKS)) {
-        if (!a) eight_blocks(k, position, out + at, a, b, 0);
-        else if (!b) eight_blocks(k, position, out + at, a + at, b, 1);
-        else eight_blocks(k, position, out + at, a + at, b + at, 2);
+        __asm__("" : "+r"(keys));
+        if (!a) eight_blocks(keys, position, out + at, a, b, 0);
+        else if (!b) eight_blocks(keys, position, out + at, a + at, b, 1);
+        else eight_blocks(keys, position, out + at, a + at, b + at, 2);
     }
     for (; at < n; at += 16, position = advanced(position, 1)) {
         const size_t rest = n - at < 16 ? n - at : 16;
         uint8x16_t x = big(position);
         uint8_t stream[16];
-        encrypt(k, &x, 1);
+        __asm__("" : "+r"(keys));
+        encrypt(keys, &x, 1);
         vst1q_u8(stream, x);
         for (size_t i = 0; i < rest; i++)
             out[at + i] = (uint8_t)(stream[i] ^ (a ? a[at + i] : 0) ^ (b ? b[at + i] : 0));

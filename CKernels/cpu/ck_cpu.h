@@ -19,9 +19,11 @@
 #define CK_CPU_NEON (1u << 10)
 #define CK_CPU_PMULL (1u << 11)
 
-// Upper limit on what dispatch may use. `portable` clears every bit; `avx2` clears the AVX-512 bits and with them VAES,
-// VPCLMULQDQ and GFNI (so that it names one thing: the instruction set of a 2013 server); `avx512` and `neon` are no
-// limit, each the most that its architecture has. What another architecture has is not limited by a cap but `portable`.
+// Upper limit on what dispatch may use. `portable` clears every bit, which leaves the architecture's baseline: results
+// of 4 MiB and more still take SSE2's streaming stores on x86-64 (ck_stream.h). `avx2` clears the AVX-512 bits and with
+// them VAES, VPCLMULQDQ and GFNI (so that it names one thing: the instruction set of a 2013 server); `avx512` and
+// `neon` are no limit, each the most that its architecture has. What another architecture has is not limited by a cap
+// but `portable`.
 typedef enum {
     CK_CPU_CAP_PORTABLE = 0,
     CK_CPU_CAP_AVX2 = 1,

@@ -1,6 +1,6 @@
 // Compiles all functions between CK_AVX2_BEGIN and CK_AVX2_END for AVX2 with bit manipulation, or between their like
-// for AVX-512 with population counts (CK_CPU_AVX512 and CK_CPU_AVX512_VPOPCNTDQ), without -m options: for variants that are
-// portable C compiled again. Functions with intrinsics of their own carry their own attribute.
+// for AVX-512 with population counts (CK_CPU_AVX512 and CK_CPU_AVX512_VPOPCNTDQ), without -m options: for variants that
+// are portable C compiled again. Functions with intrinsics of their own carry their own attribute.
 #ifndef CK_TARGET_H
 #define CK_TARGET_H
 

@@ -1,4 +1,4 @@
-// Deflate (RFC 1951) of blocks of up to 64 KiB: BGZF's fast level.
+// Deflate (RFC 1951) of blocks of up to 65,535 bytes: BGZF's fast level (CKernels/README.md has speed and sizes).
 //
 // A block is scanned once. Two tables of earlier positions, by the next eight and the next four bytes, and the distance
 // of the last match give the candidates; a short match is taken when the bits that its bytes would cost as literals,

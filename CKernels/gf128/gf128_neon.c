@@ -73,7 +73,11 @@ PMULL uint64x2_t group(const ck_gf128 *state, uint64x2_t running, const uint8_t 
 __attribute__((target("+crypto"))) void ck_gf128_blocks_neon(ck_gf128 *state, const uint8_t *message, size_t blocks) {
     enum { GROUP = 16 };
     uint64x2_t running = vld1q_u64(state->sum);
-    for (; blocks >= GROUP; blocks -= GROUP, message += 16 * GROUP) running = group(state, running, message, GROUP);
+    for (; blocks >= GROUP; blocks -= GROUP, message += 16 * GROUP) {
+        // Powers are loaded in every turn, so that the compiler does not keep, and save on the stack, some of them.
+        __asm__("" : "+r"(state));
+        running = group(state, running, message, GROUP);
+    }
     if (blocks > 0) running = group(state, running, message, blocks);
     vst1q_u64(state->sum, running);
 }

@@ -143,7 +143,10 @@ VPCLMUL void blocks512(ck_gf128 *state, uint8_t *out, const uint8_t *in, const u
     // multiplies by the power that is four blocks away, which keeps the way from group to group short.
     size_t at = 0;
     for (; blocks >= 64; blocks -= 32, at += 512) {
+#if !defined(__clang__)
+        // clang has room for all sixteen vectors in the 32 registers, and is a sixth faster for it.
         FROM_MEMORY(powers, folded);
+#endif
         product512 sum = zero512();
 #if defined(__clang__)
 #pragma clang loop unroll(full)

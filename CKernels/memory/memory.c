@@ -102,8 +102,8 @@ static void *pages_map(size_t length) {
 }
 
 // The first touch of a memfd_secret page takes it out of the kernel's map and flushes every processor's translations,
-// some 25 us for 4 KiB. So wiped blocks are kept, by their number of pages, and handed out again with the guard pages that
-// they have; only what goes beyond KEPT_BYTES returns to the system.
+// some 25 us for 4 KiB. So wiped blocks are kept, by their number of pages, and handed out again with the guard pages
+// that they have; only what goes beyond KEPT_BYTES returns to the system.
 enum { KEPT_PAGES = 512, KEPT_BYTES = 48 << 20 };
 typedef struct kept_block {
     struct kept_block *next;

@@ -55,7 +55,8 @@ TARGET uint8_t CK_VARIANT(ck_share_syndrome)(const uint8_t *a, const uint8_t *b,
 }
 
 // x += z1, y += z1 + z2: with the halves named by the caller this is the refresh of A and of B.
-TARGET void CK_VARIANT(ck_share_refresh)(uint8_t *x, uint8_t *y, const uint8_t *own, const uint8_t *other, size_t half) {
+TARGET void CK_VARIANT(ck_share_refresh)(uint8_t *x, uint8_t *y, const uint8_t *own, const uint8_t *other,
+                                         size_t half) {
     EACH {
         const uint8_t z = own[i];
         x[i] ^= z;

@@ -158,6 +158,8 @@ int main(void) {
     signal(SIGILL, fault);
     prove("cpu", prove_cpu);
     prove("memory", prove_memory);
+    prove("process", prove_process);
+    prove("rdseed", prove_rdseed);
     prove("health", prove_health);
     prove("xor", prove_xor);
     prove("shares", prove_shares);
@@ -165,6 +167,7 @@ int main(void) {
     prove("aesctr", prove_aesctr);
     prove("basequal", prove_basequal);
     prove("stack", prove_stack);
+    prove("deflate", prove_deflate);
     prove("pack", prove_pack);
     prove("seed", prove_seed);
     prove("align", prove_align);

@@ -24,8 +24,8 @@ void random_fill(void *p, size_t n);
 enum { SLOTS = 8, ROOM = 1 << 17 };
 #define FLUSH (-1)  // ends at the guard page, whatever the alignment
 
-// n bytes in a slot, at an address that is `alignment` (0 to 63, or FLUSH) modulo 64; the bytes around them, up to 64 on
-// each side, get a pattern, and so do they.
+// n bytes in a slot, at an address that is `alignment` (0 to 63, or FLUSH) modulo 64; the bytes around them, up to 64
+// on each side, get a pattern, and so do they.
 uint8_t *place(int slot, size_t n, int alignment);
 
 // A random alignment; FLUSH one time in five.
@@ -53,12 +53,15 @@ bool available(const char *variant, uint32_t features);
 void prove_aesctr(void);
 void prove_align(void);
 void prove_cpu(void);
+void prove_deflate(void);
 void prove_gf128(void);
 void prove_health(void);
 void prove_memory(void);
 void prove_basequal(void);
 void prove_pack(void);
 void prove_pairhmm(void);
+void prove_process(void);
+void prove_rdseed(void);
 void prove_seed(void);
 void prove_shares(void);
 void prove_stack(void);

@@ -1,6 +1,7 @@
 // (2,3) shares: the scheme itself exhaustively on bits, then every variant on every length.
 #include "proof.h"
 
+#include "cpu/ck_stream.h"
 #include "shares/shares_internal.h"
 
 #define VARIANT(name, features)                                                                                     \
@@ -41,8 +42,9 @@ static void split_by_definition(uint8_t *a, uint8_t *b, uint8_t *c, const uint8_
     }
 }
 
-// All secrets and all random bits of a two-bit block, each bit as a byte of zeros or ones: any two shares restore, repair
-// gives back the third, and over all random bits each share takes each value once, so that it says nothing of the secret.
+// All secrets and all random bits of a two-bit block, each bit as a byte of zeros or ones: any two shares restore,
+// repair gives back the third, and over all random bits each share takes each value once, so that it says nothing of
+// the secret.
 static void exhaustive(void) {
     under_test("scheme", 2);
     for (unsigned secret = 0; secret < 4; secret++) {
@@ -210,6 +212,45 @@ static void streaming(size_t half) {
 }
 #endif
 
+#if defined(__x86_64__)
+// Blocks beyond the caches, for which dispatch takes the streaming forms when both halves of the outputs lie on lines.
+static void beyond_caches(size_t half, size_t shift) {
+    enum { SECRET, RANDOM, A, B, C, X, Y, BUFFERS };
+    const size_t n = 2 * half;
+    uint8_t *rooms[BUFFERS], *p[BUFFERS];
+    under_test("dispatch", half);
+    for (int i = 0; i < BUFFERS; i++) {
+        rooms[i] = aligned_alloc(64, (n + 128 + 63) / 64 * 64);
+        if (rooms[i] == NULL) {
+            perror("long blocks");
+            exit(71);
+        }
+        memset(rooms[i], 0xa5, n + 128);
+        p[i] = rooms[i] + (i >= X ? shift : 0);
+    }
+    random_fill(p[SECRET], n);
+    random_fill(p[RANDOM], n);
+    split_by_definition(p[A], p[B], p[C], p[SECRET], p[RANDOM], half);
+    ck_share_split(p[X], p[Y], p[SECRET], p[RANDOM], half);
+    check(memcmp(p[X], p[A], n) == 0 && memcmp(p[Y], p[B], n) == 0, "split");
+    ck_share_join_ab(p[X], p[A], p[B], half);
+    check(memcmp(p[X], p[SECRET], n) == 0, "A and B restore");
+    ck_share_join_ac(p[Y], p[A], p[C], half);
+    check(memcmp(p[Y], p[SECRET], n) == 0, "A and C restore");
+    memset(p[X], 0, n);
+    ck_share_join_bc(p[X], p[B], p[C], half);
+    check(memcmp(p[X], p[SECRET], n) == 0, "B and C restore");
+    bool whole = true;
+    for (int i = X; i <= Y; i++) {
+        for (size_t k = 0; k < 64; k++) whole &= p[i][n + k] == 0xa5 && (k >= shift || rooms[i][k] == 0xa5);
+    }
+    check(whole, "no byte beyond");
+    ck_share_split(p[SECRET], p[Y], p[SECRET], p[RANDOM], half);
+    check(memcmp(p[SECRET], p[A], n) == 0 && memcmp(p[Y], p[B], n) == 0, "split in place");
+    for (int i = 0; i < BUFFERS; i++) free(rooms[i]);
+}
+#endif
+
 void prove_shares(void) {
     exhaustive();
     for (size_t half = 1; half <= 32; half++) integrity(half);
@@ -217,5 +258,11 @@ void prove_shares(void) {
 #if defined(__x86_64__)
     // Last, so that the inputs above are the same where there is no such form.
     for (size_t half = 0; half <= MOST / 2; half += 64) streaming(half);
+    static const size_t halves[] = {CK_STREAM_MINIMUM / 2 - 64, CK_STREAM_MINIMUM / 2, CK_STREAM_MINIMUM / 2 + 1,
+                                    CK_STREAM_MINIMUM / 2 + 64};
+    for (size_t i = 0; i < COUNT(halves); i++) {
+        beyond_caches(halves[i], 0);
+        beyond_caches(halves[i], 8);
+    }
 #endif
 }

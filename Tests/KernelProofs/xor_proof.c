@@ -1,6 +1,7 @@
 // XOR: every length up to 4,096 and every alignment of each pointer, apart and in place.
 #include "proof.h"
 
+#include "cpu/ck_stream.h"
 #include "xor/xor_internal.h"
 
 static const struct {
@@ -57,9 +58,50 @@ static void at(size_t n, int slot, int alignment) {
     check(memcmp(a, expected, n) == 0 && untouched(A), "into");
 }
 
+#if defined(__x86_64__)
+// Strings beyond the caches, for which dispatch takes the streaming form, and ones that just miss that.
+static void beyond_caches(void) {
+    enum { MOST = CK_STREAM_MINIMUM + 4096, PATTERN = 0xa5, AROUND = 64 };
+    uint8_t *a = malloc(MOST), *b = malloc(MOST), *expected = malloc(MOST), *room = malloc(MOST + 3 * AROUND);
+    if (a == NULL || b == NULL || expected == NULL || room == NULL) {
+        perror("long strings");
+        exit(71);
+    }
+    random_fill(a, MOST);
+    random_fill(b, MOST);
+    for (size_t i = 0; i < MOST; i++) expected[i] = a[i] ^ b[i];
+    static const size_t lengths[] = {CK_STREAM_MINIMUM - 1, CK_STREAM_MINIMUM, CK_STREAM_MINIMUM + 1,
+                                     CK_STREAM_MINIMUM + 777};
+    for (size_t i = 0; i < COUNT(lengths); i++) {
+        const size_t n = lengths[i];
+        under_test("dispatch", n);
+        for (int turn = 0; turn < 4; turn++) {
+            memset(room, PATTERN, MOST + 3 * AROUND);
+            const size_t shift = turn == 0 ? 0 : 1 + random_below(63), skip = random_below(64);
+            uint8_t *out = room + AROUND + (-(uintptr_t)room & 63) + shift;
+            ck_xor(out, a + skip, b + skip, n);
+            check(memcmp(out, expected + skip, n) == 0, "apart");
+            bool whole = true;
+            for (size_t k = 1; k < AROUND; k++) whole &= *(out - k) == PATTERN && out[n - 1 + k] == PATTERN;
+            check(whole, "no byte beyond");
+        }
+        memcpy(room, a, n);
+        ck_xor_into(room, b, n);
+        check(memcmp(room, expected, n) == 0, "into");
+    }
+    free(a);
+    free(b);
+    free(expected);
+    free(room);
+}
+#endif
+
 void prove_xor(void) {
     for (size_t n = 0; n <= 4096; n++) at(n, EXPECTED, 0);
     for (int alignment = 0; alignment < 64; alignment++) {
         for (int slot = OUT; slot <= B; slot++) at(64 + random_below(600), slot, alignment);
     }
+#if defined(__x86_64__)
+    beyond_caches();
+#endif
 }

@@ -1,6 +1,6 @@
 // Time as a stopwatch sees it: one fixed input against random ones, taken in random order, compared by Welch's t-test
-// (Reparaz, Balasch and Verbauwhede 2017, "Dude, is my code constant time?"). The machine may be busy, so that a subject
-// has several tries; a real leak shows in every one of them, as the planted ones must.
+// (Reparaz, Balasch and Verbauwhede 2017, "Dude, is my code constant time?"). The machine may be busy, so that a
+// subject has several tries; a real leak shows in every one of them, as the planted ones must.
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
