@@ -163,6 +163,7 @@ int main(void) {
     prove("shares", prove_shares);
     prove("gf128", prove_gf128);
     prove("aesctr", prove_aesctr);
+    prove("text", prove_text);
     prove("pack", prove_pack);
     prove("seed", prove_seed);
     prove("align", prove_align);

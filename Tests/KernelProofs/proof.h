@@ -60,6 +60,7 @@ void prove_pack(void);
 void prove_pairhmm(void);
 void prove_seed(void);
 void prove_shares(void);
+void prove_text(void);
 void prove_xor(void);
 
 #endif
