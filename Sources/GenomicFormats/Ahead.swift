@@ -29,7 +29,7 @@ final class Ahead<Element: Sendable>: @unchecked Sendable {
     ///   - interrupt: makes the work return or throw soon when it waits for input; called on another thread.
     ///   - work: hands on each element; what it throws, the user gets behind the last of them.
     init(
-        name: String, bytesAhead: Int = 4 << 20, size: @escaping (Element) -> Int,
+        name: String, bytesAhead: Int = 2 << 20, size: @escaping (Element) -> Int,
         interrupt: @escaping @Sendable () -> Void, work: @escaping @Sendable (@escaping Put) throws -> Void
     ) {
         self.bytesAhead = bytesAhead

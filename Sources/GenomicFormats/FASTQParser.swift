@@ -10,6 +10,8 @@ public final class FASTQParser {
     public static let maximumReadLength = 500
     /// The longest name line taken, in bytes.
     public static let maximumNameLength = 8_192
+    /// Bytes that are parsed at a time, far more than a record has: a block stays in a core's own cache.
+    private static let bytesAtATime = 1 << 18
     /// Line ends that are looked for at a time.
     private static let endsAtATime = 16_384
 
@@ -19,43 +21,52 @@ public final class FASTQParser {
     public private(set) var recordCount = 0
     /// Bytes taken in since the last block went out.
     private var byteCount = 0
-    /// The beginning of a record that has not come whole.
-    private var carry: [UInt8] = []
+    /// What has come and was not parsed.
+    private var text: FASTQBlock.Text
+    private var textCount = 0
     private var sawBlankLine = false
+    private let pool = FASTQBlock.Pool(capacity: bytesAtATime)
     private let ends = UnsafeMutablePointer<UInt32>.allocate(capacity: endsAtATime)
 
-    public init(label: String) { self.label = label }
+    public init(label: String) {
+        self.label = label
+        text = FASTQBlock.Text(from: pool)
+    }
 
     deinit { ends.deallocate() }
 
-    /// Takes the next bytes and gives out the records that they complete.
+    /// Takes the next bytes and gives out records that they complete, when there are enough for a block.
     ///
     /// - Throws: ``Failure`` `.data` with the record's number; the records before it have gone out then.
     public func feed(_ bytes: UnsafeRawBufferPointer, _ emit: Emit) throws {
-        // Offsets have 32 bits, and blocks of a bounded size keep memory bounded.
         var rest = bytes
-        while rest.count > 1 << 20 {
-            try parse(UnsafeRawBufferPointer(rebasing: rest[..<(1 << 20)]), isLast: false, emit)
-            rest = UnsafeRawBufferPointer(rebasing: rest[(1 << 20)...])
+        while !rest.isEmpty {
+            let count = min(rest.count, pool.capacity - textCount)
+            UnsafeMutableRawPointer(text.bytes + textCount).copyMemory(from: rest.baseAddress!, byteCount: count)
+            textCount += count
+            byteCount += count
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            if textCount == pool.capacity { try parse(isLast: false, emit) }
         }
-        if !rest.isEmpty { try parse(rest, isLast: false, emit) }
     }
 
     /// Says that the input is over.
     public func finish(_ emit: Emit) throws {
-        while let last = carry.last, last == 10 || last == 13 { carry.removeLast() }
-        if !carry.isEmpty {
-            // A last line may lack its end; the one that it is given is not counted.
-            byteCount -= 1
-            try [UInt8(10)].withUnsafeBytes { try parse($0, isLast: true, emit) }
-            guard carry.isEmpty else { throw failure("record is not whole", "the file is truncated: fetch it again") }
+        try parse(isLast: false, emit)
+        while textCount > 0, [10, 13].contains(text.bytes[textCount - 1]) { textCount -= 1 }
+        if textCount > 0 {
+            // A last line may lack its end.
+            text.bytes[textCount] = 10
+            textCount += 1
+            try parse(isLast: true, emit)
+            guard textCount == 0 else { throw failure("record is not whole", "the file is truncated: fetch it again") }
         }
         if recordCount == 0 {
             throw Failure(.data, at: label, "holds no reads", remedy: "check that the right file was given")
         }
         if byteCount > 0 {
             // Line ends behind the last block.
-            try emit(FASTQBlock(text: .allocate(byteCount: 1, alignment: 1), records: [], byteCount: byteCount))
+            try emit(FASTQBlock(text: FASTQBlock.Text(from: pool), records: [], byteCount: byteCount))
             byteCount = 0
         }
     }
@@ -64,30 +75,21 @@ public final class FASTQParser {
         Failure(.data, at: "\(label):record \(recordCount + 1)", problem, remedy: remedy)
     }
 
-    /// Parses the whole records of what waits and `bytes`; the rest waits.
-    private func parse(_ bytes: UnsafeRawBufferPointer, isLast: Bool, _ emit: Emit) throws {
-        byteCount += bytes.count
-        let count = carry.count + bytes.count
-        let text = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
-        carry.withUnsafeBytes { if let base = $0.baseAddress { text.copyMemory(from: base, byteCount: $0.count) } }
-        if let base = bytes.baseAddress { (text + carry.count).copyMemory(from: base, byteCount: bytes.count) }
+    /// Parses the whole records of the text; the rest of it waits in other memory.
+    private func parse(isLast: Bool, _ emit: Emit) throws {
+        let whole = text
         var records: [FASTQBlock.Record] = []
-        records.reserveCapacity(count / 256 + 4)
-        var used = 0
+        records.reserveCapacity(textCount / 256 + 4)
+        var used = textCount
         var problem: (any Error)?
-        do {
-            used = try parse(text.assumingMemoryBound(to: UInt8.self), count, isLast: isLast, &records)
-        } catch {
-            problem = error
-        }
-        carry.removeAll(keepingCapacity: true)
-        if problem == nil { carry.append(contentsOf: UnsafeRawBufferPointer(start: text + used, count: count - used)) }
-        if records.isEmpty {
-            text.deallocate()
-        } else {
+        do { used = try parse(whole.bytes, textCount, isLast: isLast, &records) } catch { problem = error }
+        text = FASTQBlock.Text(from: pool)
+        textCount -= used
+        text.bytes.update(from: whole.bytes + used, count: textCount)
+        if !records.isEmpty {
             let taken = byteCount
             byteCount = 0
-            try emit(FASTQBlock(text: text, records: records, byteCount: taken))
+            try emit(FASTQBlock(text: whole, records: records, byteCount: taken))
         }
         if let problem { throw problem }
     }
@@ -158,12 +160,11 @@ public final class FASTQParser {
         }
         let count = length(text, nameEnd + 1, sequenceEnd)
         try checkRead(count)
-        guard let plusEnd = lines[2] else {
-            if end - sequenceEnd > Self.maximumNameLength {
-                throw failure("separator line is longer than \(Self.maximumNameLength) bytes", "check that this is FASTQ")
-            }
-            return nil
+        let plusEnd = lines[2] ?? end
+        if plusEnd - sequenceEnd > Self.maximumNameLength {
+            throw failure("separator line is longer than \(Self.maximumNameLength) bytes", "check that this is FASTQ")
         }
+        guard lines.count > 2 else { return nil }
         if text[sequenceEnd + 1] != UInt8(ascii: "+") {
             throw failure("third line does not begin with '+'", "give FASTQ of four lines a record; unwrap long sequences")
         }

@@ -66,7 +66,7 @@ struct JobRun {
         receipt.measurements =
             [
                 StageMeasurement(
-                    stage: .restore, bytes: receipt.depositedBytes, seconds: objects.reduce(0) { $0 + $1.seconds }),
+                    stage: .restore, bytes: receipt.depositedBytes, seconds: objects.map(\.seconds).max() ?? 0),
                 StageMeasurement(
                     stage: .genotyping, bytes: counts.fastqBytes + result.vcfBytes, seconds: genotyped - started),
             ] + filtered.measurements

@@ -190,7 +190,7 @@ private func readingThreads() throws -> Int {
             [MemorySource(one, waits: true), MemorySource(two, waits: true)], [MemorySource(long), MemorySource(two)],
         ] {
             #expect(throws: Enough.self) {
-                try ReadFiles(sources: sources, layout: .paired).forEachBatch { _ in throw Enough() }
+                _ = try ReadFiles(sources: sources, layout: .paired).forEachBatch { _ in throw Enough() }
             }
             for _ in 0..<200 where try readingThreads() > 0 { usleep(5_000) }
             #expect(try readingThreads() == 0)
@@ -209,7 +209,7 @@ private func readingThreads() throws -> Int {
                     if calls == 3 { throw Enough() }
                 }
             )
-            try ReadFiles(sources: [source], layout: .unpaired).forEachBatch(waiting: waiting) { _ in }
+            _ = try ReadFiles(sources: [source], layout: .unpaired).forEachBatch(waiting: waiting) { _ in }
         }
         #expect(calls == 3)
     }
@@ -226,7 +226,7 @@ private func readingThreads() throws -> Int {
         let started = ContinuousClock.now
         #expect(throws: Enough.self) {
             let waiting = (seconds: 0.05, call: { throw Enough() })
-            try ReadFiles(paths: [other, path], layout: .paired).forEachBatch(waiting: waiting) { _ in }
+            _ = try ReadFiles(paths: [other, path], layout: .paired).forEachBatch(waiting: waiting) { _ in }
         }
         #expect(ContinuousClock.now - started < .seconds(5))
     }
@@ -273,7 +273,7 @@ private func readingThreads() throws -> Int {
         (header + "g,S,L,1,a,b,c\n", 2, "7 fields"), (header + "g,,L,1,a,b\n", 2, "RGSM is empty"),
         (header + "g,S,L,1,,b\n", 2, "Read1File is empty"), (header + "g,S,L,x,a,b\n", 2, "Lane"),
         (header + "g,S T,L,1,a,b\n", 2, "one word"), (header + "g,S\u{7f},L,1,a,b\n", 2, "control"),
-        (header + "g,S,\"L\",1,a,b\n", 2, "quotation"), (header + "g,S,L,1,a,b\ng,S,L,2,c,\n", 3, "same layout"),
+        (header + "g,S,\"L\",1,a,b\n", 2, "quotation"), (header + "g,S,L,1,a,b\ng,S,L,2,c,\n", 3, "without second mates"),
         (header + "g,S,L,1,a,a\n", 2, "twice"), (header + "g,S,L,1,a,b\nh,S,L,2,c,a\n", 3, "twice"),
         (header + "g,S,L,1,a,b\ng,S,M,2,c,d\n", 3, "another library"), ("@r\nA\n+\nI\n", 1, "unknown column"),
     ]) func errorsNameTheLine(text: String, line: Int, problem: String) {
