@@ -1,4 +1,4 @@
-// What FASTQ and FASTA are parsed with: line ends, the end of a read's name, letters to base codes, qualities to scores.
+// What FASTQ and FASTA are parsed with: line ends, ends of names, letters to base codes, qualities to scores.
 #ifndef CK_TEXT_H
 #define CK_TEXT_H
 

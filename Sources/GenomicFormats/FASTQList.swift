@@ -1,9 +1,9 @@
 internal import Diagnostics
 internal import Storage
 
-/// A list of the FASTQ files of one or more samples by lane, in the form of `fastq_list.csv` that DRAGEN and BCL Convert
-/// write: comma-separated, a header with at least RGID, RGSM, RGLB, Lane, Read1File and Read2File in any order, then one
-/// line for each lane. RGPU is taken where it is given; the list's other RG columns do not concern genotyping.
+/// A list of the FASTQ files of one or more samples by lane, in the form of `fastq_list.csv` that DRAGEN and BCL
+/// Convert write: comma-separated, a header with at least RGID, RGSM, RGLB, Lane, Read1File and Read2File in any order,
+/// then one line for each lane. RGPU is taken where it is given; the list's other RG columns do not concern genotyping.
 public struct FASTQList: Sendable, Equatable {
     /// The files of one sample.
     public struct Sample: Sendable, Equatable {
@@ -53,8 +53,7 @@ public struct FASTQList: Sendable, Equatable {
             guard fields.count == known.count else {
                 throw failure("has \(fields.count) fields, the header \(known.count)", "give every column a field")
             }
-            try append(
-                { known[$0].map { fields[$0] } ?? "" }, directory: directory, failure)
+            try append({ known[$0].map { fields[$0] } ?? "" }, directory: directory, failure)
         }
         guard !samples.isEmpty else {
             throw Failure(.data, at: label, "names no lane", remedy: "write a header, and a line for each lane")
@@ -143,7 +142,8 @@ public struct FASTQList: Sendable, Equatable {
         if number == samples[place].readGroups.count {
             samples[place].readGroups.append(group)
         } else if samples[place].readGroups[number] != group {
-            throw failure("RGID '\(group.id)' stands for another library or unit above", "give every read group its own RGID")
+            throw failure(
+                "RGID '\(group.id)' stands for another library or unit above", "give every read group its own RGID")
         }
         samples[place].lanes.append(ReadLane(paths: paths, readGroup: number))
     }

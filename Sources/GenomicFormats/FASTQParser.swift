@@ -115,7 +115,8 @@ public final class FASTQParser {
                     continue
                 }
                 if found - line < 4 && scanned < count - from { break }
-                let lines = Lines(text: text, from: from, start: start, end: count, ends: ends + line, count: found - line)
+                let lines = Lines(
+                    text: text, from: from, start: start, end: count, ends: ends + line, count: found - line)
                 guard let record = try self.record(lines, isLast: isLast) else { return start }
                 records.append(record)
                 recordCount += 1
@@ -166,7 +167,8 @@ public final class FASTQParser {
         }
         guard lines.count > 2 else { return nil }
         if text[sequenceEnd + 1] != UInt8(ascii: "+") {
-            throw failure("third line does not begin with '+'", "give FASTQ of four lines a record; unwrap long sequences")
+            throw failure(
+                "third line does not begin with '+'", "give FASTQ of four lines a record; unwrap long sequences")
         }
         guard let qualityEnd = lines[3] else {
             if isLast || end - plusEnd > count + 3 { throw lengthsDiffer }

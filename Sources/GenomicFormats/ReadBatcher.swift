@@ -25,7 +25,7 @@ public enum QualityEncoding: Sendable, CaseIterable {
     var offset: UInt8 { self == .phred64 ? 64 : 33 }
 }
 
-/// Makes ``ReadBatch`` values of 4,096 reads, in input order, of the FASTQ of one lane. Mates are held together by name.
+/// Makes ``ReadBatch`` values of 4,096 reads, in input order, of one lane's FASTQ. Mates are held together by name.
 ///
 /// Batches, and the failure of bad input, depend on the streams' bytes alone: not on the blocks in which they come.
 public final class ReadBatcher {
@@ -231,9 +231,9 @@ public final class ReadBatcher {
             for read in 0..<recordCount {
                 let length = Int(records[read].count)
                 if ck_encode_qualities(records[read].quality, length, offset, target) > 126 - offset {
-                    fault.note(
-                        read, "quality is outside '\(offset == 33 ? "!" : "@")' to '~'",
-                        offset == 33 ? "give Phred+33 qualities" : "the qualities are no Phred+64: leave that option out")
+                    let (least, remedy) =
+                        offset == 33 ? ("!", "give Phred+33 qualities") : ("@", "leave the option for Phred+64 out")
+                    fault.note(read, "quality is outside '\(least)' to '~'", remedy)
                     return
                 }
                 target += length
@@ -243,7 +243,8 @@ public final class ReadBatcher {
     }
 
     private func checkEncoding(_ batch: ReadBatch) throws {
-        guard qualities == .detected, counts.reads == 0, let least = batch.qualities.min(), least >= Self.leastOfPhred64,
+        guard qualities == .detected, counts.reads == 0,
+            let least = batch.qualities.min(), least >= Self.leastOfPhred64,
             let greatest = batch.qualities.max(), greatest >= Self.suspicious
         else { return }
         throw Failure(

@@ -13,7 +13,7 @@ public protocol ReadSource: AnyObject, Sendable {
     func stop()
 }
 
-/// The reads of one sample in files, on standard input or from anywhere else, lane after lane, as batches in input order.
+/// The reads of one sample in files, on standard input or from elsewhere, lane after lane, as batches in input order.
 ///
 /// Each stream (first mates, second mates) is read, inflated and parsed on a thread of its own; the caller's thread
 /// makes batches. Batches, and the failure of bad input, do not depend on timing or threads.

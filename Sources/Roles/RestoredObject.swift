@@ -85,6 +85,7 @@ final class RestoredObject {
             try bytes[old...].withUnsafeBytes(body)
         }
         guard !isOver else {
+            channels.withLock { $0 = nil }
             guard deliveredBytes == order.length else {
                 throw Failure(
                     .data, at: order.part, "\(deliveredBytes) bytes were restored, \(order.length) were deposited",

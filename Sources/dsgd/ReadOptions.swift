@@ -4,23 +4,31 @@ import Storage
 
 /// Where the reads of one sample are.
 struct ReadOptions: ParsableArguments {
-    @Option(name: [.customShort("1"), .customLong("reads1")], help: "First mates; again for each lane.", completion: .file())
+    @Option(
+        name: [.customShort("1"), .customLong("reads1")], help: "First mates; again for each lane.",
+        completion: .file())
     var reads1: [String] = []
-    @Option(name: [.customShort("2"), .customLong("reads2")], help: "Second mates; again for each lane.", completion: .file())
+    @Option(
+        name: [.customShort("2"), .customLong("reads2")], help: "Second mates; again for each lane.",
+        completion: .file())
     var reads2: [String] = []
     @Flag(help: "The reads of a file are mates in turn.") var interleaved = false
     @Option(help: "Lanes of a sample, as DRAGEN lists them (CSV), instead of -1 and -2.", completion: .file())
     var fastqList: String?
     @Option(help: "The sample (RGSM) of the list, when it has several.") var fastqListSampleId: String?
-    @Option(help: "What quality characters begin with: 33 or 64; when left out, 33, and files that look like 64 are refused.")
+    @Option(help: "Where qualities begin: 33 or 64; when left out, 33, and files that look like 64 are refused.")
     var qualityOffset: Int?
 
     var qualities: QualityEncoding { qualityOffset == 64 ? .phred64 : qualityOffset == 33 ? .phred33 : .detected }
 
     func validate() throws {
-        guard qualityOffset.map({ [33, 64].contains($0) }) ?? true else { throw ValidationError("--quality-offset is 33 or 64") }
+        guard qualityOffset.map({ [33, 64].contains($0) }) ?? true else {
+            throw ValidationError("--quality-offset is 33 or 64")
+        }
         if fastqList != nil {
-            guard reads1.isEmpty, reads2.isEmpty else { throw ValidationError("--fastq-list stands instead of -1 and -2") }
+            guard reads1.isEmpty, reads2.isEmpty else {
+                throw ValidationError("--fastq-list stands instead of -1 and -2")
+            }
             return
         }
         guard fastqListSampleId == nil else { throw ValidationError("--fastq-list-sample-id needs --fastq-list") }
@@ -29,7 +37,8 @@ struct ReadOptions: ParsableArguments {
             throw ValidationError("--interleaved takes one file of reads for each lane, not two")
         }
         guard reads2.isEmpty || reads1.count == reads2.count else {
-            throw ValidationError("there are \(reads1.count) files of first mates (-1) and \(reads2.count) of second mates (-2)")
+            throw ValidationError(
+                "there are \(reads1.count) files of first mates (-1) and \(reads2.count) of second mates (-2)")
         }
     }
 
@@ -58,7 +67,8 @@ struct ReadOptions: ParsableArguments {
         let paths = input.lanes.flatMap(\.paths)
         for (place, path) in paths.enumerated() {
             guard !paths[..<place].contains(where: { $0 == path || isSameFile($0, path) }) else {
-                throw ValidationError("\(path) is given twice, or is the same file as another: each file of reads is read once")
+                throw ValidationError(
+                    "\(path) is given twice, or is the same file as another: each file of reads is read once")
             }
         }
         return input
