@@ -147,7 +147,8 @@ if Context.environment["DSGD_FUZZ"] != nil {
     package.targets.append(.target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict))
     for (name, dependencies) in [
         ("ShareFiles", ["Diagnostics", "Randomness", "SecretSharing", "TestSupport"]), ("Gzip", ["Compression"]),
-        ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("Lists", ["GenomicFormats"]),
+        ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("FASTA", ["GenomicFormats"]),
+        ("Lists", ["GenomicFormats"]),
     ] as [(String, [Target.Dependency])] {
         package.targets.append(
             .executableTarget(

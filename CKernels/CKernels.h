@@ -17,6 +17,7 @@
 #include "rdseed/rdseed.h"
 #include "seed/seed.h"
 #include "shares/shares.h"
+#include "text/text.h"
 #include "xor/xor.h"
 
 #endif

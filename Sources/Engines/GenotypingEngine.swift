@@ -24,11 +24,17 @@ public struct GenotypingJob: Sendable {
     public var command: String?
     /// Where records are written, by the reference's contig names; nil for everywhere.
     public var regions: RegionSet?
+    /// What ``ReadBatch/readGroup`` counts: lanes and libraries of the sample, at least one.
+    public var readGroups: [ReadGroup]
 
-    public init(sample: String, command: String? = nil, regions: RegionSet? = nil) {
+    /// - Parameter readGroups: when left out, one for the whole sample.
+    public init(
+        sample: String, command: String? = nil, regions: RegionSet? = nil, readGroups: [ReadGroup]? = nil
+    ) {
         self.sample = sample
         self.command = command
         self.regions = regions
+        self.readGroups = readGroups ?? [ReadGroup(sample: sample)]
     }
 }
 

@@ -1,20 +1,42 @@
-import Compression
-import Diagnostics
-import Glibc
-import Storage
+internal import CKernels
+internal import Compression
+internal import Diagnostics
+internal import Glibc
+internal import Storage
 
 /// Reads a reference genome from FASTA: plain, gzip or BGZF; upper and lower case; IUPAC codes become N.
 public enum FASTAReader {
+    /// Reads and inflates on a thread of its own, and parses on the caller's.
+    ///
+    /// - Parameter threads: to inflate BGZF on.
     /// - Throws: ``Failure`` `.noInput` or `.data`: not FASTA, a contig twice, a contig without sequence, a character
     ///   that is no base, a damaged or truncated file.
-    public static func read(_ path: String) throws -> ReferenceGenome {
-        let inflater = GzipInflater(label: path)
-        let parser = FASTAParser(label: path)
-        try FileReader.forEachPiece(of: path) { chunk in
-            try inflater.feed(chunk) { try parser.feed($0) }
+    public static func read(_ path: String, threads: Int = 1) throws -> ReferenceGenome {
+        let file = try FileReader(path: path)
+        let text = Ahead<Text>(
+            name: "dsgd-fasta", size: { $0.bytes.count }, interrupt: { file.interrupt() }
+        ) { put in
+            let inflater = GzipInflater(label: path, threads: threads)
+            while try file.next({ try inflater.feed($0) { try put(Text(copying: $0)) } }) {}
+            try inflater.finish { try put(Text(copying: $0)) }
         }
-        try inflater.finish { try parser.feed($0) }
+        defer { text.stop() }
+        let parser = FASTAParser(label: path)
+        while let piece = try text.next() { try parser.feed(piece.bytes) }
         return try parser.finish()
+    }
+
+    /// Bytes that nobody changes any more.
+    private final class Text: @unchecked Sendable {
+        let bytes: UnsafeRawBufferPointer
+
+        init(copying piece: UnsafeRawBufferPointer) {
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: piece.count, alignment: 64)
+            copy.copyMemory(from: piece)
+            bytes = UnsafeRawBufferPointer(copy)
+        }
+
+        deinit { bytes.deallocate() }
     }
 }
 
@@ -24,21 +46,20 @@ public final class FASTAParser {
     private var contigs: [ReferenceGenome.Contig] = []
     private var names: Set<String> = []
     private var name: String?
-    private var bases: [UInt8] = []
+    /// The contig under way. The room stays for the next one.
+    private var bases: UnsafeMutablePointer<UInt8>?
+    private var baseCount = 0
+    private var room = 0
     private var header: [UInt8] = []
     private var isInHeader = false
     private var isAtLineStart = true
+    /// A carriage return ended the piece before: it belongs to a line end, or is a character that is no base.
+    private var hasCarriageReturn = false
     private var lineNumber = 1
 
-    private static let codes: [UInt8] = {
-        var table = [UInt8](repeating: 0x80, count: 256)
-        for letter in "ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx*-".utf8 {
-            table[Int(letter)] = BaseCode.ofASCII[Int(letter)]
-        }
-        return table
-    }()
-
     public init(label: String) { self.label = label }
+
+    deinit { free(bases) }
 
     public func feed(_ bytes: UnsafeRawBufferPointer) throws {
         guard let base = bytes.baseAddress else { return }
@@ -50,13 +71,13 @@ public final class FASTAParser {
                 header.removeAll(keepingCapacity: true)
                 at += 1
             }
-            let end = memchr(base + at, 10, bytes.count - at).map { UnsafeRawPointer($0) - base }
-            let line = bytes[at..<(end ?? bytes.count)]
+            let end = Bytes.find(10, in: bytes, from: at)
+            let line = UnsafeRawBufferPointer(start: base + at, count: (end ?? bytes.count) - at)
             if isInHeader {
                 header.append(contentsOf: line)
                 if header.count > 1 << 16 { throw failure("header line is longer than 64 KiB", "check the file") }
             } else {
-                try append(UnsafeRawBufferPointer(rebasing: line))
+                try append(line)
             }
             guard let end else {
                 if !line.isEmpty { isAtLineStart = false }
@@ -65,6 +86,7 @@ public final class FASTAParser {
             if isInHeader { try openContig() }
             isInHeader = false
             isAtLineStart = true
+            hasCarriageReturn = false
             lineNumber += 1
             at = end + 1
         }
@@ -107,37 +129,41 @@ public final class FASTAParser {
 
     private func closeContig() throws {
         guard let name else { return }
-        guard !bases.isEmpty else { throw failure("contig '\(name)' has no sequence", "check that the file is whole") }
-        guard bases.count <= Int(Int32.max) else {
-            throw failure("contig '\(name)' is longer than 2^31 bases", "split the contig")
-        }
-        contigs.append(ReferenceGenome.Contig(name: name, bases: bases))
+        guard baseCount > 0 else { throw failure("contig '\(name)' has no sequence", "check that the file is whole") }
+        contigs.append(
+            ReferenceGenome.Contig(name: name, bases: Array(UnsafeBufferPointer(start: bases, count: baseCount))))
         self.name = nil
-        bases = []
+        baseCount = 0
     }
 
     private func append(_ line: UnsafeRawBufferPointer) throws {
-        var line = line
-        if line.last == 13 { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
         if line.isEmpty { return }
-        guard name != nil else {
+        let endsInReturn = line[line.count - 1] == 13
+        let count = endsInReturn ? line.count - 1 : line.count
+        guard name != nil || count == 0 else {
             throw failure("is not FASTA: no line with '>' comes first", "give a FASTA file")
         }
-        let start = bases.count
-        bases.append(contentsOf: line)
-        var invalid: UInt8 = 0
-        Self.codes.withUnsafeBufferPointer { codes in
-            bases.withUnsafeMutableBufferPointer { bases in
-                for i in start..<bases.count {
-                    let code = codes[Int(bases[i])]
-                    invalid |= code
-                    bases[i] = code
-                }
-            }
-        }
-        if invalid & 0x80 != 0 {
+        let letters = line.baseAddress!.assumingMemoryBound(to: UInt8.self)
+        try makeRoom(count)
+        guard !hasCarriageReturn, ck_encode_bases(letters, count, true, bases! + baseCount) else {
             throw failure("sequence holds a character that is no base", "bases are IUPAC letters")
         }
+        hasCarriageReturn = endsInReturn
+        baseCount += count
+    }
+
+    /// Grows by the C library, which moves pages of large blocks and does not copy them.
+    private func makeRoom(_ count: Int) throws {
+        guard count <= Int(Int32.max) - baseCount else {
+            throw failure("contig '\(name ?? "")' is longer than 2^31 bases", "split the contig")
+        }
+        guard bases == nil || baseCount + count > room else { return }
+        room = max(1 << 16, 2 * room, baseCount + count)
+        guard let grown = realloc(bases, room) else {
+            throw Failure(
+                .inputOutput, at: label, "there is no memory for a contig of \(room) bases", remedy: "free memory")
+        }
+        bases = grown.assumingMemoryBound(to: UInt8.self)
     }
 }
 

@@ -1,13 +1,5 @@
-import Diagnostics
-import Glibc
-
-/// One FASTQ record, as pointers into the parser's memory: valid only inside the call that receives it.
-public struct FASTQRecord {
-    /// The name line without '@', up to the first blank, and without a trailing `/1` or `/2`.
-    public let name: UnsafeRawBufferPointer
-    public let sequence: UnsafeRawBufferPointer
-    public let quality: UnsafeRawBufferPointer
-}
+internal import CKernels
+internal import Diagnostics
 
 /// Strict FASTQ of four lines a record, pushed in pieces of any size.
 ///
@@ -18,117 +10,184 @@ public final class FASTQParser {
     public static let maximumReadLength = 500
     /// The longest name line taken, in bytes.
     public static let maximumNameLength = 8_192
+    /// Bytes that are parsed at a time, far more than a record has: a block stays in a core's own cache.
+    private static let bytesAtATime = 1 << 18
+    /// Line ends that are looked for at a time.
+    private static let endsAtATime = 16_384
+
+    public typealias Emit = (FASTQBlock) throws -> Void
 
     public let label: String
     public private(set) var recordCount = 0
-    /// Plain FASTQ bytes taken in.
-    public private(set) var byteCount = 0
-    private var carry: [UInt8] = []
+    /// Bytes taken in since the last block went out.
+    private var byteCount = 0
+    /// What has come and was not parsed.
+    private var text: FASTQBlock.Text
+    private var textCount = 0
     private var sawBlankLine = false
+    private let pool = FASTQBlock.Pool(capacity: bytesAtATime)
+    private let ends = UnsafeMutablePointer<UInt32>.allocate(capacity: endsAtATime)
 
-    public init(label: String) { self.label = label }
+    public init(label: String) {
+        self.label = label
+        text = FASTQBlock.Text(from: pool)
+    }
 
-    /// Takes the next bytes and gives out the records that they complete.
-    public func feed(_ bytes: UnsafeRawBufferPointer, _ body: (FASTQRecord) throws -> Void) throws {
-        byteCount += bytes.count
-        if carry.isEmpty {
-            let used = try parse(bytes, isLast: false, body)
-            carry.append(contentsOf: bytes[used...])
-        } else {
-            carry.append(contentsOf: bytes)
-            let used = try carry.withUnsafeBytes { try parse($0, isLast: false, body) }
-            carry.removeSubrange(0..<used)
+    deinit { ends.deallocate() }
+
+    /// Takes the next bytes and gives out records that they complete, when there are enough for a block.
+    ///
+    /// - Throws: ``Failure`` `.data` with the record's number; the records before it have gone out then.
+    public func feed(_ bytes: UnsafeRawBufferPointer, _ emit: Emit) throws {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = min(rest.count, pool.capacity - textCount)
+            UnsafeMutableRawPointer(text.bytes + textCount).copyMemory(from: rest.baseAddress!, byteCount: count)
+            textCount += count
+            byteCount += count
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            if textCount == pool.capacity { try parse(isLast: false, emit) }
         }
     }
 
     /// Says that the input is over.
-    public func finish(_ body: (FASTQRecord) throws -> Void) throws {
-        while let last = carry.last, last == 10 || last == 13 {
-            carry.removeLast()
-        }
-        if !carry.isEmpty {
-            carry.append(10)
-            let used = try carry.withUnsafeBytes { try parse($0, isLast: true, body) }
-            if used < carry.count {
-                throw failure("record is not whole", "the file is truncated: fetch it again")
-            }
-            carry = []
+    public func finish(_ emit: Emit) throws {
+        try parse(isLast: false, emit)
+        while textCount > 0, [10, 13].contains(text.bytes[textCount - 1]) { textCount -= 1 }
+        if textCount > 0 {
+            // A last line may lack its end.
+            text.bytes[textCount] = 10
+            textCount += 1
+            try parse(isLast: true, emit)
+            guard textCount == 0 else { throw failure("record is not whole", "the file is truncated: fetch it again") }
         }
         if recordCount == 0 {
             throw Failure(.data, at: label, "holds no reads", remedy: "check that the right file was given")
         }
+        if byteCount > 0 {
+            // Line ends behind the last block.
+            try emit(FASTQBlock(text: FASTQBlock.Text(from: pool), records: [], byteCount: byteCount))
+            byteCount = 0
+        }
     }
 
-    func failure(_ problem: String, _ remedy: String, record: Int? = nil) -> Failure {
-        Failure(.data, at: "\(label):record \(record ?? recordCount + 1)", problem, remedy: remedy)
+    private func failure(_ problem: String, _ remedy: String) -> Failure {
+        Failure(.data, at: "\(label):record \(recordCount + 1)", problem, remedy: remedy)
     }
 
-    /// Parses whole records and returns how many bytes they took.
+    /// Parses the whole records of the text; the rest of it waits in other memory.
+    private func parse(isLast: Bool, _ emit: Emit) throws {
+        let whole = text
+        var records: [FASTQBlock.Record] = []
+        records.reserveCapacity(textCount / 256 + 4)
+        var used = textCount
+        var problem: (any Error)?
+        do { used = try parse(whole.bytes, textCount, isLast: isLast, &records) } catch { problem = error }
+        text = FASTQBlock.Text(from: pool)
+        textCount -= used
+        text.bytes.update(from: whole.bytes + used, count: textCount)
+        if !records.isEmpty {
+            let taken = byteCount
+            byteCount = 0
+            try emit(FASTQBlock(text: whole, records: records, byteCount: taken))
+        }
+        if let problem { throw problem }
+    }
+
+    /// Appends whole records and returns how many bytes they took.
     private func parse(
-        _ bytes: UnsafeRawBufferPointer, isLast: Bool, _ body: (FASTQRecord) throws -> Void
+        _ text: UnsafePointer<UInt8>, _ count: Int, isLast: Bool, _ records: inout [FASTQBlock.Record]
     ) throws -> Int {
-        guard let base = bytes.baseAddress else { return 0 }
-        let end = bytes.count
         var start = 0
-        while start < end {
-            let first = base.load(fromByteOffset: start, as: UInt8.self)
-            if first == 10 || first == 13 {
-                // Blank lines are harmless only where nothing follows them.
-                sawBlankLine = true
-                start += 1
-                continue
+        while start < count {
+            let from = start
+            var scanned = 0
+            let found = ck_line_ends(text + from, count - from, ends, Self.endsAtATime, &scanned)
+            var line = 0
+            while start < count {
+                let first = text[start]
+                if first == 10 || first == 13 {
+                    // Blank lines are harmless only where nothing follows them.
+                    sawBlankLine = true
+                    if first == 10 { line += 1 }
+                    start += 1
+                    if start - from >= scanned { break }
+                    continue
+                }
+                if found - line < 4 && scanned < count - from { break }
+                let lines = Lines(
+                    text: text, from: from, start: start, end: count, ends: ends + line, count: found - line)
+                guard let record = try self.record(lines, isLast: isLast) else { return start }
+                records.append(record)
+                recordCount += 1
+                start = from + Int(ends[line + 3]) + 1
+                line += 4
             }
-            if first != UInt8(ascii: "@") || sawBlankLine {
-                throw failure(
-                    "record does not begin with '@'",
-                    "give FASTQ of four lines a record (FASTA and SAM are not accepted)")
-            }
-            guard let nameEnd = lineEnd(base, start, end) else {
-                try checkLength(end - start, Self.maximumNameLength, "name line")
-                break
-            }
-            try checkLength(nameEnd - start, Self.maximumNameLength, "name line")
-            guard let sequenceEnd = lineEnd(base, nameEnd + 1, end) else {
-                // One byte of grace: the carriage return of a line end whose line feed has not come yet.
-                try checkRead(end - nameEnd - 2)
-                break
-            }
-            let sequence = trimmed(base, nameEnd + 1, sequenceEnd)
-            try checkRead(sequence.count)
-            guard let plusEnd = lineEnd(base, sequenceEnd + 1, end) else {
-                try checkLength(end - sequenceEnd, Self.maximumNameLength, "separator line")
-                break
-            }
-            if base.load(fromByteOffset: sequenceEnd + 1, as: UInt8.self) != UInt8(ascii: "+") {
-                throw failure(
-                    "third line does not begin with '+'", "give FASTQ of four lines a record; unwrap long sequences")
-            }
-            guard let qualityEnd = lineEnd(base, plusEnd + 1, end) else {
-                if isLast || end - plusEnd > sequence.count + 3 { try refuseQuality() }
-                break
-            }
-            let quality = trimmed(base, plusEnd + 1, qualityEnd)
-            if quality.count != sequence.count { try refuseQuality() }
-            let name = Self.name(trimmed(base, start + 1, nameEnd))
-            if name.isEmpty { throw failure("read has no name", "every read needs a name after '@'") }
-            try body(FASTQRecord(name: name, sequence: sequence, quality: quality))
-            recordCount += 1
-            start = qualityEnd + 1
         }
         return start
     }
 
-    private func refuseQuality() throws {
-        throw failure(
-            "sequence and quality differ in length", "the file is damaged or truncated: make or fetch it again")
+    /// Where the lines of one record end, as far as they are there.
+    private struct Lines {
+        let text: UnsafePointer<UInt8>
+        let from: Int
+        let start: Int
+        let end: Int
+        let ends: UnsafePointer<UInt32>
+        let count: Int
+
+        /// The offset of the line feed of that line, or nil when it has not come.
+        @inline(__always)
+        subscript(line: Int) -> Int? { line < count ? from + Int(ends[line]) : nil }
     }
 
-    private func checkLength(_ count: Int, _ limit: Int, _ what: String) throws {
-        if count > limit {
-            throw failure("\(what) is longer than \(limit) bytes", "check that this is FASTQ")
+    /// The record, or nil when it is not whole; what is wrong with it is told as early as it can be seen.
+    @inline(__always)
+    private func record(_ lines: Lines, isLast: Bool) throws -> FASTQBlock.Record? {
+        let (text, start, end) = (lines.text, lines.start, lines.end)
+        if text[start] != UInt8(ascii: "@") || sawBlankLine {
+            throw failure(
+                "record does not begin with '@'", "give FASTQ of four lines a record (FASTA and SAM are not accepted)")
         }
+        let nameEnd = lines[0] ?? end
+        if nameEnd - start > Self.maximumNameLength {
+            throw failure("name line is longer than \(Self.maximumNameLength) bytes", "check that this is FASTQ")
+        }
+        guard lines.count > 0 else { return nil }
+        guard let sequenceEnd = lines[1] else {
+            // One byte of grace: the carriage return of a line end whose line feed has not come yet.
+            try checkRead(end - nameEnd - 2)
+            return nil
+        }
+        let count = length(text, nameEnd + 1, sequenceEnd)
+        try checkRead(count)
+        let plusEnd = lines[2] ?? end
+        if plusEnd - sequenceEnd > Self.maximumNameLength {
+            throw failure("separator line is longer than \(Self.maximumNameLength) bytes", "check that this is FASTQ")
+        }
+        guard lines.count > 2 else { return nil }
+        if text[sequenceEnd + 1] != UInt8(ascii: "+") {
+            throw failure(
+                "third line does not begin with '+'", "give FASTQ of four lines a record; unwrap long sequences")
+        }
+        guard let qualityEnd = lines[3] else {
+            if isLast || end - plusEnd > count + 3 { throw lengthsDiffer }
+            return nil
+        }
+        if length(text, plusEnd + 1, qualityEnd) != count { throw lengthsDiffer }
+        let name = text + start + 1
+        let nameCount = Self.nameLength(name, length(text, start + 1, nameEnd))
+        if nameCount == 0 { throw failure("read has no name", "every read needs a name after '@'") }
+        return FASTQBlock.Record(
+            name: name, sequence: text + nameEnd + 1, quality: text + plusEnd + 1, nameCount: Int32(nameCount),
+            count: Int32(count))
     }
 
+    private var lengthsDiffer: Failure {
+        failure("sequence and quality differ in length", "the file is damaged or truncated: make or fetch it again")
+    }
+
+    @inline(__always)
     private func checkRead(_ count: Int) throws {
         if count > Self.maximumReadLength {
             throw failure(
@@ -136,27 +195,18 @@ public final class FASTQParser {
         }
     }
 
-    private func lineEnd(_ base: UnsafeRawPointer, _ from: Int, _ end: Int) -> Int? {
-        guard from < end, let found = memchr(base + from, 10, end - from) else { return nil }
-        return UnsafeRawPointer(found) - base
-    }
-
-    private func trimmed(_ base: UnsafeRawPointer, _ from: Int, _ end: Int) -> UnsafeRawBufferPointer {
-        var end = end
-        if end > from && base.load(fromByteOffset: end - 1, as: UInt8.self) == 13 { end -= 1 }
-        return UnsafeRawBufferPointer(start: base + from, count: end - from)
+    /// The length of a line without the carriage return.
+    @inline(__always)
+    private func length(_ text: UnsafePointer<UInt8>, _ from: Int, _ end: Int) -> Int {
+        end > from && text[end - 1] == 13 ? end - 1 - from : end - from
     }
 
     /// The part of a name line that both mates share: up to the first blank (Casava puts the mate's number behind it),
     /// and without `/1` or `/2`.
-    static func name(_ line: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-        var count = 0
-        while count < line.count && line[count] != 32 && line[count] != 9 { count += 1 }
-        if count > 2 && line[count - 2] == UInt8(ascii: "/")
-            && (line[count - 1] == UInt8(ascii: "1") || line[count - 1] == UInt8(ascii: "2"))
-        {
-            count -= 2
-        }
-        return UnsafeRawBufferPointer(rebasing: line[0..<count])
+    @inline(__always)
+    private static func nameLength(_ line: UnsafePointer<UInt8>, _ count: Int) -> Int {
+        let word = ck_word_length(line, count)
+        guard word > 2, line[word - 2] == UInt8(ascii: "/") else { return word }
+        return line[word - 1] == UInt8(ascii: "1") || line[word - 1] == UInt8(ascii: "2") ? word - 2 : word
     }
 }

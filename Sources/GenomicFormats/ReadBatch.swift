@@ -28,6 +28,8 @@ public struct ReadBatch: Sendable {
     /// The ordinal, in the whole input, of the batch's first read (mates counted one by one).
     public var firstOrdinal: UInt64
     public var isPaired: Bool
+    /// The place of the reads' ``ReadGroup`` in the job's list.
+    public var readGroup = 0
     /// One more than the number of reads; `offsets[0]` is 0.
     public var offsets: [Int32]
     /// ``BaseCode`` values.

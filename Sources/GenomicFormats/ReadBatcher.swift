@@ -1,5 +1,6 @@
-import Diagnostics
-import Glibc
+internal import CKernels
+internal import Diagnostics
+internal import Glibc
 
 /// Where a stream of reads stands among its likes.
 public enum ReadLayout: Sendable {
@@ -9,275 +10,260 @@ public enum ReadLayout: Sendable {
     case interleaved
     /// One stream of reads without mates.
     case unpaired
+
+    var streams: Int { self == .paired ? 2 : 1 }
 }
 
-/// Which of the streams a piece of FASTQ belongs to; layouts of one stream use `.first`.
-public enum Mate: Int, Sendable { case first, second }
+/// How quality characters stand for Phred scores.
+public enum QualityEncoding: Sendable, CaseIterable {
+    /// Phred+33; refused when the first batch of a lane can only be Phred+64.
+    case detected
+    case phred33
+    /// What Illumina wrote before 2011.
+    case phred64
 
-/// Gathers pushed FASTQ into ``ReadBatch`` values of 4,096 reads, in input order.
+    var offset: UInt8 { self == .phred64 ? 64 : 33 }
+}
+
+/// Makes ``ReadBatch`` values of 4,096 reads, in input order, of one lane's FASTQ. Mates are held together by name.
 ///
-/// The two streams of pairs may be pushed in any interleaving; the surplus of one waits in memory. Mates are held
-/// together by name. Not for use by two threads at once.
+/// Batches, and the failure of bad input, depend on the streams' bytes alone: not on the blocks in which they come.
 public final class ReadBatcher {
     public static let readsPerBatch = 4_096
+    /// Phred+33 has no instrument that writes only scores from 26 on and some above 50; Phred+64 read as Phred+33 has.
+    private static let leastOfPhred64: UInt8 = 26
+    private static let suspicious: UInt8 = 51
 
     public struct Counts: Sendable, Equatable {
         public var reads = 0
         public var bases = 0
         /// Plain FASTQ bytes of all streams: the paper's size(FASTQ).
         public var fastqBytes = 0
+
+        public init() {}
     }
 
     public typealias Emit = (ReadBatch) throws -> Void
+    /// The next block of a stream, nil at its end.
+    public typealias Source = () throws -> FASTQBlock?
 
-    public let layout: ReadLayout
-    private var parsers: [FASTQParser]
-    private var finished: [Bool]
-    // Memory of its own: the compiler then need not guard every access to a class's properties, once for each read.
-    private let queues: UnsafeMutableBufferPointer<ReadQueue>
-    private let batch: UnsafeMutablePointer<ReadBatch>
-    private var handedOut = Counts()
+    /// One stream and how far it was read.
+    private struct Stream {
+        let label: String
+        let source: Source
+        var block: FASTQBlock?
+        /// The block's first record that was not taken.
+        var next = 0
+        /// Records that came.
+        var records = 0
+        var bytes = 0
+        var isOver = false
+        var problem: (any Error)?
 
-    /// - Parameter labels: the names of the streams in error messages: two for `.paired`, else one.
-    public init(layout: ReadLayout, labels: [String]) {
-        precondition(labels.count == (layout == .paired ? 2 : 1), "one label for each stream")
+        var available: Int { (block?.recordCount ?? 0) - next }
+
+        /// Reads on until there is a record, or none will come.
+        mutating func fill() {
+            while available == 0 && !isOver {
+                next = 0
+                do {
+                    block = try source()
+                    records += block?.recordCount ?? 0
+                    bytes += block?.byteCount ?? 0
+                    isOver = block == nil
+                } catch {
+                    block = nil
+                    problem = error
+                    isOver = true
+                }
+            }
+        }
+    }
+
+    private let layout: ReadLayout
+    private let readGroup: Int
+    private let qualities: QualityEncoding
+    private let firstOrdinal: UInt64
+    private var streams: [Stream]
+    private var counts = Counts()
+    /// The records of the batch under way, in its order, and the blocks that they lie in.
+    private let records = UnsafeMutablePointer<FASTQBlock.Record>.allocate(capacity: readsPerBatch)
+    private var recordCount = 0
+    private var blocks: [FASTQBlock] = []
+
+    /// - Parameters:
+    ///   - streams: two for `.paired`, else one, each with its name in error messages.
+    ///   - firstOrdinal: of the lane's first read in the whole input.
+    public init(
+        layout: ReadLayout, streams: [(label: String, source: Source)], readGroup: Int = 0, firstOrdinal: UInt64 = 0,
+        qualities: QualityEncoding = .detected
+    ) {
+        precondition(streams.count == layout.streams, "one source for each stream")
         self.layout = layout
-        parsers = labels.map { FASTQParser(label: $0) }
-        finished = labels.map { _ in false }
-        queues = .allocate(capacity: labels.count)
-        queues.initialize(repeating: ReadQueue())
-        batch = .allocate(capacity: 1)
-        batch.initialize(to: ReadBatch(firstOrdinal: 0, isPaired: layout != .unpaired))
+        self.readGroup = readGroup
+        self.firstOrdinal = firstOrdinal
+        self.qualities = qualities
+        self.streams = streams.map { Stream(label: $0.label, source: $0.source) }
     }
 
-    deinit {
-        queues.deinitialize()
-        queues.deallocate()
-        batch.deinitialize(count: 1)
-        batch.deallocate()
-    }
+    deinit { records.deallocate() }
 
-    /// Reads and bases batched, and FASTQ bytes taken in, so far.
-    public var counts: Counts {
-        var counts = handedOut
-        counts.reads += batch.pointee.readCount
-        counts.bases += batch.pointee.bases.count
-        counts.fastqBytes = parsers.reduce(0) { $0 + $1.byteCount }
+    /// Reads the streams to their ends.
+    ///
+    /// - Throws: what a source throws, once all reads before it have gone out; ``Failure`` `.data` when reads lack mates
+    ///   or hold what is no base or quality.
+    public func run(_ emit: Emit) throws -> Counts {
+        while try gather() { if recordCount == Self.readsPerBatch { try send(emit) } }
+        // An odd read of interleaved mates is told after all pairs before it.
+        let isOdd = layout == .interleaved && recordCount % 2 == 1
+        if isOdd { recordCount -= 1 }
+        if recordCount > 0 { try send(emit) }
+        if let problem = streams.lazy.compactMap(\.problem).first { throw problem }
+        if isOdd || streams.contains(where: { $0.available > 0 }) { throw lackOfMate(isOdd: isOdd) }
+        counts.fastqBytes = streams.reduce(0) { $0 + $1.bytes }
         return counts
     }
 
-    /// Reads that wait for their mates, and the memory they take, so that a caller can hold the faster stream back.
-    public var waitingBytes: Int { queues.reduce(0) { $0 + $1.byteCount } }
-
-    /// Takes the next plain FASTQ bytes of one stream.
-    public func push(_ bytes: UnsafeRawBufferPointer, of mate: Mate = .first, emit: Emit) throws {
-        let parser = parsers[mate.rawValue]
-        let queue = queues.baseAddress! + mate.rawValue
-        precondition(!finished[mate.rawValue], "push after finish")
-        try parser.feed(bytes) { try queue.pointee.append($0, parser) }
-        try drain(emit)
-    }
-
-    /// Says that one stream is over; the last batch goes out with the last stream.
-    ///
-    /// - Throws: ``Failure`` `.data` when a stream holds no reads, a record is not whole, or reads lack mates.
-    public func finish(_ mate: Mate = .first, emit: Emit) throws {
-        let parser = parsers[mate.rawValue]
-        let queue = queues.baseAddress! + mate.rawValue
-        try parser.finish { try queue.pointee.append($0, parser) }
-        finished[mate.rawValue] = true
-        try drain(emit)
-        guard finished.allSatisfy({ $0 }) else { return }
-        if let odd = queues.firstIndex(where: { $0.count > 0 }) {
-            let numbers = parsers.map { "\($0.label) \($0.recordCount)" }.joined(separator: ", ")
-            throw Failure(
-                .data, at: "\(parsers[odd].label):record \(queues[odd].nextRecord)",
-                "read has no mate (reads: \(numbers))", remedy: "give both files of the same run, whole")
-        }
-        if batch.pointee.readCount > 0 { try send(emit) }
-    }
-
-    private func drain(_ emit: Emit) throws {
-        let first = queues.baseAddress!
-        let second = first + (layout == .paired ? 1 : 0)
-        switch layout {
-        case .unpaired:
-            while first.pointee.count > 0 { try move(first, emit) }
-        case .interleaved:
-            while first.pointee.count > 1 {
-                try checkNames(first, second, 1, parsers[0])
-                try move(first, emit)
-                try move(first, emit)
+    /// Takes records of one block of each stream; false when no more reads, or pairs of them, will come.
+    private func gather() throws -> Bool {
+        for place in streams.indices { streams[place].fill() }
+        let room = (Self.readsPerBatch - recordCount) / streams.count
+        let taken = streams.reduce(room) { min($0, $1.available) }
+        guard taken > 0 else { return false }
+        for place in streams.indices {
+            guard let block = streams[place].block else { return false }
+            if blocks.last !== block { blocks.append(block) }
+            let next = streams[place].next
+            var target = records + recordCount + place
+            block.records.withUnsafeBufferPointer { from in
+                for record in next..<next + taken {
+                    target.initialize(to: from[record])
+                    target += streams.count
+                }
             }
-        case .paired:
-            while first.pointee.count > 0 && second.pointee.count > 0 {
-                try checkNames(first, second, 0, parsers[1])
-                try move(first, emit)
-                try move(second, emit)
+            streams[place].next = next + taken
+        }
+        recordCount += taken * streams.count
+        return true
+    }
+
+    private func lackOfMate(isOdd: Bool) -> Failure {
+        let odd = isOdd ? 0 : streams.firstIndex { $0.available > 0 } ?? 0
+        let record = isOdd ? streams[odd].records : streams[odd].records - streams[odd].available + 1
+        // The reads that are left are counted: how far apart the files are helps to find out why.
+        for place in streams.indices {
+            while !streams[place].isOver {
+                streams[place].next = streams[place].block?.recordCount ?? 0
+                streams[place].fill()
             }
         }
-        for place in queues.indices { queues[place].compact() }
+        let numbers = streams.map { "\($0.label) \($0.records)" }.joined(separator: ", ")
+        return Failure(
+            .data, at: "\(streams[odd].label):record \(record)", "read has no mate (reads: \(numbers))",
+            remedy: "give both files of the same run, whole")
     }
 
-    /// Compares the name at the head of `a` with the `place`-th waiting name of `b`.
-    private func checkNames(
-        _ a: UnsafeMutablePointer<ReadQueue>, _ b: UnsafeMutablePointer<ReadQueue>, _ place: Int, _ parser: FASTQParser
-    ) throws {
-        if !a.pointee.hasSameName(as: b, place) {
-            throw parser.failure(
-                "mates are out of step (the names of a pair differ)",
-                "give both files of the same run, in the same order", record: b.pointee.nextRecord + place)
+    /// What is wrong with one read of the batch under way.
+    private struct Fault {
+        var read = Int.max
+        var problem = ""
+        var remedy = ""
+
+        mutating func note(_ read: Int, _ problem: String, _ remedy: String) {
+            if read < self.read { self = Fault(read: read, problem: problem, remedy: remedy) }
         }
-    }
-
-    @inline(__always)
-    private func move(_ queue: UnsafeMutablePointer<ReadQueue>, _ emit: Emit) throws {
-        queue.pointee.moveFirst(to: batch)
-        if batch.pointee.readCount == Self.readsPerBatch { try send(emit) }
     }
 
     private func send(_ emit: Emit) throws {
-        let whole = batch.pointee
-        handedOut.reads += whole.readCount
-        handedOut.bases += whole.bases.count
-        var next = ReadBatch(firstOrdinal: UInt64(handedOut.reads), isPaired: layout != .unpaired)
-        next.bases.reserveCapacity(whole.bases.count + 1_024)
-        next.qualities.reserveCapacity(whole.bases.count + 1_024)
-        next.offsets.reserveCapacity(Self.readsPerBatch + 1)
-        batch.pointee = next
-        try emit(whole)
+        var fault = Fault()
+        let count = recordCount
+        if layout != .unpaired {
+            for read in stride(from: 0, to: count, by: 2) where !Self.areMates(records[read], records[read + 1]) {
+                fault.note(
+                    read + 1, "mates are out of step (the names of a pair differ)",
+                    "give both files of the same run, in the same order")
+                break
+            }
+        }
+        var batch = ReadBatch(firstOrdinal: firstOrdinal + UInt64(counts.reads), isPaired: layout != .unpaired)
+        batch.readGroup = readGroup
+        batch.offsets = [Int32](unsafeUninitializedCapacity: count + 1) { offsets, made in
+            var total: Int32 = 0
+            for read in 0..<count {
+                offsets.initializeElement(at: read, to: total)
+                total += records[read].count
+            }
+            offsets.initializeElement(at: count, to: total)
+            made = count + 1
+        }
+        encode(&batch, &fault)
+        if fault.read < count {
+            let record = (counts.reads + fault.read) / streams.count + 1
+            throw Failure(
+                .data, at: "\(streams[fault.read % streams.count].label):record \(record)", fault.problem,
+                remedy: fault.remedy)
+        }
+        try checkEncoding(batch)
+        counts.reads += count
+        counts.bases += batch.bases.count
+        recordCount = 0
+        blocks = streams.compactMap { $0.available > 0 ? $0.block : nil }
+        try emit(batch)
     }
-}
 
-/// Reads of one stream that were parsed and not yet batched, end to end in a few flat arrays.
-private struct ReadQueue {
-    private var bases: [UInt8] = []
-    private var qualities: [UInt8] = []
-    private var names: [UInt8] = []
-    private var lengths: [Int32] = []
-    private var nameLengths: [Int32] = []
-    private var firstRead = 0
-    private var firstBase = 0
-    private var firstName = 0
-    private var moved = 0
-
-    var count: Int { lengths.count - firstRead }
-    /// The number, from one, of the record at the head of the queue.
-    var nextRecord: Int { moved + 1 }
-    var byteCount: Int { 2 * (bases.count - firstBase) + names.count - firstName + 8 * count }
-
-    /// ``BaseCode`` by ASCII; 0x80 for what is no base.
-    private static let codes: [UInt8] = {
-        var table = [UInt8](repeating: 0x80, count: 256)
-        for letter in "ACGTUNRYSWKMBDHVacgtunryswkmbdhv.".utf8 { table[Int(letter)] = BaseCode.ofASCII[Int(letter)] }
-        return table
-    }()
-
-    mutating func append(_ record: FASTQRecord, _ parser: FASTQParser) throws {
-        let length = record.sequence.count
-        var isRefused = false
-        var isOutOfRange = false
-        if length > 0 {
-            let sequence = record.sequence.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            let quality = record.quality.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { scratch in
-                let target = scratch.baseAddress!
-                if !Self.convert(sequence, to: target, length) {
-                    isRefused = !Self.convertAny(sequence, to: target, length)
+    private func encode(_ batch: inout ReadBatch, _ fault: inout Fault) {
+        let total = Int(batch.offsets[recordCount])
+        batch.bases = [UInt8](unsafeUninitializedCapacity: total) { bases, made in
+            guard var target = bases.baseAddress else { return }
+            for read in 0..<recordCount {
+                let length = Int(records[read].count)
+                if !ck_encode_bases(records[read].sequence, length, false, target) {
+                    fault.note(read, "sequence holds a character that is no base", "bases are IUPAC letters")
+                    return
                 }
-                bases.append(contentsOf: scratch)
-                isOutOfRange = !Self.takeOffset(quality, to: target, length)
-                qualities.append(contentsOf: scratch)
+                target += length
             }
+            made = total
         }
-        if isRefused { throw parser.failure("sequence holds a character that is no base", "bases are IUPAC letters") }
-        if isOutOfRange { throw parser.failure("quality is outside '!' to '~'", "give Phred+33 qualities") }
-        names.append(contentsOf: record.name)
-        lengths.append(Int32(length))
-        nameLengths.append(Int32(record.name.count))
-    }
-
-    /// Plain A, C, G, T and N; false when there is anything else. Written so that the compiler makes vectors of it:
-    /// the codes of the four letters lie in bits 1 and 2 of their ASCII values.
-    private static func convert(_ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int) -> Bool {
-        var others: UInt8 = 0
-        for i in 0..<count {
-            let letter = from[i] & 0xdf
-            let code = ((letter >> 1) ^ (letter >> 2)) & 3
-            let isBase: UInt8 = letter == 65 || letter == 67 || letter == 71 || letter == 84 ? 0xff : 0
-            let isN: UInt8 = letter == 78 ? 0xff : 0
-            to[i] = (code & isBase) | (BaseCode.n & ~isBase)
-            others |= ~(isBase | isN)
-        }
-        return others == 0
-    }
-
-    /// All IUPAC letters; false when there is a character that is none.
-    private static func convertAny(
-        _ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) -> Bool {
-        codes.withUnsafeBufferPointer { codes in
-            var invalid: UInt8 = 0
-            for i in 0..<count {
-                to[i] = codes[Int(from[i])]
-                invalid |= to[i]
+        let offset = qualities.offset
+        batch.qualities = [UInt8](unsafeUninitializedCapacity: total) { scores, made in
+            guard var target = scores.baseAddress else { return }
+            for read in 0..<recordCount {
+                let length = Int(records[read].count)
+                if ck_encode_qualities(records[read].quality, length, offset, target) > 126 - offset {
+                    let (least, remedy) =
+                        offset == 33 ? ("!", "give Phred+33 qualities") : ("@", "leave the option for Phred+64 out")
+                    fault.note(read, "quality is outside '\(least)' to '~'", remedy)
+                    return
+                }
+                target += length
             }
-            return invalid & 0x80 == 0
+            made = total
         }
     }
 
-    /// Phred scores from Phred+33; false when one lies outside 0 to 93.
-    private static func takeOffset(
-        _ from: UnsafePointer<UInt8>, to: UnsafeMutablePointer<UInt8>, _ count: Int
-    ) -> Bool {
-        var highest: UInt8 = 0
-        for i in 0..<count {
-            let value = from[i] &- 33
-            to[i] = value
-            highest = max(highest, value)
-        }
-        return highest <= 93
+    private func checkEncoding(_ batch: ReadBatch) throws {
+        guard qualities == .detected, counts.reads == 0,
+            let least = batch.qualities.min(), least >= Self.leastOfPhred64,
+            let greatest = batch.qualities.max(), greatest >= Self.suspicious
+        else { return }
+        throw Failure(
+            .data, at: "\(streams[0].label):record 1", "qualities look like Phred+64, as Illumina wrote before 2011",
+            remedy: "say which they are: --quality-offset 64, or 33")
     }
 
-    /// Whether the name at the head is the same as the `place`-th (0 or 1) waiting name of another queue.
-    func hasSameName(as other: UnsafeMutablePointer<ReadQueue>, _ place: Int) -> Bool {
-        let length = nameLengths[firstRead]
-        let otherRead = other.pointee.firstRead
-        guard length == other.pointee.nameLengths[otherRead + place] else { return false }
-        let start = other.pointee.firstName + (place == 0 ? 0 : Int(other.pointee.nameLengths[otherRead]))
-        return names.withUnsafeBufferPointer { a in
-            other.pointee.names.withUnsafeBufferPointer { b in
-                memcmp(a.baseAddress! + firstName, b.baseAddress! + start, Int(length)) == 0
-            }
-        }
-    }
-
-    mutating func moveFirst(to batch: UnsafeMutablePointer<ReadBatch>) {
-        let length = Int(lengths[firstRead])
-        let range = firstBase..<firstBase + length
-        bases.withUnsafeBufferPointer {
-            batch.pointee.bases.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range]))
-        }
-        qualities.withUnsafeBufferPointer {
-            batch.pointee.qualities.append(contentsOf: UnsafeBufferPointer(rebasing: $0[range]))
-        }
-        batch.pointee.offsets.append(Int32(batch.pointee.bases.count))
-        firstName += Int(nameLengths[firstRead])
-        firstBase += length
-        firstRead += 1
-        moved += 1
-    }
-
-    /// Gives back the room of reads that have gone, once it outweighs what stays.
-    mutating func compact() {
-        guard firstRead > count else { return }
-        bases.removeSubrange(0..<firstBase)
-        qualities.removeSubrange(0..<firstBase)
-        names.removeSubrange(0..<firstName)
-        lengths.removeSubrange(0..<firstRead)
-        nameLengths.removeSubrange(0..<firstRead)
-        firstRead = 0
-        firstBase = 0
-        firstName = 0
+    /// Whether two names are those of mates: the same, or the same with `.1` and `.2` behind the number of the spot, as
+    /// fastq-dump writes them on request.
+    private static func areMates(_ first: FASTQBlock.Record, _ second: FASTQBlock.Record) -> Bool {
+        guard first.nameCount == second.nameCount else { return false }
+        let count = Int(first.nameCount)
+        if memcmp(first.name, second.name, count) == 0 { return true }
+        let numbers = UInt8(ascii: "1")...UInt8(ascii: "2")
+        guard count > 4, numbers.contains(first.name[count - 1]), numbers.contains(second.name[count - 1]),
+            first.name[count - 2] == UInt8(ascii: "."), memcmp(first.name, second.name, count - 1) == 0
+        else { return false }
+        var at = count - 3
+        while at > 0, (48...57).contains(first.name[at]) { at -= 1 }
+        return at > 0 && at < count - 3 && first.name[at] == UInt8(ascii: ".")
     }
 }

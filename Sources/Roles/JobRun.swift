@@ -1,4 +1,3 @@
-internal import Compression
 internal import Diagnostics
 internal import Engines
 internal import Foundation
@@ -19,11 +18,17 @@ struct JobRun {
     /// Seconds between two reports.
     private static let reportSeconds = 0.25
 
-    /// One stream of reads: its shares, its inflater and its place in the pairs.
-    private struct Stream {
+    /// One deposited file, restored on the thread that inflates and parses it.
+    private final class Restoring: ReadSource, @unchecked Sendable {
+        // While it is read, other threads use the object only as it allows.
         let object: RestoredObject
-        let inflater: GzipInflater
-        let mate: Mate
+        var label: String { object.order.part }
+
+        init(_ object: RestoredObject) { self.object = object }
+
+        func next(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool { try object.step(body) }
+
+        func stop() { object.stop() }
     }
 
     func execute(hardwareProfile: String) throws -> ServerAnswer {
@@ -31,21 +36,17 @@ struct JobRun {
         let filter = try RightFilter(
             coverage: order.coverage, list: order.list, overlap: order.overlap, fields: order.formatFields)
         let session = try engine.open(GenotypingJob(sample: order.sample))
-        let streams: [Stream]
+        let objects: [RestoredObject]
         let counts: ReadBatcher.Counts
         var result: GenotypingResult
         do {
-            streams = try order.objects.enumerated().map { index, object in
-                guard index < 2, let mate = Mate(rawValue: index) else {
-                    throw Failure(
-                        .data, at: order.sample, "it has more than two files of reads",
-                        remedy: "deposit one or two FASTQ files")
-                }
-                return Stream(
-                    object: try RestoredObject(order: object, telephone: telephone),
-                    inflater: GzipInflater(label: object.part, threads: threads), mate: mate)
+            guard (1...2).contains(order.objects.count) else {
+                throw Failure(
+                    .data, at: order.sample, "it has \(order.objects.count) files of reads",
+                    remedy: "deposit one or two FASTQ files")
             }
-            counts = try feed(streams, to: session)
+            objects = try order.objects.map { try RestoredObject(order: $0, telephone: telephone) }
+            counts = try feed(objects, to: session)
             try report(JobProgress(step: "calling variants", done: 0, total: 0))
             result = try session.finish()
         } catch {
@@ -55,8 +56,8 @@ struct JobRun {
         let genotyped = monotonicSeconds()
         try report(JobProgress(step: "filtering", done: 0, total: 0))
         let filtered = try filter.run(result.vcfGz, sample: order.sample, threads: threads)
-        var receipt = makeReceipt(result, counts, streams, hardwareProfile: hardwareProfile)
-        let faults = streams.flatMap(\.object.faults)
+        var receipt = makeReceipt(result, counts, objects, hardwareProfile: hardwareProfile)
+        let faults = objects.flatMap(\.faults)
         receipt.faults = faults.isEmpty ? nil : faults
         receipt.recordsDelivered = filtered.recordsDelivered
         receipt.recordsWithheld = filtered.recordsWithheld
@@ -66,7 +67,7 @@ struct JobRun {
             [
                 StageMeasurement(
                     stage: .restore, bytes: receipt.depositedBytes,
-                    seconds: streams.reduce(0) { $0 + $1.object.seconds }),
+                    seconds: objects.map(\.seconds).max() ?? 0),
                 StageMeasurement(
                     stage: .genotyping, bytes: counts.fastqBytes + result.vcfBytes, seconds: genotyped - started),
             ] + filtered.measurements
@@ -80,41 +81,32 @@ struct JobRun {
         return ServerAnswer(vcfGz: filtered.vcfGz, index: filtered.index, note: note, receipt: receipt)
     }
 
-    /// Restores the streams side by side and feeds the engine batch by batch.
-    private func feed(_ streams: [Stream], to session: any GenotypingSession) throws -> ReadBatcher.Counts {
-        defer { for stream in streams { stream.object.close() } }
+    /// Restores the objects side by side and feeds the engine batch by batch.
+    private func feed(_ objects: [RestoredObject], to session: any GenotypingSession) throws -> ReadBatcher.Counts {
+        defer { for object in objects { object.close() } }
         let total = order.objects.reduce(0) { $0 + $1.length }
-        let batcher = ReadBatcher(layout: streams.count == 2 ? .paired : .unpaired, labels: order.objects.map(\.part))
-        let submit = { (batch: ReadBatch) in try session.submit(batch) }
-        var open = streams
+        let reads = ReadFiles(
+            sources: objects.map { Restoring($0) }, layout: objects.count == 2 ? .paired : .unpaired, threads: threads)
         var lastReport = monotonicSeconds()
-        try report(JobProgress(step: "restoring and mapping", done: 0, total: total))
-        while !open.isEmpty {
-            for index in open.indices.reversed() {
-                let stream = open[index]
-                let push = { (plain: UnsafeRawBufferPointer) in
-                    try batcher.push(plain, of: stream.mate, emit: submit)
-                }
-                if try !stream.object.step({ try stream.inflater.feed($0, emit: push) }) {
-                    try stream.inflater.finish(emit: push)
-                    try batcher.finish(stream.mate, emit: submit)
-                    open.remove(at: index)
-                }
-            }
-            if monotonicSeconds() - lastReport > Self.reportSeconds {
-                lastReport = monotonicSeconds()
-                let done = streams.reduce(0) { $0 + $1.object.deliveredBytes }
-                try report(JobProgress(step: "restoring and mapping", done: done, total: total))
-            }
+        let progress = {
+            lastReport = monotonicSeconds()
+            let done = objects.reduce(0) { $0 + $1.deliveredBytes }
+            try report(JobProgress(step: "restoring and mapping", done: done, total: total))
         }
-        return batcher.counts
+        try progress()
+        let counts = try reads.forEachBatch(waiting: (Self.reportSeconds, progress)) { batch in
+            try session.submit(batch)
+            if monotonicSeconds() - lastReport > Self.reportSeconds { try progress() }
+        }
+        try progress()
+        return counts
     }
 
     private func makeReceipt(
-        _ result: GenotypingResult, _ counts: ReadBatcher.Counts, _ streams: [Stream], hardwareProfile: String
+        _ result: GenotypingResult, _ counts: ReadBatcher.Counts, _ objects: [RestoredObject], hardwareProfile: String
     ) -> Receipt {
         Receipt(
-            job: order.job, holders: streams.first?.object.holders ?? [], engine: engine.capabilities.name,
+            job: order.job, holders: objects.first?.holders ?? [], engine: engine.capabilities.name,
             hardwareProfile: hardwareProfile, reads: result.metrics.reads, mappedReads: result.metrics.mappedReads,
             duplicates: result.metrics.duplicates, recordsCalled: result.metrics.records, recordsDelivered: 0,
             recordsWithheld: 0, fastqBytes: counts.fastqBytes,

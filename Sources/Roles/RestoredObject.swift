@@ -4,11 +4,12 @@ internal import Foundation
 internal import Kernels
 internal import Metering
 internal import SecretSharing
+internal import Synchronization
 
 /// Restores one object from two of its shares as they arrive under one-time pad. Nothing touches a disk.
 ///
 /// When a holder fails in mid-transfer, the next one takes its place: the join starts again from the beginning, and
-/// what was already delivered is left out.
+/// what was already delivered is left out. For use by one thread, but for ``deliveredBytes`` and ``stop()``.
 final class RestoredObject {
     /// One share that is on its way.
     private final class Transfer {
@@ -39,7 +40,9 @@ final class RestoredObject {
     private var joiner: ShareJoiner?
     /// What was wrong with holders whose shares were given up, each with the holder's name.
     private(set) var faults: [String] = []
-    private var delivered = 0
+    private let delivery = Atomic<Int>(0)
+    /// Channels of the transfers under way; nil when nothing more is wanted.
+    private let channels = Mutex<[SecureChannel]?>([])
     private var skipped = 0
     private let plaintext = Plaintext()
     /// Seconds spent waiting for shares and joining them.
@@ -60,7 +63,8 @@ final class RestoredObject {
 
     /// Holders whose shares are being joined.
     var holders: [String] { transfers.map(\.source.holder) }
-    var deliveredBytes: Int { delivered }
+    /// Any thread may ask.
+    var deliveredBytes: Int { delivery.load(ordering: .relaxed) }
 
     /// Takes one record from each share and hands `body` what it restores. False when the object is whole.
     func step(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
@@ -73,17 +77,19 @@ final class RestoredObject {
         seconds += monotonicSeconds() - started
         let bytes = plaintext.bytes
         plaintext.bytes = []
+        let delivered = deliveredBytes
         let old = min(delivered - skipped, bytes.count)
         skipped += old
         if bytes.count > old {
-            delivered += bytes.count - old
-            skipped = delivered
+            skipped += bytes.count - old
+            delivery.store(skipped, ordering: .relaxed)
             try bytes[old...].withUnsafeBytes(body)
         }
         guard !isOver else {
-            guard delivered == order.length else {
+            channels.withLock { $0 = nil }
+            guard deliveredBytes == order.length else {
                 throw Failure(
-                    .data, at: order.part, "\(delivered) bytes were restored, \(order.length) were deposited",
+                    .data, at: order.part, "\(deliveredBytes) bytes were restored, \(order.length) were deposited",
                     remedy: "run a share check (dsgd share verify) at the holders")
             }
             return false
@@ -94,6 +100,9 @@ final class RestoredObject {
     /// Opens transfers until there are two.
     private func connect() throws {
         while transfers.count < 2 {
+            if channels.withLock({ $0 == nil }) {
+                throw Failure(.transient, at: order.part, "restoring was given up", remedy: "make the request again")
+            }
             guard !candidates.isEmpty else {
                 throw Failure(
                     .peerUnavailable, at: order.part,
@@ -102,7 +111,9 @@ final class RestoredObject {
             }
             let source = candidates.removeFirst()
             do {
-                transfers.append(try Transfer(source, shareSet: order.shareSet, telephone: telephone))
+                let transfer = try Transfer(source, shareSet: order.shareSet, telephone: telephone)
+                transfers.append(transfer)
+                channels.withLock { $0?.append(transfer.conversation.channel) }
             } catch {
                 faults.append("\(source.holder): \(asFailure(error).problem)")
                 continue
@@ -190,6 +201,15 @@ final class RestoredObject {
     private func plaintextWasGivenUp() {
         plaintext.bytes.withUnsafeMutableBytes { wipe($0) }
         plaintext.bytes = []
+    }
+
+    /// Ends a ``step(_:)`` that waits for a holder, and every later one, with a failure. Any thread may call it.
+    func stop() {
+        let open = channels.withLock { channels in
+            defer { channels = nil }
+            return channels ?? []
+        }
+        for channel in open { channel.abort() }
     }
 
     func close() {

@@ -2,18 +2,30 @@ internal import Diagnostics
 internal import Glibc
 
 /// Reads a file, or standard input under the name `-`, from its beginning in pieces of constant size.
-public final class FileReader {
+///
+/// One thread reads; any thread may ``interrupt()`` it.
+public final class FileReader: @unchecked Sendable {
     public let path: String
     /// Bytes of a regular file; 0 for a pipe.
     public let length: Int
     private let descriptor: Int32
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+    /// Both ends of a pipe that ends a wait for input; -1 for regular files, which never make one wait for long.
+    private let wake: (read: Int32, write: Int32)
 
     /// - Throws: `Failure` `.noInput` when there is no such file, it may not be read or it is a directory.
     public init(path: String) throws {
         self.path = path
         do {
-            (descriptor, length) = try openForReading(path)
+            let isRegular: Bool
+            (descriptor, length, isRegular) = try openForReading(path)
+            var ends: [Int32] = [-1, -1]
+            if !isRegular, pipe(&ends) != 0 {
+                close(descriptor)
+                throw readFailure(path)
+            }
+            for end in ends where end >= 0 { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+            wake = (ends[0], ends[1])
         } catch {
             buffer.deallocate()
             throw error
@@ -24,12 +36,32 @@ public final class FileReader {
     /// Hands the next piece to `body`; false at the end of the file.
     public func next(_ body: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
         while true {
+            try waitForInput()
             let count = read(descriptor, buffer.baseAddress, buffer.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw readFailure(path) }
             if count == 0 { return false }
             try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             return true
+        }
+    }
+
+    /// Makes a ``next(_:)`` that waits for a pipe or a terminal throw, and every later one.
+    public func interrupt() {
+        if wake.write >= 0 { _ = write(wake.write, [0], 1) }
+    }
+
+    private func waitForInput() throws {
+        guard wake.read >= 0 else { return }
+        var waits = [
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: wake.read, events: Int16(POLLIN), revents: 0),
+        ]
+        while poll(&waits, 2, -1) < 0 {
+            guard errno == EINTR else { throw readFailure(path) }
+        }
+        guard waits[1].revents == 0 else {
+            throw Failure(.transient, at: path, "reading was given up", remedy: "start the job again")
         }
     }
 
@@ -40,7 +72,7 @@ public final class FileReader {
     }
 
     deinit {
-        close(descriptor)
+        for descriptor in [descriptor, wake.read, wake.write] where descriptor >= 0 { close(descriptor) }
         buffer.deallocate()
     }
 }
@@ -56,7 +88,7 @@ public final class PositionedFile {
     public init(path: String, remedy: String) throws {
         self.path = path
         self.remedy = remedy
-        (descriptor, size) = try openForReading(path, mustBeRegular: true)
+        (descriptor, size, _) = try openForReading(path, mustBeRegular: true)
     }
 
     deinit { close(descriptor) }
@@ -94,7 +126,9 @@ public func readWhole(_ path: String, limit: Int = .max) throws -> [UInt8] {
     return bytes
 }
 
-private func openForReading(_ path: String, mustBeRegular: Bool = false) throws -> (descriptor: Int32, length: Int) {
+private func openForReading(
+    _ path: String, mustBeRegular: Bool = false
+) throws -> (descriptor: Int32, length: Int, isRegular: Bool) {
     let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
     var status = stat()
     let isOpen = descriptor >= 0 && fstat(descriptor, &status) == 0
@@ -107,7 +141,7 @@ private func openForReading(_ path: String, mustBeRegular: Bool = false) throws 
         if descriptor >= 0 { close(descriptor) }
         throw Failure(.noInput, at: path, problem, remedy: "check the name and the permissions")
     }
-    return (descriptor, kind == S_IFREG ? Int(status.st_size) : 0)
+    return (descriptor, kind == S_IFREG ? Int(status.st_size) : 0, kind == S_IFREG)
 }
 
 private func readFailure(_ place: String) -> Failure {

@@ -87,6 +87,38 @@ import Testing
         ])
     }
 
+    /// The same reads, however they are laid out, give the same calls.
+    @Test func genotypeTakesLanes() throws {
+        let both = ["o.gz", "o.gz.tbi"]
+        func same(_ reads: String) -> Case {
+            let expected = "dsgd genotype \(Self.reference) \(Self.reads) -o - > all.gz"
+            let got = "dsgd genotype \(Self.reference) \(reads) -o - --sample sample > some.gz"
+            return Case("\(expected) && \(got) && cmp all.gz some.gz", files: ["all.gz", "some.gz"])
+        }
+        try check([
+            same("-1 $D/l1a.fq -1 $D/l1b.fq.gz -2 $D/l2a.fq -2 $D/l2b.fq"), same("--fastq-list $D/lanes.csv"),
+            same("--fastq-list $D/samples.csv --fastq-list-sample-id S1"), same("--interleaved -1 $D/mixed.fq"),
+            same("--interleaved -1 - < $D/mixed.fq"), same("-1 $D/1.fq.members.gz -2 $D/s/reads_R2.fastq.gz"),
+            same("--quality-offset 64 -1 $D/old1.fq -2 $D/old2.fq"),
+            Case(
+                "dsgd genotype \(Self.reference) --fastq-list $D/lanes.csv -o o.gz && zcat o.gz | grep -q 'FORMAT.S1$'",
+                files: both),
+            Case("dsgd genotype \(Self.reference) -1 $D/short.fq -o o.gz", files: both),
+            Case("dsgd genotype \(Self.reference) -1 $D/old1.fq -2 $D/old2.fq -o o.gz", 65, "old1.fq:record 1", "Phred+64"),
+            Case("dsgd genotype \(Self.reference) --quality-offset 64 \(Self.reads) -o o.gz", 65, "record", "'@'"),
+            Case("dsgd genotype \(Self.reference) --fastq-list $D/samples.csv -o o.gz", 65, "2 samples", "'S1', 'S2'"),
+            Case("dsgd genotype \(Self.reference) --fastq-list $D/1.fq -o o.gz", 65, "1.fq:line 1"),
+            Case("dsgd genotype \(Self.reference) --fastq-list $D/badlane.csv -o o.gz", 65, "badlane.csv:line 3"),
+            Case("dsgd genotype \(Self.reference) --fastq-list $D/none.csv -o o.gz", 66, "none.csv"),
+            Case("dsgd genotype \(Self.reference) --fastq-list $D/lanes.csv \(Self.reads) -o o.gz", 64, "instead of"),
+            Case("dsgd genotype \(Self.reference) --fastq-list-sample-id S1 \(Self.reads) -o o.gz", 64, "needs --fastq-list"),
+            Case("dsgd genotype \(Self.reference) -1 $D/1.fq -1 $D/one.fq -2 $D/crlf2.fq -o o.gz", 64, "2 files", "1 of"),
+            Case("dsgd genotype \(Self.reference) -1 $D/1.fq -1 $D/1.fq -o o.gz", 64, "twice"),
+            Case("dsgd genotype \(Self.reference) --quality-offset 59 \(Self.reads) -o o.gz", 64, "33 or 64"),
+            Case("dsgd genotype \(Self.reference) -o o.gz", 64, "-1 and -2"),
+        ])
+    }
+
     @Test func genotypeRefusesBadReads() throws {
         func one(_ file: String, _ words: String) -> Case {
             Case("dsgd genotype \(Self.reference) -1 $D/\(file) -o o.gz", 65, file, words)

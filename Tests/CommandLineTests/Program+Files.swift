@@ -48,6 +48,35 @@ extension Program {
 
     private func writeText(_ text: String, _ name: String) throws { try directory.write(Array(text.utf8), to: name) }
 
+    /// The good reads in lanes, mixed, and with the qualities of old.
+    private func makeLanes(_ first: String, _ second: String) throws {
+        let header = "RGID,RGSM,RGLB,Lane,Read1File,Read2File\n"
+        var records: [[String]] = []
+        for (name, text) in [("1", first), ("2", second)] {
+            let lines = text.split(separator: "\n")
+            let all = stride(from: 0, to: lines.count, by: 4).map { lines[$0..<$0 + 4].joined(separator: "\n") + "\n" }
+            records.append(all)
+            let parts = [all[..<333].joined(), all[333...].joined()]
+            try writeText(parts[0], "l\(name)a.fq")
+            try writeText(parts[1], "l\(name)b.fq")
+            let packed = Array(parts[1].utf8).withUnsafeBytes { BGZF.compress($0) }.bytes
+            try directory.write(packed, to: "l\(name)b.fq.gz")
+            let old = lines.enumerated().map { number, line in
+                number % 4 == 3 ? String(decoding: line.utf8.map { $0 + 31 }, as: UTF8.self) : String(line)
+            }
+            try writeText(old.joined(separator: "\n") + "\n", "old\(name).fq")
+        }
+        try writeText(zip(records[0], records[1]).map { $0 + $1 }.joined(), "mixed.fq")
+        try writeText("@a\nACGTAC\n+\nIIIIII\n@b\n\n+\n\n", "short.fq")
+        let lanes = "A.1,S1,L1,1,l1a.fq,l2a.fq\nA.2,S1,L1,2,l1b.fq.gz,l2b.fq\n"
+        try writeText(header + lanes, "lanes.csv")
+        try writeText(header + lanes + "B.1,S2,L1,1,one.fq,\n", "samples.csv")
+        try writeText(header + lanes.replacing("A.2,S1,L1", with: "A.2,S1,"), "badlane.csv")
+        // Two members of gzip that are no BGZF.
+        let made = try shell("(gzip < l1a.fq; gzip < l1b.fq) > 1.fq.members.gz", in: directory.path, seconds: 60)
+        if made.code != 0 { throw CocoaError(.featureUnsupported, userInfo: ["errors": made.errors]) }
+    }
+
     private func makeReads() throws {
         let packed = try directory.read("s/reads_R1.fastq.gz")
         let first = String(decoding: try text("s/reads_R1.fastq.gz"), as: UTF8.self)
@@ -61,6 +90,7 @@ extension Program {
             lines[line] = change(lines[line])
             try writeText(lines.joined(separator: "\n"), name)
         }
+        try makeLanes(first, second)
         try changed("lengths.fq", 1) { String($0.dropLast(5)) }
         try changed("quality.fq", 3) { "\u{1F}" + $0.dropFirst() }
         try changed("quality2.fq", 3) { "\u{7F}" + $0.dropFirst() }

@@ -90,9 +90,14 @@ import Testing
                     try bytes.withUnsafeBytes { bytes in
                         switch kind {
                         case 0:
-                            let batcher = ReadBatcher(layout: .unpaired, labels: ["r"])
-                            try batcher.push(bytes) { #expect($0.bases.count == $0.qualities.count) }
-                            try batcher.finish { #expect($0.bases.count == Int($0.offsets.last!)) }
+                            let parser = FASTQParser(label: "r")
+                            var blocks: [FASTQBlock] = []
+                            try parser.feed(bytes) { blocks.append($0) }
+                            try parser.finish { blocks.append($0) }
+                            let source = { blocks.isEmpty ? nil : blocks.removeFirst() } as ReadBatcher.Source
+                            _ = try ReadBatcher(layout: .unpaired, streams: [("r", source)]).run {
+                                #expect($0.bases.count == $0.qualities.count && $0.bases.count == Int($0.offsets.last!))
+                            }
                         case 1: _ = try BEDReader.parse(bytes, label: "b")
                         default: _ = try VariantList(parsing: bytes, label: "l")
                         }

@@ -6,24 +6,41 @@ import Storage
 import TestSupport
 import Testing
 
-/// Pushes two streams (or one) alternately in small pieces and gathers the batches.
-private func batches(
-    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20
-) throws -> ([ReadBatch], ReadBatcher.Counts) {
-    let batcher = ReadBatcher(layout: layout, labels: layout == .paired ? ["r1", "r2"] : ["r1"])
-    var result: [ReadBatch] = []
-    var rest = streams.map { Array($0.utf8)[...] }
-    while rest.contains(where: { !$0.isEmpty }) {
-        for (place, stream) in rest.enumerated() where !stream.isEmpty {
-            let size = place == 0 ? pieces : pieces * 2 + 1
-            try Array(stream.prefix(size)).withUnsafeBytes {
-                try batcher.push($0, of: Mate(rawValue: place)!) { result.append($0) }
-            }
-            rest[place] = stream.dropFirst(size)
+/// The blocks of a text that comes in pieces.
+private func blocks(_ label: String, _ text: String, pieces: Int) -> ReadBatcher.Source {
+    let parser = FASTQParser(label: label)
+    var rest = Array(text.utf8)[...]
+    var isOver = false
+    var waiting: [FASTQBlock] = []
+    var problem: (any Error)?
+    return {
+        while waiting.isEmpty && !isOver && problem == nil {
+            do {
+                if rest.isEmpty {
+                    isOver = true
+                    try parser.finish { waiting.append($0) }
+                } else {
+                    let piece = Array(rest.prefix(pieces))
+                    rest = rest.dropFirst(pieces)
+                    try piece.withUnsafeBytes { try parser.feed($0) { waiting.append($0) } }
+                }
+            } catch { problem = error }
         }
+        if waiting.isEmpty, let problem { throw problem }
+        return waiting.isEmpty ? nil : waiting.removeFirst()
     }
-    for place in streams.indices { try batcher.finish(Mate(rawValue: place)!) { result.append($0) } }
-    return (result, batcher.counts)
+}
+
+/// Batches of two streams, which come in pieces of different sizes, or of one.
+private func batches(
+    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20, qualities: QualityEncoding = .detected
+) throws -> ([ReadBatch], ReadBatcher.Counts) {
+    var result: [ReadBatch] = []
+    let sources = streams.enumerated().map { place, text in
+        (label: "r\(place + 1)", source: blocks("r\(place + 1)", text, pieces: place == 0 ? pieces : pieces * 2 + 1))
+    }
+    let counts = try ReadBatcher(layout: layout, streams: sources, qualities: qualities).run { result.append($0) }
+    return (result, counts)
 }
 
 private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
@@ -133,23 +150,80 @@ private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
         #expect(failure { _ = try batches(.paired, [good, ""]) }?.problem == "holds no reads")
     }
 
+    @Test(arguments: [
+        // Illumina, before and since Casava 1.8; MGI; SRA, with and without numbers of mates; comments between tabs.
+        ("H:1:F:1:2:3#0/1", "H:1:F:1:2:3#0/2"), ("A0:1:H:1:1:1:9 1:N:0:AC+GT", "A0:1:H:1:1:1:9 2:N:0:AC+GT"),
+        ("V300L1C001R0010000001/1", "V300L1C001R0010000001/2"), ("E1L1C001R00100000001 x/1", "E1L1C001R00100000001 y/2"),
+        ("SRR1.1 1 length=150", "SRR1.1 1 length=150"), ("SRR1.1.1 1 length=150", "SRR1.1.2 1 length=150"),
+        ("SRR1.1.2", "SRR1.1.1"), ("SRR1.17 H:1/1", "SRR1.17 H:1/2"), ("a\tBC:Z:AC", "a\tBC:Z:GT"), ("1", "1"), ("/1", "/1"),
+    ]) func namesOfMates(first: String, second: String) throws {
+        let (one, two) = ("@\(first)\nA\n+\nI\n", "@\(second)\nC\n+\nI\n")
+        #expect(try batches(.paired, [one, two]).0[0].bases == [0, 1])
+        #expect(try batches(.interleaved, [one + two]).0[0].bases == [0, 1])
+    }
+
+    @Test(arguments: [
+        ("a", "b"), ("SRR1.1", "SRR1.2"), ("SRR1.1.1", "SRR1.2.2"), ("SRR1.1.1", "SRR1.1.3"),
+        ("SRR1.1 x", "SRR1.11 x"), ("a..1", "a..2"), ("ab.1", "ab.2"), ("a/1", "b/2"), ("a/3", "a/4"), ("a1", "a2"),
+    ]) func namesOfOthers(first: String, second: String) {
+        let texts = ["@\(first)\nA\n+\nI\n", "@\(second)\nC\n+\nI\n"]
+        #expect(failure { _ = try batches(.paired, texts) }?.place == "r2:record 1")
+        #expect(failure { _ = try batches(.interleaved, [texts.joined()]) }?.place == "r1:record 2")
+    }
+
+    @Test func qualityAlphabets() throws {
+        func one(_ quality: String, _ encoding: QualityEncoding = .detected) throws -> [UInt8] {
+            let text = "@a\n\(String(repeating: "A", count: quality.utf8.count))\n+\n\(quality)\n"
+            return try batches(.unpaired, [text], qualities: encoding).0[0].qualities
+        }
+        #expect(try one("!~") == [0, 93])
+        #expect(try one("#,:F") == [2, 11, 25, 37])
+        // High scores alone are no sign of Phred+64, and neither are its low ones.
+        #expect(try one("FFFF") == [37, 37, 37, 37] && one("BBCJ") == [33, 33, 34, 41])
+        #expect(try one("?+5I") == [30, 10, 20, 40])
+        let old = failure { _ = try one("ghhB") }
+        #expect(old?.problem.contains("Phred+64") == true && old?.place == "r1:record 1")
+        #expect(try one("ghhB", .phred64) == [39, 40, 40, 2] && one("ghhB", .phred33) == [70, 71, 71, 33])
+        #expect(failure { _ = try one("gh?B", .phred64) }?.problem.contains("'@'") == true)
+    }
+
+    /// The first thing wrong in the input is what is told, in whatever pieces it comes.
+    @Test(arguments: [1, 40, 1 << 20]) func theFirstFaultIsTold(pieces: Int) {
+        let good = (0..<50).map { "@r\($0)\nACGT\n+\nIIII\n" }
+        func place(_ layout: ReadLayout, _ changes: [(stream: Int, record: Int, text: String)]) -> String? {
+            var streams = [good, good]
+            for change in changes { streams[change.stream][change.record] = change.text }
+            let texts = streams.prefix(layout == .paired ? 2 : 1).map { $0.joined() }
+            return failure { _ = try batches(layout, Array(texts), pieces: pieces) }?.place
+        }
+        let (broken, foreign, noBase) = ("x\n", "@other\nA\n+\nI\n", "@r20\nAC!T\n+\nIIII\n")
+        #expect(place(.paired, [(0, 30, broken), (1, 40, broken)]) == "r1:record 31")
+        #expect(place(.paired, [(0, 40, broken), (1, 30, broken)]) == "r2:record 31")
+        #expect(place(.paired, [(0, 30, broken), (1, 30, broken)]) == "r1:record 31")
+        #expect(place(.paired, [(0, 30, broken), (1, 10, foreign)]) == "r2:record 11")
+        #expect(place(.paired, [(1, 20, noBase), (1, 30, foreign)]) == "r2:record 21")
+        #expect(place(.unpaired, [(0, 20, noBase), (0, 22, broken)]) == "r1:record 21")
+        #expect(place(.interleaved, [(0, 45, broken)]) == "r1:record 2")
+    }
+
     @Test func realReads() throws {
         guard let path = TestData.path("hg001_b37_chr20") else { return }
         let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.contains("q.gz") }.sorted()
         guard names.count == 2 else { return }
-        let batcher = ReadBatcher(layout: .paired, labels: names)
-        var total = 0
-        for (place, name) in names.enumerated() {
+        let sources = try names.map { name in
             let inflater = GzipInflater(label: name, limits: .init(requiresBGZFEndMarker: false))
-            let mate = Mate(rawValue: place)!
+            let parser = FASTQParser(label: name)
+            var blocks: [FASTQBlock] = []
             try FileReader.forEachPiece(of: path + "/" + name) { chunk in
-                try inflater.feed(chunk) { try batcher.push($0, of: mate) { total += $0.readCount } }
+                try inflater.feed(chunk) { try parser.feed($0) { blocks.append($0) } }
             }
-            try inflater.finish { try batcher.push($0, of: mate) { total += $0.readCount } }
-            try batcher.finish(mate) { total += $0.readCount }
+            try inflater.finish { try parser.feed($0) { blocks.append($0) } }
+            try parser.finish { blocks.append($0) }
+            return (label: name, source: { blocks.isEmpty ? nil : blocks.removeFirst() } as ReadBatcher.Source)
         }
+        var total = 0
+        let counts = try ReadBatcher(layout: .paired, streams: sources).run { total += $0.readCount }
         #expect(total == 2 * 25_839)
-        #expect(batcher.counts.reads == total)
-        #expect(batcher.waitingBytes == 0)
+        #expect(counts.reads == total)
     }
 }

@@ -168,6 +168,7 @@ int main(void) {
     prove("basequal", prove_basequal);
     prove("stack", prove_stack);
     prove("deflate", prove_deflate);
+    prove("text", prove_text);
     prove("pack", prove_pack);
     prove("seed", prove_seed);
     prove("align", prove_align);

@@ -65,6 +65,7 @@ void prove_rdseed(void);
 void prove_seed(void);
 void prove_shares(void);
 void prove_stack(void);
+void prove_text(void);
 void prove_xor(void);
 
 #endif

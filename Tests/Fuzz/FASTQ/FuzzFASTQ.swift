@@ -10,14 +10,17 @@ private struct Parsed: Equatable {
 
 private func parse(_ bytes: UnsafeRawBufferPointer, layout: ReadLayout, piece: Int) throws -> Parsed {
     var parsed = Parsed()
-    let batcher = ReadBatcher(layout: layout, labels: ["fuzz"])
-    let take = { (batch: ReadBatch) in
+    let parser = FASTQParser(label: "fuzz")
+    var blocks: [FASTQBlock] = []
+    try inPieces(of: piece, bytes) { try parser.feed($0) { blocks.append($0) } }
+    try parser.finish { blocks.append($0) }
+    require(blocks.reduce(0) { $0 + $1.byteCount } == bytes.count, "bytes that nobody counted")
+    let source = { blocks.isEmpty ? nil : blocks.removeFirst() } as ReadBatcher.Source
+    _ = try ReadBatcher(layout: layout, streams: [("fuzz", source)]).run { batch in
         parsed.reads += batch.readCount
         parsed.bases += batch.bases
         parsed.qualities += batch.qualities
     }
-    try inPieces(of: piece, bytes) { try batcher.push($0, emit: take) }
-    try batcher.finish(emit: take)
     return parsed
 }
 
@@ -26,7 +29,7 @@ private func parse(_ bytes: UnsafeRawBufferPointer, layout: ReadLayout, piece: I
 ) -> Int32 {
     let texts = [
         "@a/1 x\nACGTN\n+\nIIIII\n@a/2\nAC\n+\nII\n", "@a\r\nAC\r\n+\r\nII\r\n",
-        "@r 1:N:0:A\nacgtRYKM\n+r\n!\"#$%&'(\n\n",
+        "@r 1:N:0:A\nacgtRYKM\n+r\n!\"#$%&'(\n\n", "@s.1.1\nA\n+\nI\n@s.1.2\nA\n+\nI\n",
     ]
     writeSeeds(texts.map { [7] + Array($0.utf8) })
     return 0
