@@ -1,4 +1,6 @@
+internal import Alignments
 internal import Calling
+internal import Compression
 internal import Diagnostics
 internal import Foundation
 public import GenomicFormats
@@ -60,12 +62,15 @@ final class CPUSession: GenotypingSession {
         self.job = job
         self.genome = genome
         self.threads = threads
-        run = MappingRun(index: index, options: .init(threads: threads, queueLength: profile.uses.queuedBatches))
+        var options = MappingRun.Options(threads: threads, queueLength: profile.uses.queuedBatches)
+        if job.alignments != nil { options.keeps = .alignments }
+        run = MappingRun(index: index, options: options)
     }
 
     func submit(_ batch: ReadBatch) throws { try run.submit(batch) }
 
-    func finish() throws -> GenotypingResult {
+    func finish(alignments: ByteSink?) throws -> GenotypingResult {
+        precondition((job.alignments == nil) == (alignments == nil), "alignments are written when the job wants them")
         let mapped = try run.finish()
         let mapping = monotonicSeconds() - started
         let counts = mapped.metrics
@@ -75,6 +80,13 @@ final class CPUSession: GenotypingSession {
                 "only \(counts.mapped) of \(counts.reads) reads map to the reference",
                 remedy: "check that reads and reference are of the same species and build")
         }
+        let written = monotonicSeconds()
+        var alignmentIndex: AlignmentIndex?
+        if let wanted = job.alignments, let alignments {
+            alignmentIndex = try BAMWriter(header: wanted, genome: genome, threads: threads)
+                .write(mapped, sink: alignments)
+        }
+        let writing = monotonicSeconds() - written
         let header = VariantCaller.header(reference: genome, sample: job.sample, command: job.command ?? "")
         let output = Output()
         let writer = try VCFWriter(
@@ -106,7 +118,10 @@ final class CPUSession: GenotypingSession {
             "mapping": mapping, "duplicates": counts.duplicateSeconds, "sorting": counts.sealSeconds,
             "calling": calling.wallSeconds,
         ]
-        return GenotypingResult(vcfGz: output.bytes, index: index, vcfBytes: writer.plainBytes, metrics: metrics)
+        if alignmentIndex != nil { metrics.seconds["alignments"] = writing }
+        return GenotypingResult(
+            vcfGz: output.bytes, index: index, vcfBytes: writer.plainBytes, alignmentIndex: alignmentIndex,
+            metrics: metrics)
     }
 
     func cancel() { run.cancel() }

@@ -84,12 +84,12 @@ public final class ReadStore: @unchecked Sendable {
         qualities: UnsafeBufferPointer<UInt8>
     ) {
         precondition(cigar.count == Int(header.cigarCount) && bases.count == Int(header.baseCount))
-        precondition(qualities.count == bases.count)
+        precondition(qualities.count == bases.count && header.attachmentCount == 0)
         lock.withLock {
             precondition(!isSealed)
             sharedWriter.append(
                 header, bin: bin(header), cigar: cigar.baseAddress, bases: bases.baseAddress,
-                qualities: qualities.baseAddress, isBackward: false)
+                qualities: qualities.baseAddress, isBackward: false, attachment: nil)
         }
     }
 
@@ -208,7 +208,9 @@ public final class ReadStore: @unchecked Sendable {
             cigar: UnsafeBufferPointer(
                 start: cigar.assumingMemoryBound(to: UInt32.self), count: Int(header.cigarCount)),
             bases: UnsafeBufferPointer(start: bases.assumingMemoryBound(to: UInt8.self), count: count),
-            qualities: UnsafeBufferPointer(start: (bases + count).assumingMemoryBound(to: UInt8.self), count: count))
+            qualities: UnsafeBufferPointer(start: (bases + count).assumingMemoryBound(to: UInt8.self), count: count),
+            attachment: ReadAttachment(
+                UnsafeRawBufferPointer(start: bases + 2 * count, count: Int(header.attachmentCount))))
     }
 
     /// Number of stored reads. While reads are being appended, the figure of some moment.

@@ -20,13 +20,15 @@ final class ReadStoreWriter: @unchecked Sendable {
     var byteCount: Int { blocks.reduce(0) { $0 + $1.byteCount } }
 
     /// Appends one record. `isBackward` says that bases and qualities are as sequenced, from the reverse strand, and
-    /// are to be turned round.
+    /// are to be turned round; the attachment has the header's `attachmentCount` bytes.
     func append(
         _ header: AlignedReadHeader, bin: UInt32, cigar: UnsafePointer<UInt32>?, bases: UnsafePointer<UInt8>?,
-        qualities: UnsafePointer<UInt8>?, isBackward: Bool
+        qualities: UnsafePointer<UInt8>?, isBackward: Bool,
+        attachment: UnsafeRawPointer?
     ) {
         let (operations, length) = (Int(header.cigarCount), Int(header.baseCount))
-        let size = (Self.headerBytes + 4 * operations + 2 * length + 7) / 8 * 8
+        let attached = Int(header.attachmentCount)
+        let size = (Self.headerBytes + 4 * operations + 2 * length + attached + 7) / 8 * 8
         if used + size > capacity { addBlock(size) }
         let record = UnsafeMutableRawPointer(blocks[blocks.count - 1].pointer + used)
         used += size
@@ -44,6 +46,7 @@ final class ReadStoreWriter: @unchecked Sendable {
                 (ownBases + length).update(from: qualities, count: length)
             }
         }
+        if let attachment { (next + 2 * length).copyMemory(from: attachment, byteCount: attached) }
         if count == noteCapacity {
             noteBlocks.append(LargeBuffer(count: Self.notesPerBlock))
             noteCapacity += Self.notesPerBlock
@@ -74,26 +77,34 @@ final class ReadStoreWriter: @unchecked Sendable {
 
 extension ReadStoreWriter {
     /// Appends the mapped reads of a batch, in reference orientation.
-    func append(_ batch: ReadBatch, _ mapped: MappedBatch, in store: ReadStore) {
+    ///
+    /// - Parameter whole: with attachments, as alignments that are to be written need.
+    func append(_ batch: ReadBatch, _ mapped: MappedBatch, in store: ReadStore, whole: Bool) {
+        var attachment: [UInt8] = []
+        for read in 0..<batch.readCount where mapped.reads[read].isMapped {
+            if whole { ReadAttachment.make(batch, mapped, read, in: &attachment) }
+            append(AlignedReadHeader(batch, mapped, read), batch, mapped, read, attachment, in: store)
+        }
+    }
+
+    /// Appends one read of a batch at the place that the header names.
+    func append(
+        _ header: AlignedReadHeader, _ batch: ReadBatch, _ mapped: MappedBatch, _ read: Int, _ attachment: [UInt8],
+        in store: ReadStore
+    ) {
+        let start = batch.range(ofRead: read).lowerBound
+        var header = header
+        header.attachmentCount = UInt16(attachment.count)
         batch.bases.withUnsafeBufferPointer { bases in
             batch.qualities.withUnsafeBufferPointer { qualities in
                 mapped.cigars.withUnsafeBufferPointer { cigars in
-                    for read in 0..<batch.readCount {
-                        let placed = mapped.reads[read]
-                        guard placed.isMapped else { continue }
-                        let range = batch.range(ofRead: read)
-                        let header = AlignedReadHeader(
-                            ordinal: batch.firstOrdinal + UInt64(read), contig: placed.contig,
-                            position: placed.position, end: placed.end, mateContig: placed.mateContig,
-                            matePosition: placed.matePosition, templateLength: placed.templateLength,
-                            flags: placed.flags, mappingQuality: placed.mappingQuality,
-                            cigarCount: placed.cigarCount, baseCount: UInt16(range.count),
-                            editDistance: placed.editDistance)
+                    attachment.withUnsafeBytes {
                         append(
-                            header, bin: store.bin(header), cigar: cigars.baseAddress! + Int(placed.cigarStart),
-                            bases: bases.baseAddress! + range.lowerBound,
-                            qualities: qualities.baseAddress! + range.lowerBound,
-                            isBackward: placed.flags.contains(.reverse))
+                            header, bin: store.bin(header),
+                            cigar: cigars.baseAddress.map { $0 + Int(mapped.reads[read].cigarStart) },
+                            bases: bases.baseAddress.map { $0 + start },
+                            qualities: qualities.baseAddress.map { $0 + start },
+                            isBackward: header.flags.contains(.reverse), attachment: $0.baseAddress)
                     }
                 }
             }
