@@ -1,5 +1,5 @@
 import Compression
-import GenomicFormats
+public import GenomicFormats
 
 /// The index of a BAM file: BAI, or CSI when a contig has more than 2^29 bases.
 public struct AlignmentIndex: Sendable {

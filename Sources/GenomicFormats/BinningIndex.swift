@@ -120,14 +120,14 @@ public struct ContigBins: Sendable {
             if offsets[window] != .max { before = offsets[window] }
             offsets[window] = before
         }
-        func firstOffset(ofBin bin: UInt32) -> UInt64 {
+        func offset(ofBin bin: UInt32) -> UInt64 {
             let window = scheme.start(ofBin: bin) >> BinningScheme.smallestShift
             return window < offsets.count ? virtualOffset(offsets[window]) : 0
         }
         out.put(bins.count + 1)
         for (bin, chunks) in bins.sorted(by: { $0.key < $1.key }) {
             out.put(Int(bin))
-            if isCSI { out.put(firstOffset(ofBin: bin)) }
+            if isCSI { out.put(offset(ofBin: bin)) }
             out.put(chunks.count)
             for chunk in chunks {
                 out.put(virtualOffset(chunk.start))
@@ -137,7 +137,7 @@ public struct ContigBins: Sendable {
         out.put(Int(scheme.metadataBin))
         if isCSI { out.put(UInt64(0)) }
         out.put(2)
-        out.put(virtualOffset(self.firstOffset))
+        out.put(virtualOffset(firstOffset))
         out.put(virtualOffset(lastOffset))
         out.put(counts.mapped)
         out.put(counts.unmapped)

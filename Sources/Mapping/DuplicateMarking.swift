@@ -1,5 +1,5 @@
 import CKernels
-public import GenomicFormats
+import GenomicFormats
 
 /// What duplicate marking needs to know of one mapped template (a pair, or a read whose mate is not mapped).
 ///
@@ -111,7 +111,7 @@ public struct TemplateSignature: Sendable, Hashable {
             ($0.first, $1.quality, $0.ordinal) < ($1.first, $0.quality, $1.ordinal)
         }
         guard !fragments.isEmpty else { return set }
-        var ends = pairs.lazy.filter(\.showsEnds).flatMap { [$0.first, $0.second] }
+        var ends = pairs.filter(\.showsEnds).flatMap { [$0.first, $0.second] }
         ends.sort()
         var next = 0
         for index in fragments.indices where fragments[index].quality != onlyAnEnd {
