@@ -38,16 +38,22 @@ public final class ReadBatcher {
     private let batch: UnsafeMutablePointer<ReadBatch>
     private var handedOut = Counts()
 
-    /// - Parameter labels: the names of the streams in error messages: two for `.paired`, else one.
-    public init(layout: ReadLayout, labels: [String]) {
+    private let keepsNames: Bool
+
+    /// - Parameters:
+    ///   - labels: the names of the streams in error messages: two for `.paired`, else one.
+    ///   - keepsNames: batches hold the reads' names, and names that SAM cannot hold are refused.
+    public init(layout: ReadLayout, labels: [String], keepsNames: Bool = false) {
         precondition(labels.count == (layout == .paired ? 2 : 1), "one label for each stream")
         self.layout = layout
+        self.keepsNames = keepsNames
         parsers = labels.map { FASTQParser(label: $0) }
         finished = labels.map { _ in false }
         queues = .allocate(capacity: labels.count)
         queues.initialize(repeating: ReadQueue())
         batch = .allocate(capacity: 1)
         batch.initialize(to: ReadBatch(firstOrdinal: 0, isPaired: layout != .unpaired))
+        if keepsNames { batch.pointee.names = .init() }
     }
 
     deinit {
@@ -102,16 +108,21 @@ public final class ReadBatcher {
         let second = first + (layout == .paired ? 1 : 0)
         switch layout {
         case .unpaired:
-            while first.pointee.count > 0 { try move(first, emit) }
+            while first.pointee.count > 0 {
+                if keepsNames { try keepName(first) }
+                try move(first, emit)
+            }
         case .interleaved:
             while first.pointee.count > 1 {
                 try checkNames(first, second, 1, parsers[0])
+                if keepsNames { try keepName(first) }
                 try move(first, emit)
                 try move(first, emit)
             }
         case .paired:
             while first.pointee.count > 0 && second.pointee.count > 0 {
                 try checkNames(first, second, 0, parsers[1])
+                if keepsNames { try keepName(first) }
                 try move(first, emit)
                 try move(second, emit)
             }
@@ -130,6 +141,15 @@ public final class ReadBatcher {
         }
     }
 
+    /// Gives the batch the name at the head of the first stream.
+    private func keepName(_ queue: UnsafeMutablePointer<ReadQueue>) throws {
+        if !queue.pointee.copyFirstName(to: batch) {
+            throw parsers[0].failure(
+                "name is longer than \(ReadBatch.Names.longest) bytes or holds a character that SAM does not allow in names",
+                "rename the reads, or write no alignments", record: queue.pointee.nextRecord)
+        }
+    }
+
     @inline(__always)
     private func move(_ queue: UnsafeMutablePointer<ReadQueue>, _ emit: Emit) throws {
         queue.pointee.moveFirst(to: batch)
@@ -144,6 +164,11 @@ public final class ReadBatcher {
         next.bases.reserveCapacity(whole.bases.count + 1_024)
         next.qualities.reserveCapacity(whole.bases.count + 1_024)
         next.offsets.reserveCapacity(Self.readsPerBatch + 1)
+        if let names = whole.names {
+            next.names = .init()
+            next.names!.bytes.reserveCapacity(names.bytes.count + 1_024)
+            next.names!.offsets.reserveCapacity(Self.readsPerBatch + 1)
+        }
         batch.pointee = next
         try emit(whole)
     }
@@ -249,6 +274,19 @@ private struct ReadQueue {
             other.pointee.names.withUnsafeBufferPointer { b in
                 memcmp(a.baseAddress! + firstName, b.baseAddress! + start, Int(length)) == 0
             }
+        }
+    }
+
+    /// False when SAM does not allow the name at the head: one to 254 characters from '!' to '~' except '@'.
+    func copyFirstName(to batch: UnsafeMutablePointer<ReadBatch>) -> Bool {
+        let length = Int(nameLengths[firstRead])
+        guard length <= ReadBatch.Names.longest else { return false }
+        return names.withUnsafeBufferPointer {
+            let name = UnsafeBufferPointer(rebasing: $0[firstName..<firstName + length])
+            var isAllowed = true
+            for letter in name { isAllowed = isAllowed && letter > 32 && letter < 127 && letter != UInt8(ascii: "@") }
+            batch.pointee.names!.append(name)
+            return isAllowed
         }
     }
 
