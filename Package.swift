@@ -77,12 +77,15 @@ let package = Package(
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "Compression"]),
         library("Mapping", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
+        library("Alignments", ["Compression", "GenomicFormats", "Mapping"]),
         library("Filtering", ["Diagnostics", "Storage", "Kernels", "Compression", "GenomicFormats", "Metering"]),
         library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library("Evaluation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
 
         // Where the wings meet.
-        library("Engines", ["Diagnostics", "Metering", "Hardware", "GenomicFormats", "Mapping", "Calling"]),
+        library(
+            "Engines",
+            ["Diagnostics", "Metering", "Hardware", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments"]),
         library("Bank", ["Diagnostics", "GenomicFormats", "Filtering", "CCrypto", grdb]),
         library(
             "Roles",
@@ -108,8 +111,8 @@ let package = Package(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Filtering", "Simulation", "Evaluation",
-                "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
+                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "Filtering", "Simulation",
+                "Evaluation", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
                 toml,
             ],
             swiftSettings: strict),
@@ -128,6 +131,7 @@ let package = Package(
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         tests("FilteringTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Filtering", "Metering"]),
         tests("MappingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping"]),
+        tests("AlignmentsTests", ["Diagnostics", "Kernels", "Compression", "GenomicFormats", "Mapping", "Alignments", "Simulation"]),
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
         tests("SimulationTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),

@@ -20,6 +20,8 @@ public final class BGZFWriter {
     /// Plain bytes taken and compressed bytes given out.
     public private(set) var inputBytes = 0
     public private(set) var outputBytes = 0
+    /// Where each block that was given out begins in the file.
+    private var blockStarts: [Int] = []
 
     /// - Parameters:
     ///   - threads: the bytes do not depend on it.
@@ -43,6 +45,15 @@ public final class BGZFWriter {
     public var virtualOffset: UInt64 {
         precondition(group == 1, "virtual offsets are known to writers with one thread")
         return UInt64(outputBytes) << 16 | UInt64(fills[0])
+    }
+
+    /// The virtual offset of a plain byte, or of the end, of a finished file in which no block was ended early.
+    public func virtualOffset(ofPlainByte offset: Int) -> UInt64 {
+        precondition(isFinished && offset <= inputBytes)
+        let (block, rest) = offset.quotientAndRemainder(dividingBy: BGZF.blockPayload)
+        // The end of full blocks is the place of the end marker.
+        let start = block < blockStarts.count ? blockStarts[block] : outputBytes - BGZF.endMarker.count
+        return UInt64(start) << 16 | UInt64(rest)
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer) throws {
@@ -89,6 +100,7 @@ public final class BGZFWriter {
         current = 0
         for block in self.fills.indices { self.fills[block] = 0 }
         for (block, size) in sizes.enumerated() {
+            blockStarts.append(outputBytes)
             outputBytes += size
             let start = block * BGZF.maximumBlockSize
             try sink(UnsafeRawBufferPointer(rebasing: blocks[start..<start + size]))

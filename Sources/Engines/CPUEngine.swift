@@ -1,9 +1,11 @@
+internal import Alignments
 internal import Calling
+internal import Compression
 internal import Diagnostics
 internal import Foundation
 public import GenomicFormats
 public import Hardware
-internal import Mapping
+package import Mapping
 internal import Metering
 
 /// The engine in this process: maps on all its threads while reads arrive, calls variants when they have ended.
@@ -31,7 +33,7 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
     ///     thread allow; 0 for the profile's number. Reads beyond it are spilled. The result does not depend on it.
     public init(profile: HardwareProfile, threads: Int = 0, memory: Int = 0) {
         self.profile = profile
-        self.memory = memory > 0 ? memory : profile.memory
+        self.memory = memory
         self.threads = threads > 0 ? threads : profile.threads
     }
 
@@ -53,12 +55,24 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
                 .configuration, at: "engine cpu", "no reference is prepared", remedy: "prepare one before a job is opened")
         }
         var options = MappingRun.Options(threads: threads, queueLength: profile.uses.queuedBatches)
-        let fixed =
-            prepared.index.byteCount + prepared.genome.contigs.reduce(0) { $0 + $1.length } + Self.programMemory
-            + threads * Self.threadMemory
-        options.limits = ReadStore.Limits(
-            memory: max(Self.leastReadMemory, memory - fixed), spillDirectory: profile.uses.spillDirectory)
+        options.limits = Self.readLimits(
+            profile, threads: threads, memory: memory, genome: prepared.genome, index: prepared.index)
+        options.libraries = ReadGroup.libraries(of: job.readGroups)
+        if job.alignments != nil { options.keeps = .alignments }
         return CPUSession(job: job, genome: prepared.genome, index: prepared.index, options: options)
+    }
+
+    /// What a store of reads may take beside reference and index.
+    ///
+    /// - Parameter memory: bytes that the process is to stay under; 0 for the profile's number.
+    package static func readLimits(
+        _ profile: HardwareProfile, threads: Int, memory: Int, genome: ReferenceGenome, index: ReferenceIndex
+    ) -> ReadStore.Limits {
+        let fixed =
+            index.byteCount + genome.contigs.reduce(0) { $0 + $1.length } + programMemory + threads * threadMemory
+        return ReadStore.Limits(
+            memory: max(leastReadMemory, (memory > 0 ? memory : profile.memory) - fixed),
+            spillDirectory: profile.uses.spillDirectory)
     }
 
     public func health() -> EngineHealth { .ok }
@@ -82,7 +96,8 @@ final class CPUSession: GenotypingSession {
 
     func submit(_ batch: ReadBatch) throws { try run.submit(batch) }
 
-    func finish() throws -> GenotypingResult {
+    func finish(alignments: ByteSink?) throws -> GenotypingResult {
+        precondition((job.alignments == nil) == (alignments == nil), "alignments are written when the job wants them")
         let mapped = try run.finish()
         let mapping = monotonicSeconds() - started
         let counts = mapped.metrics
@@ -92,6 +107,13 @@ final class CPUSession: GenotypingSession {
                 "only \(counts.mapped) of \(counts.reads) reads map to the reference",
                 remedy: "check that reads and reference are of the same species and build")
         }
+        let written = monotonicSeconds()
+        var alignmentIndex: AlignmentIndex?
+        if let wanted = job.alignments, let alignments {
+            alignmentIndex = try BAMWriter(header: wanted, genome: genome, threads: threads)
+                .write(mapped, sink: alignments)
+        }
+        let writing = monotonicSeconds() - written
         let header = VariantCaller.header(reference: genome, sample: job.sample, command: job.command ?? "")
         let output = Output()
         let writer = try VCFWriter(
@@ -125,7 +147,10 @@ final class CPUSession: GenotypingSession {
             "mapping": mapping, "duplicates": counts.duplicateSeconds, "sorting": counts.sealSeconds,
             "calling": calling.wallSeconds,
         ]
-        return GenotypingResult(vcfGz: output.bytes, index: index, vcfBytes: writer.plainBytes, metrics: metrics)
+        if alignmentIndex != nil { metrics.seconds["alignments"] = writing }
+        return GenotypingResult(
+            vcfGz: output.bytes, index: index, vcfBytes: writer.plainBytes, alignmentIndex: alignmentIndex,
+            metrics: metrics)
     }
 
     func cancel() { run.cancel() }

@@ -1,3 +1,5 @@
+public import Alignments
+public import Compression
 public import GenomicFormats
 
 /// What an engine is and can do.
@@ -26,11 +28,16 @@ public struct GenotypingJob: Sendable {
     public var regions: RegionSet?
     /// What ``ReadBatch/readGroup`` counts: lanes and libraries of the sample, at least one.
     public var readGroups: [ReadGroup]
+    /// The header of the alignments that ``GenotypingSession/finish(alignments:)`` is to write; batches then need
+    /// names. nil when none are wanted.
+    public var alignments: AlignmentHeader?
 
     /// - Parameter readGroups: when left out, one for the whole sample.
     public init(
-        sample: String, command: String? = nil, regions: RegionSet? = nil, readGroups: [ReadGroup]? = nil
+        sample: String, command: String? = nil, regions: RegionSet? = nil, readGroups: [ReadGroup]? = nil,
+        alignments: AlignmentHeader? = nil
     ) {
+        self.alignments = alignments
         self.sample = sample
         self.command = command
         self.regions = regions
@@ -72,9 +79,14 @@ public struct GenotypingResult: Sendable {
     public var index: [UInt8]
     /// Bytes of the VCF before compression: `size(VCF)` of the paper's formulas.
     public var vcfBytes: Int
+    /// The index of the alignments, when the job wanted them.
+    public var alignmentIndex: AlignmentIndex?
     public var metrics: GenotypingMetrics
 
-    public init(vcfGz: [UInt8], index: [UInt8], vcfBytes: Int, metrics: GenotypingMetrics) {
+    public init(
+        vcfGz: [UInt8], index: [UInt8], vcfBytes: Int, alignmentIndex: AlignmentIndex? = nil, metrics: GenotypingMetrics
+    ) {
+        self.alignmentIndex = alignmentIndex
         self.vcfGz = vcfGz
         self.index = index
         self.vcfBytes = vcfBytes
@@ -98,13 +110,20 @@ public protocol GenotypingEngine: Sendable {
     func reset() throws
 }
 
+extension GenotypingSession {
+    /// As ``finish(alignments:)``, for jobs that want no alignments.
+    public func finish() throws -> GenotypingResult { try finish(alignments: nil) }
+}
+
 /// One job in an engine. Batches come in input order from one thread.
 public protocol GenotypingSession: AnyObject {
     /// Hands over one batch. Blocks while the engine is behind.
     func submit(_ batch: ReadBatch) throws
 
     /// Waits for all batches, calls variants and returns the result. Throws when the reads cannot be genotyped.
-    func finish() throws -> GenotypingResult
+    ///
+    /// - Parameter alignments: receives the BAM file that the job wants, in order.
+    func finish(alignments: ByteSink?) throws -> GenotypingResult
 
     /// Gives the job up and frees what it held. Safe to call at any time, also after `finish`.
     func cancel()

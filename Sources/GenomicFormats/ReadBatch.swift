@@ -36,6 +36,29 @@ public struct ReadBatch: Sendable {
     public var bases: [UInt8]
     /// Phred quality scores, without the ASCII offset.
     public var qualities: [UInt8]
+    /// Names of the templates (mates share theirs), end to end; nil when nobody asked for them.
+    public var names: Names?
+
+    /// Name `t` is the range `offsets[t] ..< offsets[t + 1]` of `bytes`.
+    public struct Names: Sendable, Equatable {
+        /// The longest name that SAM and BAM hold (SAMv1 section 1.4).
+        public static let longest = 254
+
+        public var bytes: [UInt8] = []
+        public var offsets: [Int32] = [0]
+
+        public init() {}
+
+        /// False when SAM does not allow the name: one to 254 characters from '!' to '~' except '@'.
+        mutating func append(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+            guard (1...Self.longest).contains(name.count) else { return false }
+            var isAllowed = true
+            for letter in name { isAllowed = isAllowed && letter > 32 && letter < 127 && letter != UInt8(ascii: "@") }
+            bytes.append(contentsOf: name)
+            offsets.append(Int32(bytes.count))
+            return isAllowed
+        }
+    }
 
     public init(firstOrdinal: UInt64, isPaired: Bool) {
         self.firstOrdinal = firstOrdinal
@@ -46,6 +69,12 @@ public struct ReadBatch: Sendable {
     }
 
     public var readCount: Int { offsets.count - 1 }
+
+    /// Where the read's name lies in the bytes of ``names``, which must have been asked for.
+    public func nameRange(ofRead read: Int) -> Range<Int> {
+        let template = isPaired ? read / 2 : read
+        return Int(names!.offsets[template])..<Int(names!.offsets[template + 1])
+    }
 
     public func range(ofRead read: Int) -> Range<Int> {
         Int(offsets[read])..<Int(offsets[read + 1])

@@ -84,6 +84,7 @@ public final class ReadBatcher {
     private let readGroup: Int
     private let qualities: QualityEncoding
     private let firstOrdinal: UInt64
+    private let keepsNames: Bool
     private var streams: [Stream]
     private var counts = Counts()
     /// The records of the batch under way, in its order, and the blocks that they lie in.
@@ -94,11 +95,13 @@ public final class ReadBatcher {
     /// - Parameters:
     ///   - streams: two for `.paired`, else one, each with its name in error messages.
     ///   - firstOrdinal: of the lane's first read in the whole input.
+    ///   - keepsNames: batches hold the reads' names, and names that SAM cannot hold are refused.
     public init(
         layout: ReadLayout, streams: [(label: String, source: Source)], readGroup: Int = 0, firstOrdinal: UInt64 = 0,
-        qualities: QualityEncoding = .detected
+        qualities: QualityEncoding = .detected, keepsNames: Bool = false
     ) {
         precondition(streams.count == layout.streams, "one source for each stream")
+        self.keepsNames = keepsNames
         self.layout = layout
         self.readGroup = readGroup
         self.firstOrdinal = firstOrdinal
@@ -196,6 +199,7 @@ public final class ReadBatcher {
             offsets.initializeElement(at: count, to: total)
             made = count + 1
         }
+        if keepsNames { keepNames(&batch, &fault) }
         encode(&batch, &fault)
         if fault.read < count {
             let record = (counts.reads + fault.read) / streams.count + 1
@@ -209,6 +213,28 @@ public final class ReadBatcher {
         recordCount = 0
         blocks = streams.compactMap { $0.available > 0 ? $0.block : nil }
         try emit(batch)
+    }
+
+    /// Gives the batch the names of its templates.
+    private func keepNames(_ batch: inout ReadBatch, _ fault: inout Fault) {
+        var names = ReadBatch.Names()
+        let step = layout == .unpaired ? 1 : 2
+        names.offsets.reserveCapacity(recordCount / step + 1)
+        for read in stride(from: 0, to: recordCount, by: step) {
+            let record = records[read]
+            var count = Int(record.nameCount)
+            // The numbers of mates, as in `.1` and `.2`, are no part of the template's name.
+            if step == 2, memcmp(record.name, records[read + 1].name, count) != 0 { count -= 2 }
+            let name = UnsafeBufferPointer(start: record.name, count: count)
+            if !names.append(name) {
+                fault.note(
+                    read,
+                    "name is longer than \(ReadBatch.Names.longest) bytes or holds a character that SAM does not allow in names",
+                    "rename the reads, or write no alignments")
+                return
+            }
+        }
+        batch.names = names
     }
 
     private func encode(_ batch: inout ReadBatch, _ fault: inout Fault) {

@@ -28,11 +28,16 @@ public struct ReadFiles {
     private let lanes: [Lane]
     private let threads: Int
     private let qualities: QualityEncoding
+    private let keepsNames: Bool
 
     /// - Parameters:
     ///   - lanes: of one layout, read in this order.
     ///   - threads: to inflate BGZF on.
-    public init(lanes: [ReadLane], layout: ReadLayout, qualities: QualityEncoding = .detected, threads: Int = 1) {
+    ///   - keepsNames: batches hold the reads' names.
+    public init(
+        lanes: [ReadLane], layout: ReadLayout, qualities: QualityEncoding = .detected, threads: Int = 1,
+        keepsNames: Bool = false
+    ) {
         precondition(lanes.allSatisfy { $0.paths.count == layout.streams }, "one file for each stream")
         self.lanes = lanes.map { lane in
             Lane(sources: { try lane.paths.map { try FileSource($0) } }, readGroup: lane.readGroup)
@@ -40,11 +45,12 @@ public struct ReadFiles {
         self.layout = layout
         self.qualities = qualities
         self.threads = threads
+        self.keepsNames = keepsNames
     }
 
     /// One lane in files: two of mates for `.paired`, else one; `-` is standard input.
-    public init(paths: [String], layout: ReadLayout, threads: Int = 1) {
-        self.init(lanes: [ReadLane(paths: paths)], layout: layout, threads: threads)
+    public init(paths: [String], layout: ReadLayout, threads: Int = 1, keepsNames: Bool = false) {
+        self.init(lanes: [ReadLane(paths: paths)], layout: layout, threads: threads, keepsNames: keepsNames)
     }
 
     /// One lane from other sources, for one pass.
@@ -54,6 +60,7 @@ public struct ReadFiles {
         self.layout = layout
         qualities = .detected
         self.threads = threads
+        keepsNames = false
     }
 
     /// Calls `body` for each batch and returns what was read. No thread is left behind, whatever is thrown.
@@ -78,7 +85,7 @@ public struct ReadFiles {
             }
             let batcher = ReadBatcher(
                 layout: layout, streams: pulls, readGroup: lane.readGroup, firstOrdinal: UInt64(counts.reads),
-                qualities: qualities)
+                qualities: qualities, keepsNames: keepsNames)
             counts.add(try batcher.run(body))
         }
         return counts

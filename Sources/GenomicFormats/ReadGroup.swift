@@ -16,6 +16,16 @@ public struct ReadGroup: Sendable, Codable, Equatable {
         self.platformUnit = platformUnit
     }
 
+    /// The number of each group's library, in the order of their first mention.
+    public static func libraries(of groups: [ReadGroup]) -> [Int] {
+        var numbers: [String: Int] = [:]
+        return groups.map { group in
+            let number = numbers[group.library] ?? numbers.count
+            numbers[group.library] = number
+            return number
+        }
+    }
+
     /// Reads of one sample of which nothing else is known.
     public init(sample: String) {
         self.init(id: sample, sample: sample, library: sample, platformUnit: sample)

@@ -5,17 +5,9 @@ import Diagnostics
 ///
 /// Binning and linear index follow the tabix specification: 16 KiB windows, five levels, contigs up to 2^29 bases.
 public struct TabixIndexBuilder {
-    private struct Chunk {
-        var start: UInt64
-        var end: UInt64
-    }
-
     private struct Contig {
         var name: [UInt8]
-        var bins: [UInt32: [Chunk]] = [:]
-        var windows: [UInt64] = []
-        var firstOffset: UInt64 = 0
-        var lastOffset: UInt64 = 0
+        var bins: ContigBins
         var records: UInt64 = 0
     }
 
@@ -24,8 +16,6 @@ public struct TabixIndexBuilder {
     private var placeOfContig: [Int: Int] = [:]
     private var openContig = -1
     private var openPlace = -1
-    private var openBin: UInt32 = .max
-    private var openChunk = Chunk(start: 0, end: 0)
     private var lastPosition = 0
 
     public init(label: String) { self.label = label }
@@ -42,42 +32,25 @@ public struct TabixIndexBuilder {
         contig: Int, name: @autoclosure () -> [UInt8], position: Int, end: Int, startOffset: UInt64, endOffset: UInt64
     ) throws {
         if contig != openContig {
-            closeBin()
             guard placeOfContig[contig] == nil else { throw unsorted }
             openContig = contig
             openPlace = contigs.count
             placeOfContig[contig] = openPlace
-            var new = Contig(name: name())
-            new.firstOffset = startOffset
-            contigs.append(new)
+            if let last = contigs.indices.last { contigs[last].bins.close(block: Self.block) }
+            contigs.append(Contig(name: name(), bins: ContigBins(scheme: .standard, firstOffset: startOffset)))
             lastPosition = 0
         }
         guard position >= lastPosition else { throw unsorted }
         lastPosition = position
         let from = position - 1
         let last = max(from, end - 1)
-        guard last < 1 << 29 else {
+        guard last < BinningScheme.standard.limit else {
             throw Failure(
                 .data, at: label, "a record lies beyond base 2^29, where a tabix index ends",
                 remedy: "split the contig, or write without an index")
         }
-        let bin = Self.bin(from, last)
-        if bin != openBin {
-            closeBin()
-            openBin = bin
-            openChunk = Chunk(start: startOffset, end: endOffset)
-        } else {
-            openChunk.end = endOffset
-        }
-        let window = last >> 14
-        if contigs[openPlace].windows.count <= window {
-            let count = window + 1 - contigs[openPlace].windows.count
-            contigs[openPlace].windows.append(contentsOf: repeatElement(.max, count: count))
-        }
-        for touched in from >> 14...window where contigs[openPlace].windows[touched] == .max {
-            contigs[openPlace].windows[touched] = startOffset
-        }
-        contigs[openPlace].lastOffset = endOffset
+        contigs[openPlace].bins.add(
+            from: from, last: last, startOffset: startOffset, endOffset: endOffset, block: Self.block)
         contigs[openPlace].records += 1
     }
 
@@ -85,65 +58,22 @@ public struct TabixIndexBuilder {
         Failure(.data, at: label, "records are not sorted, so no index can be made", remedy: "sort with bcftools sort")
     }
 
-    private mutating func closeBin() {
-        guard openBin != .max else { return }
-        var chunks = contigs[openPlace].bins[openBin] ?? []
-        if let last = chunks.indices.last, chunks[last].end >> 16 >= openChunk.start >> 16 {
-            chunks[last].end = openChunk.end
-        } else {
-            chunks.append(openChunk)
-        }
-        contigs[openPlace].bins[openBin] = chunks
-        openBin = .max
-    }
-
-    /// The smallest bin that holds the 0-based bases `from` to `last`.
-    private static func bin(_ from: Int, _ last: Int) -> UInt32 {
-        var shift = 14
-        var first = 4681
-        for level in [4, 3, 2, 1, 0] {
-            if from >> shift == last >> shift { return UInt32(first + (from >> shift)) }
-            shift += 3
-            first -= 1 << (3 * level)
-        }
-        return 0
-    }
+    /// Offsets are virtual: the upper 48 bits are the block's place.
+    private static func block(_ offset: UInt64) -> UInt64 { offset >> 16 }
 
     /// The whole .tbi file, BGZF-compressed.
     public mutating func finish() -> [UInt8] {
-        closeBin()
-        var out: [UInt8] = Array("TBI\u{1}".utf8)
-        func put(_ value: Int) { withUnsafeBytes(of: Int32(value).littleEndian) { out.append(contentsOf: $0) } }
-        func put(_ value: UInt64) { withUnsafeBytes(of: value.littleEndian) { out.append(contentsOf: $0) } }
+        if let last = contigs.indices.last { contigs[last].bins.close(block: Self.block) }
+        var out = IndexBytes(magic: "TBI\u{1}")
         let names: [UInt8] = contigs.reduce(into: []) { $0 += $1.name + [0] }
         // Format 2 is VCF; CHROM is column 1, POS column 2, no end column; '#' begins header lines; none are skipped.
-        for value in [contigs.count, 2, 1, 2, 0, 35, 0, names.count] { put(value) }
-        out.append(contentsOf: names)
+        for value in [contigs.count, 2, 1, 2, 0, 35, 0, names.count] { out.put(value) }
+        out.put(names)
         for contig in contigs {
-            put(contig.bins.count + 1)
-            for (bin, chunks) in contig.bins.sorted(by: { $0.key < $1.key }) {
-                put(Int(bin))
-                put(chunks.count)
-                for chunk in chunks {
-                    put(chunk.start)
-                    put(chunk.end)
-                }
-            }
-            // Bin 37450 holds what `tabix` and `bcftools index --stats` ask for: extent and number of records.
-            put(37_450)
-            put(2)
-            put(contig.firstOffset)
-            put(contig.lastOffset)
-            put(contig.records)
-            put(UInt64(0))
-            put(contig.windows.count)
-            var before: UInt64 = contig.firstOffset
-            for offset in contig.windows {
-                if offset != .max { before = offset }
-                put(before)
-            }
+            // `tabix` and `bcftools index --stats` ask the bin of contents for the number of records.
+            contig.bins.write(to: &out, isCSI: false, counts: (contig.records, 0)) { $0 }
         }
-        put(UInt64(0))
-        return out.withUnsafeBytes { BGZF.compress($0).bytes }
+        out.put(UInt64(0))
+        return out.bytes.withUnsafeBytes { BGZF.compress($0).bytes }
     }
 }

@@ -49,11 +49,16 @@ public struct AlignedReadHeader: Sendable {
     public var cigarCount: UInt16
     public var baseCount: UInt16
     public var editDistance: UInt16
+    /// SAM's AS and XS, 0 when the run keeps no attachments.
+    public var score: Int16
+    public var secondScore: Int16
+    /// Bytes of the ``ReadAttachment``, 0 when the run keeps none.
+    public var attachmentCount: UInt16
 
     public init(
         ordinal: UInt64, contig: Int32, position: Int32, end: Int32, mateContig: Int32, matePosition: Int32,
         templateLength: Int32, flags: AlignmentFlags, mappingQuality: UInt8, cigarCount: UInt16, baseCount: UInt16,
-        editDistance: UInt16
+        editDistance: UInt16, score: Int16 = 0, secondScore: Int16 = 0, attachmentCount: UInt16 = 0
     ) {
         self.ordinal = ordinal
         self.contig = contig
@@ -67,6 +72,9 @@ public struct AlignedReadHeader: Sendable {
         self.cigarCount = cigarCount
         self.baseCount = baseCount
         self.editDistance = editDistance
+        self.score = score
+        self.secondScore = secondScore
+        self.attachmentCount = attachmentCount
     }
 }
 
@@ -79,14 +87,16 @@ public struct AlignedReadView {
     public let cigar: UnsafeBufferPointer<UInt32>
     public let bases: UnsafeBufferPointer<UInt8>
     public let qualities: UnsafeBufferPointer<UInt8>
+    public let attachment: ReadAttachment
 
     public init(
         header: AlignedReadHeader, cigar: UnsafeBufferPointer<UInt32>, bases: UnsafeBufferPointer<UInt8>,
-        qualities: UnsafeBufferPointer<UInt8>
+        qualities: UnsafeBufferPointer<UInt8>, attachment: ReadAttachment
     ) {
         self.header = header
         self.cigar = cigar
         self.bases = bases
         self.qualities = qualities
+        self.attachment = attachment
     }
 }

@@ -47,8 +47,11 @@ public final class MappingRun: @unchecked Sendable {
         public var queueLength: Int
         /// What the store of reads may take; its number of threads is the run's.
         public var limits = ReadStore.Limits()
-        /// Receives every mapped batch, on any thread and in any order.
-        public var observer: (@Sendable (ReadBatch, MappedBatch) -> Void)?
+        public var keeps = Keeping.mappedReads
+        /// The number of each read group's library: templates of different libraries are no duplicates of each other.
+        public var libraries = [0]
+        /// Receives every mapped batch, on any thread and in any order; what it throws ends the run.
+        public var observer: (@Sendable (ReadBatch, MappedBatch) throws -> Void)?
 
         public init(threads: Int = 1, modelPairs: Int = 10_000, queueLength: Int = 0) {
             precondition(threads > 0 && modelPairs > 0)
@@ -58,9 +61,21 @@ public final class MappingRun: @unchecked Sendable {
         }
     }
 
+    /// What stays of the reads until the end.
+    public enum Keeping: Sendable {
+        /// Nothing: the observer has seen it all. Duplicates are not marked.
+        case nothing
+        /// What callers need.
+        case mappedReads
+        /// All that SAM says of all reads; batches must have names.
+        case alignments
+    }
+
     /// What a run leaves: a sealed store, counts, and the insert sizes that pairs were judged by.
     public struct Result: Sendable {
         public let store: ReadStore
+        /// When whole alignments were kept.
+        public let unmapped: UnmappedReads?
         public let metrics: MappingMetrics
         public let insertSizes: InsertSizeModel
     }
@@ -72,12 +87,13 @@ public final class MappingRun: @unchecked Sendable {
     private let index: ReferenceIndex
     private let options: Options
     private let store: ReadStore
+    private let unmapped: UnmappedReads?
     private let state = NSCondition()
     private var queue: [ReadBatch] = []
     private var isClosed = false
     private var isCancelled = false
     private var runningWorkers = 0
-    private var failure: Failure?
+    private var failure: (any Error)?
     private var tallies: [Tally]
     private var pending: [ReadBatch] = []
     private var pendingPairs = 0
@@ -89,6 +105,15 @@ public final class MappingRun: @unchecked Sendable {
         self.options = options
         var limits = options.limits
         limits.threads = options.threads
+        if options.keeps == .alignments {
+            // Few reads of a sample map nowhere.
+            var share = limits
+            share.memory = max(1, limits.memory / 8)
+            limits.memory = max(1, limits.memory - share.memory)
+            unmapped = UnmappedReads(contigLengths: index.contigLengths, limits: share)
+        } else {
+            unmapped = nil
+        }
         store = ReadStore(contigLengths: index.contigLengths, limits: limits)
         tallies = Array(repeating: Tally(), count: options.threads)
     }
@@ -99,6 +124,7 @@ public final class MappingRun: @unchecked Sendable {
     /// batch.
     public func submit(_ batch: ReadBatch) throws {
         try PairedMapper.check(batch)
+        precondition(options.keeps != .alignments || batch.names != nil, "alignments need the reads' names")
         if isStarted { return try enqueue(batch) }
         pending.append(batch)
         pendingPairs += batch.isPaired ? batch.readCount / 2 : batch.readCount
@@ -126,11 +152,12 @@ public final class MappingRun: @unchecked Sendable {
         metrics.duplicates = duplicates.count
         let marked = monotonicSeconds()
         try store.seal(threads: options.threads) { duplicates.contains($0) }
+        try unmapped?.seal(threads: options.threads)
         metrics.duplicateSeconds = marked - begin
         metrics.sealSeconds = monotonicSeconds() - marked
-        metrics.storeBytes = store.byteCount
-        metrics.spilledBytes = store.spilledBytes
-        return Result(store: store, metrics: metrics, insertSizes: model)
+        metrics.storeBytes = store.byteCount + (unmapped?.byteCount ?? 0)
+        metrics.spilledBytes = store.spilledBytes + (unmapped?.spilledBytes ?? 0)
+        return Result(store: store, unmapped: unmapped, metrics: metrics, insertSizes: model)
     }
 
     /// Stops the workers without a result; batches that wait are dropped. Any thread may call it: a `submit` that
@@ -198,18 +225,18 @@ public final class MappingRun: @unchecked Sendable {
         // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
         ck_process_name_thread("dsgd-map-\(worker)")
         let mapper = PairedMapper(index: index, insertSizes: model)
-        let writer = store.addWriter()
+        let writers = (mapped: store.addWriter(), unmapped: unmapped?.addWriter())
         var tally = Tally()
         while let batch = next() {
             do {
                 let mapped = try mapper.map(batch)
                 var begin = monotonicNanoseconds()
-                try keep(batch, mapped, writer, &tally)
+                try keep(batch, mapped, writers, &tally)
                 tally.metrics.stages.note(\.store, since: &begin)
-                options.observer?(batch, mapped)
+                try options.observer?(batch, mapped)
             } catch {
                 state.lock()
-                failure = failure ?? Failure(wrapping: error, at: "mapping")
+                failure = failure ?? error
                 queue = []
                 state.unlock()
                 break
@@ -225,11 +252,11 @@ public final class MappingRun: @unchecked Sendable {
         state.unlock()
     }
 
-    /// Stores the batch's mapped reads and notes their signatures.
+    /// Counts the batch's reads, stores them and notes their signatures.
     private func keep(
-        _ batch: ReadBatch, _ mapped: MappedBatch, _ writer: ReadStoreWriter, _ tally: inout Tally
+        _ batch: ReadBatch, _ mapped: MappedBatch, _ writers: (mapped: ReadStoreWriter, unmapped: ReadStoreWriter?),
+        _ tally: inout Tally
     ) throws {
-        try writer.append(batch, mapped)
         tally.metrics.reads += batch.readCount
         tally.metrics.bases += batch.bases.count
         for read in 0..<batch.readCount {
@@ -239,36 +266,13 @@ public final class MappingRun: @unchecked Sendable {
             if placed.flags.contains(.properPair) { tally.metrics.properlyPaired += 1 }
             if placed.isRescued { tally.metrics.rescued += 1 }
         }
+        if options.keeps == .nothing { return }
+        try writers.mapped.append(batch, mapped, whole: options.keeps == .alignments)
+        if let unmapped, let writer = writers.unmapped { try unmapped.append(batch, mapped, to: writer) }
         let step = batch.isPaired ? 2 : 1
         for read in stride(from: 0, to: batch.readCount, by: step) {
-            if let signature = Self.signature(batch, mapped, read) { try writer.append(signature) }
-        }
-    }
-
-    private static func signature(_ batch: ReadBatch, _ mapped: MappedBatch, _ read: Int) -> TemplateSignature? {
-        func end(_ read: Int) -> UInt64? {
-            let placed = mapped.reads[read]
-            guard placed.isMapped else { return nil }
-            let start = Int(placed.cigarStart)
-            return TemplateSignature.end(of: placed, cigar: mapped.cigars[start..<start + Int(placed.cigarCount)])
-        }
-        func quality(_ read: Int) -> UInt32 {
-            let range = batch.range(ofRead: read)
-            return batch.qualities.withUnsafeBufferPointer {
-                range.isEmpty ? 0 : ck_sum_qualities($0.baseAddress! + range.lowerBound, range.count, 15)
-            }
-        }
-        let ordinal = batch.firstOrdinal + UInt64(read)
-        let first = end(read)
-        guard batch.isPaired else {
-            return first.map { TemplateSignature(fragment: $0, quality: quality(read), ordinal: ordinal) }
-        }
-        switch (first, end(read + 1)) {
-        case (let a?, let b?):
-            return TemplateSignature(pair: a, b, quality: quality(read) + quality(read + 1), ordinal: ordinal)
-        case (let a?, nil): return TemplateSignature(fragment: a, quality: quality(read), ordinal: ordinal)
-        case (nil, let b?): return TemplateSignature(fragment: b, quality: quality(read + 1), ordinal: ordinal + 1)
-        case (nil, nil): return nil
+            try TemplateSignature.append(
+                batch, mapped, read, library: options.libraries[batch.readGroup], to: writers.mapped)
         }
     }
 }

@@ -372,9 +372,8 @@ public final class PairedMapper {
         Self.describeMate(of: &a, b)
         Self.describeMate(of: &b, a)
         if a.isMapped && b.isMapped && a.contig == b.contig {
-            let endA = a.flags.contains(.reverse) ? a.end - 1 : a.position
-            let endB = b.flags.contains(.reverse) ? b.end - 1 : b.position
-            let length = endB - endA + (endB > endA ? 1 : endB < endA ? -1 : 0)
+            // As samtools fixmate has it: from 5' end to 5' end, the reverse strand's one past its last base.
+            let length = (b.flags.contains(.reverse) ? b.end : b.position) - (a.flags.contains(.reverse) ? a.end : a.position)
             a.templateLength = length
             b.templateLength = -length
         }

@@ -1,5 +1,4 @@
 import CKernels
-import Diagnostics
 import Foundation
 import Synchronization
 
@@ -117,12 +116,13 @@ public final class ReadStore: @unchecked Sendable {
         qualities: UnsafeBufferPointer<UInt8>
     ) throws {
         precondition(cigar.count == Int(header.cigarCount) && bases.count == Int(header.baseCount))
-        precondition(qualities.count == bases.count)
+        precondition(qualities.count == bases.count && header.attachmentCount == 0)
         appending.lock()
         defer { appending.unlock() }
         let writer = locked { sharedWriter }
         try writer.append(
-            header, cigar: cigar, bases: bases.baseAddress, qualities: qualities.baseAddress, isBackward: false)
+            header, cigar: cigar, bases: bases.baseAddress, qualities: qualities.baseAddress, isBackward: false,
+            attachment: nil)
     }
 
     /// Serves the writer that ``append(_:cigar:bases:qualities:)`` shares among threads.
@@ -253,7 +253,8 @@ public final class ReadStore: @unchecked Sendable {
                     operation: operation.baseAddress.unsafelyUnwrapped, letters: letters.baseAddress.unsafelyUnwrapped)
                 try forEachNote(contig: contig, overlapping: range, maximumSpan) { note, span in
                     let stored = note.record.load(as: StoredRead.self)
-                    let header = stored.header(contig: Int32(contig), span: span, isDuplicate: note.isDuplicate)
+                    let header = stored.header(
+                        at: note.record, contig: Int32(contig), span: span, isDuplicate: note.isDuplicate)
                     body(stored.view(header, at: note.record, scratch))
                 }
             }
@@ -266,7 +267,8 @@ public final class ReadStore: @unchecked Sendable {
     ) throws {
         try forEachNote(contig: contig, overlapping: range, Self.maximumSpan) { note, span in
             let stored = note.record.load(as: StoredRead.self)
-            body(stored.header(contig: Int32(contig), span: span, isDuplicate: note.isDuplicate))
+            body(
+                stored.header(at: note.record, contig: Int32(contig), span: span, isDuplicate: note.isDuplicate))
         }
     }
 
@@ -340,14 +342,5 @@ public final class ReadStore: @unchecked Sendable {
     /// The file of spilled reads, for a test that looks into it or damages it.
     package func withSpillFile<Result>(_ body: (_ descriptor: Int32) throws -> Result) rethrows -> Result? {
         try spillFile?.withDescriptor(body)
-    }
-}
-
-extension Failure {
-    /// The failure itself, or an error that no part of the program should throw, with its place.
-    init(wrapping error: any Error, at place: String) {
-        self =
-            (error as? Failure)
-            ?? Failure(.internalError, at: place, "\(error)", remedy: "report this as a defect")
     }
 }

@@ -46,7 +46,7 @@ final class SpilledBins: @unchecked Sendable {
                 while end - next >= StoredRead.headerBytes {
                     let stored = next.load(as: StoredRead.self)
                     body(stored, next)
-                    next += stored.byteCount
+                    next += stored.byteCount(at: next)
                 }
                 next = end
             }

@@ -41,8 +41,8 @@ struct SpilledRun: Sendable {
             for rank in starts[bin]..<starts[bin + 1] {
                 if rank + recordsAhead < records.count { ck_prefetch_bytes(record(rank + recordsAhead), 256) }
                 let source = record(rank)
-                try staging.append(
-                    UnsafeRawBufferPointer(start: source, count: source.load(as: StoredRead.self).byteCount))
+                let bytes = source.load(as: StoredRead.self).byteCount(at: source)
+                try staging.append(UnsafeRawBufferPointer(start: source, count: bytes))
             }
         }
     }

@@ -21,13 +21,14 @@ package final class ReadStoreWriter: @unchecked Sendable {
     }
 
     /// Appends one record. `isBackward` says that bases and qualities are as sequenced, from the reverse strand, and
-    /// are to be turned round.
+    /// are to be turned round; the attachment has the header's `attachmentCount` bytes.
     ///
     /// - Throws: `Failure` when memory has no room and nothing can be spilled.
     func append(
         _ header: AlignedReadHeader, cigar: UnsafeBufferPointer<UInt32>, bases: UnsafePointer<UInt8>?,
-        qualities: UnsafePointer<UInt8>?, isBackward: Bool
+        qualities: UnsafePointer<UInt8>?, isBackward: Bool, attachment: UnsafeRawPointer?
     ) throws {
+        precondition((header.attachmentCount > 0) == (attachment != nil))
         let span = StoredRead.span(cigar)
         precondition(Int(header.end) == Int(header.position) + span, "end and CIGAR of a read disagree")
         precondition(header.ordinal < StoredRead.ordinalLimit)
@@ -36,7 +37,8 @@ package final class ReadStoreWriter: @unchecked Sendable {
         let chunk = try roomyChunk { $0.hasRoom(for: most) } ?? newChunk(atLeast: most)
         chunk.append(key: UInt64(place) << 48 | header.ordinal, bin: UInt32(bin), span: span) {
             StoredRead.write(
-                header, cigar: cigar, bases: bases, qualities: qualities, isBackward: isBackward, to: $0)
+                header, cigar: cigar, bases: bases, qualities: qualities, isBackward: isBackward,
+                attachment: attachment, to: $0)
         }
         count += 1
         longestRead = max(longestRead, Int(header.baseCount))
@@ -79,28 +81,36 @@ package final class ReadStoreWriter: @unchecked Sendable {
 
 extension ReadStoreWriter {
     /// Appends the mapped reads of a batch, in reference orientation.
-    func append(_ batch: ReadBatch, _ mapped: MappedBatch) throws {
+    ///
+    /// - Parameter whole: with attachments, as alignments that are to be written need.
+    func append(_ batch: ReadBatch, _ mapped: MappedBatch, whole: Bool) throws {
+        var attachment: [UInt8] = []
+        for read in 0..<batch.readCount where mapped.reads[read].isMapped {
+            if whole { ReadAttachment.make(batch, mapped, read, in: &attachment) }
+            try append(AlignedReadHeader(batch, mapped, read), batch, mapped, read, attachment)
+        }
+    }
+
+    /// Appends one read of a batch at the place that the header names.
+    func append(
+        _ header: AlignedReadHeader, _ batch: ReadBatch, _ mapped: MappedBatch, _ read: Int, _ attachment: [UInt8]
+    ) throws {
+        let start = batch.range(ofRead: read).lowerBound
+        let firstOperation = Int(mapped.reads[read].cigarStart)
+        var header = header
+        header.attachmentCount = UInt16(attachment.count)
         try batch.bases.withUnsafeBufferPointer { bases in
             try batch.qualities.withUnsafeBufferPointer { qualities in
                 try mapped.cigars.withUnsafeBufferPointer { cigars in
-                    for read in 0..<batch.readCount {
-                        let placed = mapped.reads[read]
-                        guard placed.isMapped else { continue }
-                        let range = batch.range(ofRead: read)
-                        let header = AlignedReadHeader(
-                            ordinal: batch.firstOrdinal + UInt64(read), contig: placed.contig,
-                            position: placed.position, end: placed.end, mateContig: placed.mateContig,
-                            matePosition: placed.matePosition, templateLength: placed.templateLength,
-                            flags: placed.flags, mappingQuality: placed.mappingQuality,
-                            cigarCount: placed.cigarCount, baseCount: UInt16(range.count),
-                            editDistance: placed.editDistance)
-                        let first = Int(placed.cigarStart)
+                    try attachment.withUnsafeBytes {
                         try append(
                             header,
-                            cigar: UnsafeBufferPointer(rebasing: cigars[first..<first + Int(placed.cigarCount)]),
-                            bases: bases.baseAddress! + range.lowerBound,
-                            qualities: qualities.baseAddress! + range.lowerBound,
-                            isBackward: placed.flags.contains(.reverse))
+                            cigar: UnsafeBufferPointer(
+                                rebasing: cigars[firstOperation..<firstOperation + Int(header.cigarCount)]),
+                            bases: bases.baseAddress.map { $0 + start },
+                            qualities: qualities.baseAddress.map { $0 + start },
+                            isBackward: header.flags.contains(.reverse),
+                            attachment: $0.isEmpty ? nil : $0.baseAddress)
                     }
                 }
             }

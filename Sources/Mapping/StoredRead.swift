@@ -1,11 +1,23 @@
 import CKernels
 
 /// The record of one read in the store: a header of 32 bytes, the CIGAR unless it is one match over the whole read,
-/// then a byte for each base with its quality (`basequal.h`), or two where some quality has no packed form. Records begin at
-/// multiples of 8. The contig is not in it: records are found by bin.
+/// then a byte for each base with its quality (`basequal.h`), or two where some quality has no packed form. A record with
+/// a ``ReadAttachment`` has ``Supplement`` behind the header and the attachment at its end. Records begin at multiples
+/// of 8. The contig is not in it: records are found by bin.
 struct StoredRead: BitwiseCopyable {
     private static let wide: UInt8 = 1
     private static let oneMatch: UInt8 = 2
+    private static let attached: UInt8 = 4
+
+    /// What only alignments that are to be written need of the header.
+    private struct Supplement: BitwiseCopyable {
+        var score: Int16
+        var secondScore: Int16
+        var attachmentCount: UInt16
+        var unused: UInt16 = 0
+    }
+
+    private static let supplementBytes = MemoryLayout<Supplement>.stride
 
     static let headerBytes = MemoryLayout<StoredRead>.stride
     /// Ordinals have 48 bits in records and in notes of them.
@@ -26,7 +38,9 @@ struct StoredRead: BitwiseCopyable {
 
     /// Bytes that a record may need at most.
     static func mostBytes(_ header: AlignedReadHeader) -> Int {
-        align(headerBytes + 4 * Int(header.cigarCount) + 2 * Int(header.baseCount))
+        align(
+            headerBytes + 4 * Int(header.cigarCount) + 2 * Int(header.baseCount)
+                + (header.attachmentCount > 0 ? supplementBytes + Int(header.attachmentCount) : 0))
     }
 
     private static func align(_ bytes: Int) -> Int { (bytes + 7) & ~7 }
@@ -39,15 +53,24 @@ struct StoredRead: BitwiseCopyable {
     }
 
     /// Writes a record and returns its bytes. `isBackward` says that bases and qualities are as sequenced, from the
-    /// reverse strand, and are to be turned round.
+    /// reverse strand, and are to be turned round; the attachment has the header's `attachmentCount` bytes.
     @inline(__always)
     static func write(
         _ header: AlignedReadHeader, cigar: UnsafeBufferPointer<UInt32>, bases: UnsafePointer<UInt8>?,
-        qualities: UnsafePointer<UInt8>?, isBackward: Bool, to record: UnsafeMutableRawPointer
+        qualities: UnsafePointer<UInt8>?, isBackward: Bool, attachment: UnsafeRawPointer?,
+        to record: UnsafeMutableRawPointer
     ) -> Int {
         let length = Int(header.baseCount)
         let isOneMatch = cigar.count == 1 && cigar[0] == UInt32(length) << 4
         var next = headerBytes
+        let isAttached = header.attachmentCount > 0
+        if isAttached {
+            (record + next).storeBytes(
+                of: Supplement(
+                    score: header.score, secondScore: header.secondScore, attachmentCount: header.attachmentCount),
+                as: Supplement.self)
+            next += supplementBytes
+        }
         if !isOneMatch, let source = cigar.baseAddress {
             (record + next).copyMemory(from: source, byteCount: 4 * cigar.count)
             next += 4 * cigar.count
@@ -71,13 +94,18 @@ struct StoredRead: BitwiseCopyable {
             }
         }
         next += isWide ? 2 * length : length
+        if isAttached, let attachment {
+            (record + next).copyMemory(from: attachment, byteCount: Int(header.attachmentCount))
+            next += Int(header.attachmentCount)
+        }
         record.storeBytes(
             of: StoredRead(
                 ordinalLow: UInt32(truncatingIfNeeded: header.ordinal), ordinalHigh: UInt16(header.ordinal >> 32),
                 flags: header.flags.rawValue, position: header.position, mateContig: header.mateContig,
                 matePosition: header.matePosition, templateLength: header.templateLength, baseCount: header.baseCount,
                 cigarCount: header.cigarCount, editDistance: header.editDistance,
-                mappingQuality: header.mappingQuality, form: (isWide ? wide : 0) | (isOneMatch ? oneMatch : 0)),
+                mappingQuality: header.mappingQuality,
+                form: (isWide ? wide : 0) | (isOneMatch ? oneMatch : 0) | (isAttached ? attached : 0)),
             as: StoredRead.self)
         return align(next)
     }
@@ -86,10 +114,21 @@ struct StoredRead: BitwiseCopyable {
 
     private var storedOperations: Int { form & Self.oneMatch != 0 ? 0 : Int(cigarCount) }
 
-    /// Bytes of the whole record.
-    var byteCount: Int {
-        Self.align(
-            Self.headerBytes + 4 * storedOperations + (form & Self.wide != 0 ? 2 : 1) * Int(baseCount))
+    /// Offset of the CIGAR.
+    private var fixedBytes: Int { Self.headerBytes + (form & Self.attached != 0 ? Self.supplementBytes : 0) }
+    /// Offset of the attachment, or of what fills the record up.
+    private var attachmentOffset: Int {
+        fixedBytes + 4 * storedOperations + (form & Self.wide != 0 ? 2 : 1) * Int(baseCount)
+    }
+
+    private func supplement(at record: UnsafeRawPointer) -> Supplement {
+        guard form & Self.attached != 0 else { return Supplement(score: 0, secondScore: 0, attachmentCount: 0) }
+        return record.load(fromByteOffset: Self.headerBytes, as: Supplement.self)
+    }
+
+    /// Bytes of the whole record at `record`, whose header this is.
+    func byteCount(at record: UnsafeRawPointer) -> Int {
+        Self.align(attachmentOffset + Int(supplement(at: record).attachmentCount))
     }
 
     /// Reference bases that the alignment of the record at `record`, whose header this is, covers.
@@ -100,17 +139,19 @@ struct StoredRead: BitwiseCopyable {
 
     private func storedCigar(at record: UnsafeRawPointer) -> UnsafeBufferPointer<UInt32> {
         UnsafeBufferPointer(
-            start: (record + Self.headerBytes).assumingMemoryBound(to: UInt32.self), count: storedOperations)
+            start: (record + fixedBytes).assumingMemoryBound(to: UInt32.self), count: storedOperations)
     }
 
     @inline(__always)
-    func header(contig: Int32, span: Int, isDuplicate: Bool) -> AlignedReadHeader {
+    func header(at record: UnsafeRawPointer, contig: Int32, span: Int, isDuplicate: Bool) -> AlignedReadHeader {
+        let supplement = supplement(at: record)
         var flags = AlignmentFlags(rawValue: flags)
         if isDuplicate { flags.insert(.duplicate) }
         return AlignedReadHeader(
             ordinal: ordinal, contig: contig, position: position, end: position + Int32(span), mateContig: mateContig,
             matePosition: matePosition, templateLength: templateLength, flags: flags, mappingQuality: mappingQuality,
-            cigarCount: cigarCount, baseCount: baseCount, editDistance: editDistance)
+            cigarCount: cigarCount, baseCount: baseCount, editDistance: editDistance, score: supplement.score,
+            secondScore: supplement.secondScore, attachmentCount: supplement.attachmentCount)
     }
 
     /// Room for what a view shows of one record.
@@ -125,7 +166,7 @@ struct StoredRead: BitwiseCopyable {
     func view(_ header: AlignedReadHeader, at record: UnsafeRawPointer, _ scratch: Scratch) -> AlignedReadView {
         let count = Int(baseCount)
         var cigar = storedCigar(at: record)
-        let stored = (record + Self.headerBytes + 4 * cigar.count).assumingMemoryBound(to: UInt8.self)
+        let stored = (record + fixedBytes + 4 * cigar.count).assumingMemoryBound(to: UInt8.self)
         if form & Self.oneMatch != 0 {
             scratch.operation.pointee = UInt32(count) << 4
             cigar = UnsafeBufferPointer(start: scratch.operation, count: 1)
@@ -137,7 +178,9 @@ struct StoredRead: BitwiseCopyable {
         }
         return AlignedReadView(
             header: header, cigar: cigar, bases: UnsafeBufferPointer(start: bases, count: count),
-            qualities: UnsafeBufferPointer(start: bases + count, count: count))
+            qualities: UnsafeBufferPointer(start: bases + count, count: count),
+            attachment: ReadAttachment(
+                UnsafeRawBufferPointer(start: record + attachmentOffset, count: Int(header.attachmentCount))))
     }
 }
 

@@ -10,7 +10,7 @@ struct EvaluateCommand: ParsableCommand {
             Calls:
               dsgd evaluate --truth truth.vcf.gz --calls calls.vcf.gz -r ref.fa.gz
             Alignments:
-              bwa mem ref.fa R1.fq R2.fq | dsgd evaluate mapping -
+              dsgd map -r ref.fa.gz -1 R1.fq -2 R2.fq | dsgd evaluate mapping -
             """,
         subcommands: [Variants.self, Mapping.self], defaultSubcommand: Variants.self)
 

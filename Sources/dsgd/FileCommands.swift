@@ -8,15 +8,6 @@ import Mapping
 import Metering
 import Storage
 
-/// The number of worker threads, the same option for every command that has it.
-struct ThreadOptions: ParsableArguments {
-    @Option(name: [.customShort("@"), .long], help: "Worker threads; 0 for all cores.") var threads = 0
-
-    func validate() throws {
-        guard (0...1024).contains(threads) else { throw ValidationError("--threads is 0 to 1024") }
-    }
-}
-
 struct GenotypeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "genotype",
@@ -29,64 +20,57 @@ struct GenotypeCommand: ParsableCommand {
             file of reads, and standard output for the VCF.gz, which gets no index there.
             """)
 
-    @Option(name: .shortAndLong, help: "Reference genome (FASTA).", completion: .file()) var reference: String
-    @OptionGroup var reads: ReadOptions
+    @OptionGroup var sample: SampleOptions
     @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
-    @OptionGroup var threads: ThreadOptions
-    @Option(help: "Index from `dsgd index`; built in memory when left out.", completion: .file()) var index: String?
+    @Option(help: "BAM to write too, in the order of coordinates; the index goes beside it.") var bam: String?
     @Option(name: [.customShort("R"), .long], help: "Call at these regions only (BED).", completion: .file())
     var regions: String?
-    @Option(help: "Name of the sample column; that of the list, or 'sample', when left out.") var sample: String?
-    @Option(help: "Name or file of a hardware profile.") var hardwareProfile: String?
-    @Option(help: "Memory to stay under, in MiB; 0 for the profile's choice. Reads beyond it are spilled, encrypted.")
-    var memory = 0
     @Flag(help: "Print counts and times as JSON.") var json = false
 
     func validate() throws {
-        // A tab or line end would break the VCF's columns, and tools of the field take a name to be one word.
-        if let sample {
-            guard (1...255).contains(sample.utf8.count),
-                sample.unicodeScalars.allSatisfy({ $0.value > 32 && $0.value != 127 })
-            else { throw ValidationError("--sample is one word of at most 255 bytes") }
-        }
-        guard (0...1 << 30).contains(memory) else { throw ValidationError("--memory is 0 to 1073741824") }
         guard output != "-" || !json else { throw ValidationError("standard output is the VCF: --json needs -o FILE") }
+        guard bam != "-" else { throw ValidationError("standard output has room for one result: --bam names a file") }
     }
 
     func run() throws {
-        let input = try reads.input(sample: sample)
-        let inputs = [reference] + input.lanes.flatMap(\.paths) + [reads.fastqList, index, regions].compactMap(\.self)
-        try checkFileNames(inputs: inputs, outputs: [output, output + ".tbi"])
+        let input = try sample.input()
+        try checkFileNames(
+            inputs: sample.inputs(input) + [regions].compactMap(\.self),
+            outputs: [output, output + ".tbi"] + (bam.map { AlignmentFiles.names($0) } ?? []))
         // The outputs come first: a place that cannot be written is known before hours of work.
         let vcf = try PartialFile(path: output, audience: .everyone)
         let indexFile = vcf.isStream ? nil : try PartialFile(path: output + ".tbi", audience: .everyone)
-        let profile = try HardwareProfile.choose(hardwareProfile)
+        let alignments = try bam.map { try AlignmentFiles(path: $0) }
+        let profile = try HardwareProfile.choose(sample.hardwareProfile)
         profile.apply()
-        let threads = threads.threads > 0 ? threads.threads : profile.threads
-        let engine = CPUEngine(profile: profile, threads: threads, memory: memory << 20)
-        let genome = try FASTAReader.read(reference, threads: threads)
+        let threads = sample.threadCount(profile)
+        let engine = CPUEngine(profile: profile, threads: threads, memory: sample.memoryBytes)
+        let genome = try FASTAReader.read(sample.reference, threads: threads)
+        try alignments?.prepareIndex(for: genome)
         let wanted = try regions.map { path in
             let wanted = try BEDReader.read(path)
             let contigs = genome.contigs.map { VCFHeader.Contig(name: $0.name, length: $0.length) }
             try wanted.check(against: contigs, label: path)
             return wanted
         }
-        if let index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
+        if let index = sample.index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
         let session = try engine.open(
-            GenotypingJob(sample: input.name, regions: wanted, readGroups: input.readGroups))
-        let source = ReadFiles(
-            lanes: input.lanes, layout: input.layout, qualities: reads.qualities, threads: threads)
+            GenotypingJob(
+                sample: input.name, regions: wanted, readGroups: input.readGroups,
+                alignments: alignments == nil ? nil : sample.alignmentHeader(genome, input)))
+        let source = sample.files(input, threads: threads, keepsNames: alignments != nil)
         let started = monotonicSeconds()
         do {
             let counts = try source.forEachBatch { batch in
                 try session.submit(batch)
                 Terminal.progress("\(batch.firstOrdinal + UInt64(batch.readCount)) reads")
             }
-            let result = try session.finish()
+            let result = try session.finish(alignments: alignments.map { files in { try files.write($0) } })
             try vcf.write(result.vcfGz)
             try indexFile?.write(result.index)
             try vcf.commit()
             try indexFile?.commit()
+            if let alignments, let index = result.alignmentIndex { try alignments.commit(index) }
             Terminal.clearProgress()
             let seconds = monotonicSeconds() - started
             let stage = StageMeasurement(

@@ -31,7 +31,8 @@ struct DSGD: ParsableCommand {
             CommandGroup(
                 name: "Work on files",
                 subcommands: [
-                    IndexCommand.self, GenotypeCommand.self, FilterCommand.self, ShareCommand.self, EvaluateCommand.self,
+                    IndexCommand.self, MapCommand.self, GenotypeCommand.self, FilterCommand.self, ShareCommand.self,
+                    EvaluateCommand.self,
                 ]),
             CommandGroup(name: "Measure", subcommands: [BenchCommand.self]),
         ])

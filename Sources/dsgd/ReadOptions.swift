@@ -64,6 +64,9 @@ struct ReadOptions: ParsableArguments {
                 name: name, layout: !reads2.isEmpty ? .paired : interleaved ? .interleaved : .unpaired, lanes: lanes,
                 readGroups: [ReadGroup(sample: name)])
         }
+        guard input.readGroups.count <= 256, Set(input.readGroups.map(\.library)).count <= 128 else {
+            throw ValidationError("a sample has at most 256 read groups of at most 128 libraries")
+        }
         let paths = input.lanes.flatMap(\.paths)
         for (place, path) in paths.enumerated() {
             guard !paths[..<place].contains(where: { $0 == path || isSameFile($0, path) }) else {

@@ -65,6 +65,44 @@ import Testing
         ])
     }
 
+    @Test func alignmentsBesideTheCallsOrAlone() throws {
+        let genotype = "dsgd genotype \(Self.reference) \(Self.reads)"
+        let map = "dsgd map \(Self.reference) \(Self.reads)"
+        let both = ["o.gz", "o.gz.tbi"], alignments = ["a.bam", "a.bam.bai"]
+        try check([
+            Case("\(genotype) -o o.gz --bam a.bam", files: alignments + both),
+            Case("\(genotype) -o o.gz --bam /dev/null", files: both),
+            Case(
+                """
+                \(genotype) -o o.gz && \(genotype) -o p.gz --bam a.bam && cmp o.gz p.gz || exit 1
+                \(map) -o b.bam --index $D/good.idx -@ 3 || exit 1
+                # The heads differ by the command line.
+                cmp <(zcat a.bam | tail -c 500000) <(zcat b.bam | tail -c 500000) && rm p.gz* b.bam*
+                """, files: alignments + both),
+            Case("\(map) -o a.bam --interleaved", 64, "--interleaved"),
+            Case("\(map) | dsgd evaluate mapping --foreign | grep -q mapped"),
+            Case(
+                """
+                \(map) | grep -v '^@' | cut -f 1 | uniq | cmp - <(awk 'NR % 4 == 1' $D/1.fq | sed 's/^@//; s/[ /].*//')
+                """),
+            Case("dsgd map \(Self.reference) -1 $D/s/reads_R1.fastq.gz -o a.bam", files: alignments),
+            Case("\(map) > /dev/full", 74, "No space left"), Case("\(map) >&-", 74, "standard output"),
+            Case("\(map) -o none/a.bam", 73, "none/a.bam"), Case("\(map) -o .", 73, "directory"),
+            Case("mkdir a.bam.bai; \(map) -o a.bam", 73, "a.bam.bai", files: ["a.bam.bai"]),
+            Case("\(genotype) -o o.gz --bam none/a.bam", 73, "none/a.bam"),
+            Case("\(genotype) -o o.gz --bam /dev/full", 74, "No space left"),
+            Case("\(genotype) -o o.gz --bam o.gz", 64, "two outputs"),
+            Case("\(genotype) -o a.bam.bai --bam a.bam", 64, "two outputs"),
+            Case("\(genotype) -o o.gz --bam -", 64, "--bam"), Case("\(genotype) -o o.gz --bam ''", 73, "empty"),
+            Case("\(genotype) -o o.gz --bam $D/s/reads_R2.fastq.gz", 64, "input"),
+            Case("\(map) -o $D/s/reference.fa.gz", 64, "input"),
+            Case("dsgd map \(Self.reference) -1 $D/cut.fq -o a.bam", 65, "cut.fq"),
+            Case("sed '1s/.*/@a@b/' $D/one.fq | dsgd map \(Self.reference) -1 - -o a.bam", 65, "record 1"),
+            Case("sed '1s/.*/@a@b/' $D/one.fq | dsgd genotype \(Self.reference) -1 - -o o.gz", files: both),
+            Case("ulimit -f 0; \(map) -o a.bam", 74, "too large"),
+        ])
+    }
+
     @Test func mappingIsJudgedByTheNamesOfSimulatedReads() throws {
         let simulate = "dsgd simulate --reference $D/s/reference.fa.gz --pairs 1k --truth-in-names -1 1.fq -2 2.fq.gz"
         // A mapper that knows the truth: every first mate lies where its name says.

@@ -25,13 +25,21 @@ struct MappingRunTests {
         return try run.finish()
     }
 
-    /// Everything a caller can see of a store, as text.
+    /// Everything a caller can see of a store.
     private func contents(_ result: MappingRun.Result, _ index: ReferenceIndex) throws -> [UInt8] {
-        let format = SAMFormatter(index: index)
         var out: [UInt8] = []
         for contig in index.contigs.indices {
-            try result.store.forEachRead(contig: contig, overlapping: 0..<index.contigs[contig].length) {
-                format.append($0, to: &out)
+            try result.store.forEachRead(contig: contig, overlapping: 0..<index.contigs[contig].length) { view in
+                let header = view.header
+                for number in [
+                    header.contig, header.position, header.end, header.mateContig, header.matePosition,
+                    header.templateLength, Int32(header.flags.rawValue), Int32(header.mappingQuality),
+                    Int32(header.editDistance), Int32(header.score), Int32(header.secondScore),
+                ] { withUnsafeBytes(of: number) { out += $0 } }
+                withUnsafeBytes(of: header.ordinal) { out += $0 }
+                out += UnsafeRawBufferPointer(view.cigar)
+                out += view.bases
+                out += view.qualities
             }
         }
         return out

@@ -260,13 +260,20 @@ struct ReadStoreTests {
 
     // MARK: Duplicates
 
+    private struct Template {
+        var ends: [UInt64]
+        /// Where the reads of a pair on one strand begin, which are not the ends of the template.
+        var readEnds: [UInt64]
+        var quality: UInt32
+    }
+
     /// The rule, template by template against all others.
-    private static func duplicates(_ templates: [(ends: [UInt64], quality: UInt32)]) -> Set<UInt64> {
+    private static func duplicates(_ templates: [Template]) -> Set<UInt64> {
         var found = Set<UInt64>()
         for (i, one) in templates.enumerated() {
             for (j, other) in templates.enumerated() where i != j {
                 let isBeaten = other.quality > one.quality || (other.quality == one.quality && j < i)
-                if one.ends.count == 1, other.ends.count == 2, other.ends.contains(one.ends[0]) {
+                if one.ends.count == 1, other.ends.count == 2, other.readEnds.contains(one.ends[0]) {
                     found.insert(UInt64(2 * i))
                 } else if one.ends.count == other.ends.count, one.ends.sorted() == other.ends.sorted(), isBeaten {
                     found.formUnion(one.ends.count == 2 ? [UInt64(2 * i), UInt64(2 * i + 1)] : [UInt64(2 * i)])
@@ -284,11 +291,14 @@ struct ReadStoreTests {
             // A few places, some beyond the contig's ends as clipped reads have them.
             let position = random.below(12) * lengths[contig] / 10 - 100
             return TemplateSignature.end(
-                contig: Int32(contig), unclipped5Prime: position, isReverse: random.below(2) == 0,
+                contig: Int32(contig), place: position, isReverse: random.below(2) == 0,
                 library: random.below(4) == 0 ? 127 : 0)
         }
-        let templates = (0..<1500).map { _ in
-            (ends: random.below(3) == 0 ? [end()] : [end(), end()], quality: UInt32(random.below(6)))
+        let templates = (0..<1500).map { _ -> Template in
+            let ends = random.below(3) == 0 ? [end()] : [end(), end()]
+            let isOnOneStrand = ends.count == 2 && (ends[0] ^ ends[1]) & 1 == 0
+            return Template(
+                ends: ends, readEnds: isOnOneStrand ? [end(), end()] : ends, quality: UInt32(random.below(6)))
         }
         let wanted = Self.duplicates(templates)
         #expect(wanted.count > 300 && wanted.count < 1900)
@@ -301,6 +311,12 @@ struct ReadStoreTests {
                     ends.count == 2
                         ? TemplateSignature(pair: ends[0], ends[1], quality: template.quality, ordinal: ordinal)
                         : TemplateSignature(fragment: ends[0], quality: template.quality, ordinal: ordinal))
+                if template.readEnds != template.ends {
+                    for end in template.readEnds {
+                        try open[i % writers].append(
+                            TemplateSignature(fragment: end, quality: TemplateSignature.onlyAnEnd, ordinal: ordinal))
+                    }
+                }
                 // Whole chunks are what is spilled: fill them.
                 if memory == 1, i % 10 == 0 {
                     for _ in 0..<250 { try open[i % writers].append(Self.lone(&random)) }
@@ -316,7 +332,7 @@ struct ReadStoreTests {
     private static func lone(_ random: inout TestRandom) -> TemplateSignature {
         TemplateSignature(
             fragment: TemplateSignature.end(
-                contig: 0, unclipped5Prime: 1 + random.below(3_000_000), isReverse: false, library: 1),
+                contig: 0, place: 1 + random.below(3_000_000), isReverse: false, library: 1),
             quality: 1, ordinal: 1 << 20)
     }
 }
