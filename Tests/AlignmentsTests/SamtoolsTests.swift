@@ -1,5 +1,6 @@
 import Alignments
 import Foundation
+import GenomicFormats
 import TestSupport
 import Testing
 
