@@ -8,9 +8,10 @@ import Testing
 
 /// Pushes two streams (or one) alternately in small pieces and gathers the batches.
 private func batches(
-    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20
+    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20, keepsNames: Bool = false
 ) throws -> ([ReadBatch], ReadBatcher.Counts) {
-    let batcher = ReadBatcher(layout: layout, labels: layout == .paired ? ["r1", "r2"] : ["r1"])
+    let batcher = ReadBatcher(
+        layout: layout, labels: layout == .paired ? ["r1", "r2"] : ["r1"], keepsNames: keepsNames)
     var result: [ReadBatch] = []
     var rest = streams.map { Array($0.utf8)[...] }
     while rest.contains(where: { !$0.isEmpty }) {
@@ -131,6 +132,30 @@ private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
         let short = failure { _ = try batches(.paired, [good, "@a:1\nA\n+\nI\n"]) }
         #expect(short?.place == "r1:record 2" && short?.problem.contains("r1 2, r2 1") == true)
         #expect(failure { _ = try batches(.paired, [good, ""]) }?.problem == "holds no reads")
+    }
+
+    @Test func namesAreKeptOnRequest() throws {
+        let pairs = [reads(5_000, mate: 1), reads(5_000, mate: 2)]
+        #expect(try batches(.paired, pairs).0.allSatisfy { $0.names == nil })
+        for (layout, streams) in [(ReadLayout.paired, pairs), (.unpaired, [pairs[0]])] {
+            let kept = try batches(layout, streams, pieces: 1_000, keepsNames: true).0
+            #expect(kept.count > 1)
+            for batch in kept {
+                let wrong = (0..<batch.readCount).count { read in
+                    let number = (batch.firstOrdinal + UInt64(read)) / (batch.isPaired ? 2 : 1)
+                    return !batch.names!.bytes[batch.nameRange(ofRead: read)].elementsEqual("read\(number)".utf8)
+                }
+                #expect(wrong == 0)
+            }
+        }
+        let longest = String(repeating: "x", count: 254)
+        _ = try batches(.unpaired, ["@\(longest)/1\nA\n+\nI\n"], keepsNames: true)
+        for name in [longest + "y", "a@b", "a\u{7}", "\u{e9}"] {
+            let text = "@b\nA\n+\nI\n@\(name)\nA\n+\nI\n"
+            _ = try batches(.unpaired, [text])
+            let refused = failure { _ = try batches(.unpaired, [text], keepsNames: true) }
+            #expect(refused?.place == "r1:record 2" && refused?.problem.hasPrefix("name") == true)
+        }
     }
 
     @Test func realReads() throws {
