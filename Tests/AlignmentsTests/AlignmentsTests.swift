@@ -131,7 +131,7 @@ import Testing
 
     @Test func readsWithoutMates() throws {
         var text: [UInt8] = []
-        for (number, start) in [500, 500, 900, 90].enumerated() {
+        for (number, start) in [40_500, 40_500, 40_900, 0].enumerated() {
             let bases = reads.genome.contigs[0].bases[start..<start + 100].map { BaseCode.ascii[Int($0)] }
             let shown = number == 3 ? [UInt8](repeating: UInt8(ascii: "N"), count: 100) : bases
             text += Array("@q\(number)\n".utf8) + shown + Array("\n+\n".utf8) + [UInt8](repeating: 70, count: 100) + [10]
@@ -150,5 +150,25 @@ import Testing
         #expect(bam.records.map(\.name) == ["q0", "q1", "q2", "q3"])
         #expect(bam.records.map(\.flags) == [0, 0x400, 0, 0x4])
         #expect(bam.records.allSatisfy { $0.mateContig == -1 && $0.matePosition == -1 && $0.tags["MC"] == nil })
+    }
+
+    @Test func realReads() throws {
+        let files = ["hg19.chr20.unittest.fa.gz", "HG001.R1.fastq.gz", "HG001.R2.fastq.gz"]
+        let paths = files.compactMap { TestData.path("hg001_b37_chr20/" + $0) }
+        guard paths.count == files.count else { return }
+        let genome = try FASTAReader.read(paths[0])
+        var options = MappingRun.Options(threads: 2)
+        options.keeps = .alignments
+        let run = MappingRun(index: try ReferenceIndex(genome: genome, threads: 2), options: options)
+        _ = try ReadFiles(paths: Array(paths[1...]), layout: .paired, keepsNames: true).forEachBatch { try run.submit($0) }
+        let header = AlignmentHeader(
+            genome: genome, readGroups: reads.header.readGroups, program: reads.header.program)
+        var bytes: [UInt8] = []
+        let result = try run.finish()
+        _ = try BAMWriter(header: header, genome: genome, threads: 2).write(result) { bytes += $0 }
+        let bam = try BAMFile(bytes)
+        let faults = bam.faults(genome)
+        #expect(faults.isEmpty, "\(faults.count) faults: \(faults.prefix(10))")
+        #expect(bam.records.count == 51_678 && bam.records.count { $0.flags & 0x400 != 0 } == result.metrics.duplicates)
     }
 }

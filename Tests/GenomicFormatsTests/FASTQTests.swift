@@ -33,13 +33,15 @@ private func blocks(_ label: String, _ text: String, pieces: Int) -> ReadBatcher
 
 /// Batches of two streams, which come in pieces of different sizes, or of one.
 private func batches(
-    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20, qualities: QualityEncoding = .detected
+    _ layout: ReadLayout, _ streams: [String], pieces: Int = 1 << 20, qualities: QualityEncoding = .detected,
+    keepsNames: Bool = false
 ) throws -> ([ReadBatch], ReadBatcher.Counts) {
     var result: [ReadBatch] = []
     let sources = streams.enumerated().map { place, text in
         (label: "r\(place + 1)", source: blocks("r\(place + 1)", text, pieces: place == 0 ? pieces : pieces * 2 + 1))
     }
-    let counts = try ReadBatcher(layout: layout, streams: sources, qualities: qualities).run { result.append($0) }
+    let batcher = ReadBatcher(layout: layout, streams: sources, qualities: qualities, keepsNames: keepsNames)
+    let counts = try batcher.run { result.append($0) }
     return (result, counts)
 }
 
@@ -204,6 +206,33 @@ private func reads(_ count: Int, mate: Int, length: Int = 30) -> String {
         #expect(place(.paired, [(1, 20, noBase), (1, 30, foreign)]) == "r2:record 21")
         #expect(place(.unpaired, [(0, 20, noBase), (0, 22, broken)]) == "r1:record 21")
         #expect(place(.interleaved, [(0, 45, broken)]) == "r1:record 2")
+    }
+
+    @Test func namesAreKeptOnRequest() throws {
+        let pairs = [reads(5_000, mate: 1), reads(5_000, mate: 2)]
+        #expect(try batches(.paired, pairs).0.allSatisfy { $0.names == nil })
+        for (layout, streams) in [(ReadLayout.paired, pairs), (.unpaired, [pairs[0]])] {
+            let kept = try batches(layout, streams, pieces: 1_000, keepsNames: true).0
+            #expect(kept.count > 1)
+            for batch in kept {
+                let wrong = (0..<batch.readCount).count { read in
+                    let number = (batch.firstOrdinal + UInt64(read)) / (batch.isPaired ? 2 : 1)
+                    return !batch.names!.bytes[batch.nameRange(ofRead: read)].elementsEqual("read\(number)".utf8)
+                }
+                #expect(wrong == 0)
+            }
+        }
+        let longest = String(repeating: "x", count: 254)
+        _ = try batches(.unpaired, ["@\(longest)/1\nA\n+\nI\n"], keepsNames: true)
+        // The numbers of mates that fastq-dump writes are no part of the name of a template.
+        let spots = ["@SRR1.7.1 x\nA\n+\nI\n", "@SRR1.7.2 x\nA\n+\nI\n"]
+        #expect(try batches(.paired, spots, keepsNames: true).0[0].names?.bytes == Array("SRR1.7".utf8))
+        for name in [longest + "y", "a@b", "a\u{7}", "\u{e9}"] {
+            let text = "@b\nA\n+\nI\n@\(name)\nA\n+\nI\n"
+            _ = try batches(.unpaired, [text])
+            let refused = failure { _ = try batches(.unpaired, [text], keepsNames: true) }
+            #expect(refused?.place == "r1:record 2" && refused?.problem.hasPrefix("name") == true)
+        }
     }
 
     @Test func realReads() throws {
