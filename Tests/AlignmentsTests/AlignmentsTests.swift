@@ -16,7 +16,7 @@ import Testing
         let faults = bam.faults(reads.genome)
         #expect(faults.isEmpty, "\(faults.count) faults: \(faults.prefix(10))")
         #expect(bam.text.hasPrefix("@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:"))
-        #expect(bam.text.contains("\n@RG\tID:1\tSM:S\tLB:L\tPL:ILLUMINA\n@PG\tID:dsgd\tPN:dsgd\tVN:1\tCL:dsgd map -o x\n"))
+        #expect(bam.text.contains("\n@RG\tID:1\tSM:S\tLB:L\tPL:ILLUMINA\tPU:U\n@PG\tID:dsgd\tPN:dsgd\tVN:1\tCL:dsgd map -o x\n"))
         #expect(bam.contigs.map(\.name) == reads.genome.contigs.map(\.name))
         var counts: [Int: Int] = [:]
         for record in bam.records {
@@ -139,9 +139,8 @@ import Testing
         var options = MappingRun.Options()
         options.keeps = .alignments
         let run = MappingRun(index: reads.index, options: options)
-        let batcher = ReadBatcher(layout: .unpaired, labels: ["q"], keepsNames: true)
-        try text.withUnsafeBytes { try batcher.push($0) { try run.submit($0) } }
-        try batcher.finish { try run.submit($0) }
+        let streams = [(label: "q", source: SampleReads.blocks(text))]
+        _ = try ReadBatcher(layout: .unpaired, streams: streams, keepsNames: true).run { try run.submit($0) }
         var bytes: [UInt8] = []
         let result = try run.finish()
         _ = try BAMWriter(header: reads.header, genome: reads.genome).write(result) { bytes += $0 }
@@ -150,6 +149,33 @@ import Testing
         #expect(bam.records.map(\.name) == ["q0", "q1", "q2", "q3"])
         #expect(bam.records.map(\.flags) == [0, 0x400, 0, 0x4])
         #expect(bam.records.allSatisfy { $0.mateContig == -1 && $0.matePosition == -1 && $0.tags["MC"] == nil })
+    }
+
+    /// The same read of two lanes: of one library it is a duplicate, of two it is none; each lane has its read group.
+    @Test(arguments: [[0, 0], [0, 1]]) func lanesAndLibraries(libraries: [Int]) throws {
+        let bases = reads.genome.contigs[0].bases[40_500..<40_600].map { BaseCode.ascii[Int($0)] }
+        let text = Array("@q\n".utf8) + bases + Array("\n+\n".utf8) + [UInt8](repeating: 70, count: 100) + [10]
+        var options = MappingRun.Options()
+        options.keeps = .alignments
+        options.libraries = libraries
+        let run = MappingRun(index: reads.index, options: options)
+        for lane in 0...1 {
+            let streams = [(label: "q", source: SampleReads.blocks(text))]
+            let batcher = ReadBatcher(
+                layout: .unpaired, streams: streams, readGroup: lane, firstOrdinal: UInt64(lane), keepsNames: true)
+            _ = try batcher.run { try run.submit($0) }
+        }
+        let groups = (0...1).map {
+            ReadGroup(id: "lane\($0)", sample: "S", library: "L\(libraries[$0])", platformUnit: "\($0)")
+        }
+        #expect(ReadGroup.libraries(of: groups) == libraries)
+        let header = AlignmentHeader(genome: reads.genome, readGroups: groups, program: reads.header.program)
+        var bytes: [UInt8] = []
+        let result = try run.finish()
+        _ = try BAMWriter(header: header, genome: reads.genome).write(result) { bytes += $0 }
+        let bam = try BAMFile(bytes)
+        #expect(bam.records.map(\.flags) == [0, libraries[0] == libraries[1] ? 0x400 : 0])
+        #expect(bam.records.map { $0.tags["RG"] } == ["lane0", "lane1"])
     }
 
     @Test func realReads() throws {

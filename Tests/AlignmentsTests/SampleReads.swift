@@ -96,10 +96,22 @@ struct SampleReads {
 
     /// Calls `body` with every batch.
     func forEachBatch(_ body: (ReadBatch) throws -> Void) throws {
-        let batcher = ReadBatcher(layout: .paired, labels: ["1", "2"], keepsNames: true)
-        for (mate, text) in zip([Mate.first, .second], mates) {
-            try text.withUnsafeBytes { try batcher.push($0, of: mate, emit: body) }
-            try batcher.finish(mate, emit: body)
+        let streams = mates.enumerated().map { (label: "\($0 + 1)", source: Self.blocks($1)) }
+        _ = try ReadBatcher(layout: .paired, streams: streams, keepsNames: true).run(body)
+    }
+
+    /// The parsed blocks of a text.
+    static func blocks(_ text: [UInt8]) -> ReadBatcher.Source {
+        var waiting: [FASTQBlock] = []
+        var isParsed = false
+        return {
+            if !isParsed {
+                isParsed = true
+                let parser = FASTQParser(label: "text")
+                try text.withUnsafeBytes { try parser.feed($0) { waiting.append($0) } }
+                try parser.finish { waiting.append($0) }
+            }
+            return waiting.isEmpty ? nil : waiting.removeFirst()
         }
     }
 
