@@ -110,6 +110,10 @@ final class KeySupplyAgent: @unchecked Sendable {
         try check(stream, role: role)
         return try condition.withLock {
             if role == stream.sender {
+                // Key on its way counts as made, and is here once the receiver's node has said that it has it: without
+                // waiting, all of it would be passed over.
+                let limit = Date(timeIntervalSinceNow: 5)
+                while busy.contains(stream), !stopped, condition.wait(until: limit) {}
                 let state = try open(stream, .sender)
                 return state.pieces.firstAvailable(from: offset) ?? max(offset, state.made)
             }

@@ -157,8 +157,9 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
             #expect(!lines.isEmpty && lines.allSatisfy { $0.balanced && $0.onHand == 0 })
             for line in lines where line.pool == "tokyo" {
                 #expect(line.supplied >= data && line.supplied < data + (8 << 20))
-                if line.side == .sender { #expect(line.data == data && line.lost == 1000 && line.expired > 0) }
-                if line.side == .receiver { #expect(line.data == data + 100 && line.expired > 0) }
+                // Key that was on its way when the network stopped is lost besides what was passed over.
+                if line.side == .sender { #expect(line.data == data && line.lost >= 1000) }
+                if line.side == .receiver { #expect(line.data == data + 100 && line.expired >= 900) }
             }
         }
     }
