@@ -97,14 +97,6 @@ final class AlignmentEncoder {
     }
 }
 
-extension BaseCode {
-    /// The ASCII letter of a code, without a table.
-    @inline(__always)
-    static func letter(_ code: UInt8) -> UInt8 {
-        code < n ? UInt8(truncatingIfNeeded: 0x5447_4341 as UInt32 >> (8 * UInt32(code))) : UInt8(ascii: "N")
-    }
-}
-
 extension ByteBuffer {
     /// One operation of a CIGAR as text.
     func putText(_ operation: CigarOperation) {

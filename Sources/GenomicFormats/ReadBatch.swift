@@ -17,6 +17,12 @@ public enum BaseCode {
 
     /// ASCII letters by code.
     public static let ascii: [UInt8] = Array("ACGTN".utf8)
+
+    /// The ASCII letter of a code, from the bytes of one word: inner loops need no table.
+    @inlinable @inline(__always)
+    public static func letter(_ code: UInt8) -> UInt8 {
+        code < 4 ? UInt8(truncatingIfNeeded: 0x5447_4341 as UInt32 >> (8 * UInt32(code))) : UInt8(ascii: "N")
+    }
 }
 
 /// A batch of parsed reads, the unit that travels from the parser to a genotyping engine.

@@ -7,6 +7,8 @@ public struct ReadAttachment {
     // The mate's mapping quality, the read group, the number of the mate's CIGAR operations (16 bits), the operations, the
     // name.
     private static let fixedBytes = 4
+    /// Read groups that one byte tells apart.
+    public static let mostReadGroups = 256
 
     private let bytes: UnsafeRawBufferPointer
 

@@ -1,6 +1,7 @@
 import Diagnostics
 import Foundation
 import Kernels
+import Storage
 import Synchronization
 
 /// Memory's overflow: one file without a name, encrypted under a key that exists in this process alone.
@@ -67,11 +68,9 @@ final class SpillFile: @unchecked Sendable {
             code = errno
         }
         throw Failure(
-            .cannotCreate, at: directory, "no file for the reads that memory has no room for: \(text(of: code))",
+            .cannotCreate, at: directory, "no file for the reads that memory has no room for: \(errorText(code))",
             remedy: "name another directory for spilling in the hardware profile or in TMPDIR")
     }
-
-    private static func text(of code: Int32) -> String { String(cString: strerror(code)) }
 
     private func cipher(from place: Int) -> AESCounterMode {
         precondition(place % Self.alignment == 0)
@@ -112,7 +111,7 @@ final class SpillFile: @unchecked Sendable {
             if count < 0, errno == EINTR { continue }
             guard count > 0 else {
                 throw Failure(
-                    .inputOutput, at: directory, "reads cannot be spilled there: \(Self.text(of: errno))",
+                    .inputOutput, at: directory, "reads cannot be spilled there: \(errorText(errno))",
                     remedy: "free space there, name another directory in the hardware profile, or allow more memory")
             }
             done += count
@@ -131,7 +130,7 @@ final class SpillFile: @unchecked Sendable {
             while done < bytes.count {
                 let count = pread(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(piece.place + done))
                 if count < 0, errno == EINTR { continue }
-                guard count > 0 else { throw damaged(count < 0 ? Self.text(of: errno) : "it has been cut short") }
+                guard count > 0 else { throw damaged(count < 0 ? errorText(errno) : "it has been cut short") }
                 done += count
             }
             var found = (UInt64(0), UInt64(0))

@@ -1,3 +1,5 @@
+import GenomicFormats
+
 /// How a sequencer writes its qualities.
 public enum QualityModel: String, Sendable, Codable, CaseIterable {
     /// Four values, 2, 12, 23 and 37, as NovaSeq instruments bin them; no-calls have 2.
@@ -83,7 +85,7 @@ struct QualityProfile: Sendable {
                             wrong += 1
                             base = quality == 2 ? 4 : (base + 1 + UInt8(random.below(3))) & 3
                         }
-                        letters[place] = letter(base)
+                        letters[place] = BaseCode.letter(base)
                         out[place] = quality + 33
                     }
                 }

@@ -28,17 +28,11 @@ public enum ReferenceWriter {
                 for line in stride(from: start, to: min(start + pieceLength, bases.count), by: lineLength) {
                     let count = min(lineLength, bases.count - line)
                     let out = texts[0].extend(by: count + 1)
-                    for place in 0..<count { out[place] = letter(bases[line + place]) }
+                    for place in 0..<count { out[place] = BaseCode.letter(bases[line + place]) }
                     out[count] = UInt8(ascii: "\n")
                 }
             }
         }
         try file.commit()
     }
-}
-
-/// The ASCII letter of a ``BaseCode``, from the bytes of one word: A, C, G, T, N.
-@inline(__always)
-func letter(_ base: UInt8) -> UInt8 {
-    UInt8(truncatingIfNeeded: 0x4E_5447_4341 as UInt64 >> (UInt64(base) &* 8))
 }

@@ -38,9 +38,9 @@ struct SideFiles {
         for variant in sample.variants {
             text += names[variant.contig]
             text += "\t\(variant.position + 1)\t.\t".utf8
-            for base in variant.reference { text.append(letter(base)) }
+            for base in variant.reference { text.append(BaseCode.letter(base)) }
             text.append(UInt8(ascii: "\t"))
-            for base in variant.alternate { text.append(letter(base)) }
+            for base in variant.alternate { text.append(BaseCode.letter(base)) }
             text += "\t.\tPASS\t.\tGT\t\(variant.genotype)\n".utf8
             guard text.count > 1 << 20 else { continue }
             try body(text)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import GenomicFormats
+import Mapping
 import Storage
 
 /// Where the reads of one sample are.
@@ -64,8 +65,11 @@ struct ReadOptions: ParsableArguments {
                 name: name, layout: !reads2.isEmpty ? .paired : interleaved ? .interleaved : .unpaired, lanes: lanes,
                 readGroups: [ReadGroup(sample: name)])
         }
-        guard input.readGroups.count <= 256, Set(input.readGroups.map(\.library)).count <= 128 else {
-            throw ValidationError("a sample has at most 256 read groups of at most 128 libraries")
+        let libraries = Set(input.readGroups.map(\.library)).count
+        let mostLibraries = TemplateSignature.mostLibraries
+        guard input.readGroups.count <= ReadAttachment.mostReadGroups, libraries <= mostLibraries else {
+            throw ValidationError(
+                "a sample has at most \(ReadAttachment.mostReadGroups) read groups of at most \(mostLibraries) libraries")
         }
         let paths = input.lanes.flatMap(\.paths)
         for (place, path) in paths.enumerated() {
