@@ -176,7 +176,7 @@ public struct VariantCaller: Sendable {
         let columnGenotyper = ColumnGenotyper(window: window, reference: reference, options: options)
         var columns: [Int: VariantRecord] = [:]
         var positions: [Int] = []
-        for position in finder.candidateColumns() {
+        for position in pileup.candidateColumns() {
             let unmapped = Double(pileup.unmappableDepth[position - seen.lowerBound])
             let depth = Double(pileup.depth[position - seen.lowerBound]) + unmapped
             guard let record = columnGenotyper.record(at: position, unmappableShare: unmapped / max(1, depth)),
