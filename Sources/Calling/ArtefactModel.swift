@@ -21,24 +21,23 @@ struct ColumnBase {
 /// and foreign-read detection (Behera et al. 2024), as one model.
 enum ArtefactModel {
     /// Prior probability per position that reads of one strand err together there; as much for the other strand.
-    static let strandPrior = 0.5e-5
+    static let strandPrior = 5e-7
     /// That bases near the ends of alignments do: most are indels that an alignment did not open.
-    static let endPrior = 3e-5
+    static let endPrior = 3e-6
     /// That bases whose quality is low do.
-    static let qualityPrior = 1e-5
+    static let qualityPrior = 1e-6
     static let lowQuality = 25
     /// That any reads do, at a rate too low for an allele: damaged molecules, contamination.
-    static let anyPrior = 1e-5
-    /// Share of bases that differ between the place that a misplaced read comes from and the one it was put at.
-    static let divergence = 0.01
-    /// Reads that map no better than this are foreign together with a probability of 10^(-q/10), besides what each says
-    /// for itself.
-    static let mappingQualities = [3, 10, 20, 30, 40]
+    static let anyPrior = 1e-6
+    /// That reads from elsewhere show another base, were they sure not to belong here: times 10^(-q/10) for the mean
+    /// mapping quality q of those that show it. Which reads map badly is no evidence by itself, because an allele that
+    /// makes reads resemble another place lowers their mapping quality too.
+    static let foreignPrior = 1e-3
 
     private static let freeRates = [0.1, 0.25, 0.5, 0.75, 0.95]
     private static let lowRates = [0.02, 0.05, 0.1, 0.15, 0.25]
     /// Foreign reads have at most as many copies as the place's own.
-    private static let foreignRates = [0.1, 0.25, 0.5]
+    private static let foreignRates = [0.1, 0.2, 0.35, 0.5]
 
     /// log10 likelihood of the column when the genotype is homozygous for `allele`, with all artefacts that show `other`.
     ///
@@ -55,11 +54,19 @@ enum ArtefactModel {
         consider(endPrior, freeRates) { $0.isNearEnd }
         consider(qualityPrior, freeRates) { $0.quality < lowQuality }
         consider(anyPrior, lowRates) { _ in true }
-        for most in mappingQualities {
-            let prior = pow(10, -Double(most) / 10) * divergence
-            consider(prior, foreignRates) { $0.mappingQuality <= most }
-        }
+        consider(foreignPrior * misplacement(column, other), foreignRates) { _ in true }
         return log10Sum(terms)
+    }
+
+    /// Probability that reads of a base are misplaced together.
+    private static func misplacement(_ column: [ColumnBase], _ base: Int) -> Double {
+        var sum = 0
+        var count = 0
+        for entry in column where Int(entry.base) == base {
+            sum += Int(entry.mappingQuality)
+            count += 1
+        }
+        return count == 0 ? 0 : pow(10, -Double(sum) / Double(count) / 10)
     }
 
     /// log10 of how much likelier the affected reads are when they show the other base at one of the rates, averaged.

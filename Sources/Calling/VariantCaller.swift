@@ -14,7 +14,7 @@ public struct VariantCaller: Sendable {
     /// Bases that a unit sees on each side of its own.
     static let margin = 700
     /// Columns below this QUAL are not worth a thought.
-    static let leastColumnQuality = 3.0
+    static let leastColumnQuality = 1.0
 
     /// Units from which the sample's stutter is estimated.
     static let stutterUnits = 48
