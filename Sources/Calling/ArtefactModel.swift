@@ -15,9 +15,10 @@ struct ColumnBase {
 /// Explanations of a column by a homozygous genotype and something that is no allele: errors that many reads share.
 ///
 /// Independent errors cannot explain several equal bases that differ from the genotype; dependent ones can. Each
-/// hypothesis says that some of the reads (those of one strand, those near their ends, those of low quality, ) show another base at a rate that is not known, and has a prior probability. The likelihoods, averaged over
-/// rates and weighted, join that of the homozygous genotype. These are DRAGEN-GATK's base-quality drop-out
-/// and foreign-read detection (Behera et al. 2024), as one model.
+/// hypothesis says that some of the reads (those of one strand, the bases near ends, those of low quality, or all) show
+/// another base at a rate that is not known, and has a prior probability. The likelihoods, averaged over rates and
+/// weighted, join that of the homozygous genotype. DRAGEN-GATK's base-quality drop-out and foreign-read detection
+/// (Behera et al. 2024) ask the same two questions.
 enum ArtefactModel {
     /// Prior probability per position that reads of one strand err together there; as much for the other strand.
     static let strandPrior = 5e-7
@@ -27,7 +28,7 @@ enum ArtefactModel {
     static let qualityPrior = 1e-6
     static let lowQuality = 25
     /// That any reads do, at a rate too low for an allele: damaged molecules, contamination.
-    static let anyPrior = 1e-6
+    static let anyPrior = 5e-7
     /// That reads from elsewhere show another base, were they sure not to belong here: times 10^(-q/10) for the mean
     /// mapping quality q of those that show it. Which reads map badly is no evidence by itself, because an allele that
     /// makes reads resemble another place lowers their mapping quality too.
