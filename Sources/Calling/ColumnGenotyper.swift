@@ -42,13 +42,26 @@ struct ColumnGenotyper {
                 chosen = ([letter, order[1]], table([letter, order[1]], tally))
             }
         }
-        let alternates = chosen.alleles.dropFirst()
+        return record(position, chosen.alleles, chosen.table, tally, unmappableShare)
+    }
+
+    /// The record of given alleles, the reference's letter first, whatever the bases show.
+    func record(at position: Int, alleles: [Int], unmappableShare: Double) -> VariantRecord {
+        let tally = tally(position)
+        return record(position, alleles, table(alleles, tally), tally, unmappableShare)
+    }
+
+    private func record(
+        _ position: Int, _ alleles: [Int], _ table: GenotypeTable, _ tally: Tally, _ unmappableShare: Double
+    ) -> VariantRecord {
+        let letter = alleles[0]
+        let alternates = alleles.dropFirst()
         let alternateDepth = alternates.reduce(0) { $0 + tally.depths[$1] }
         let alternateForward = alternates.reduce(0) { $0 + tally.forward[$1] }
         return VariantRecord(
             place: position, reference: [UInt8(letter)], alternates: alternates.map { [UInt8($0)] },
-            table: chosen.table, alleleDepths: chosen.alleles.map { tally.depths[$0] }, depth: tally.total,
-            mappingQuality: (tally.squaredMapping / Double(tally.total)).squareRoot(),
+            table: table, alleleDepths: alleles.map { tally.depths[$0] }, depth: tally.total,
+            mappingQuality: (tally.squaredMapping / Double(max(1, tally.total))).squareRoot(),
             strandBias: strandBias(
                 (
                     tally.forward[letter], tally.depths[letter] - tally.forward[letter], alternateForward,
