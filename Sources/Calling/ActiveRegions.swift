@@ -28,21 +28,6 @@ struct ActiveRegionFinder {
         var kind: Kind
     }
 
-    /// Positions with enough mismatching bases to be worth genotyping.
-    func candidateColumns() -> [Int] {
-        var found: [Int] = []
-        for place in 0..<pileup.range.count {
-            let slot = place * 4
-            let most = max(
-                max(pileup.mismatches[slot], pileup.mismatches[slot + 1]),
-                max(pileup.mismatches[slot + 2], pileup.mismatches[slot + 3]))
-            if most >= 2, Double(most) >= 0.08 * Double(pileup.depth[place]) {
-                found.append(pileup.range.lowerBound + place)
-            }
-        }
-        return found
-    }
-
     private func tract(of position: Int) -> Range<Int> {
         let index = min(max(0, position - tractOrigin), tracts.start.count - 1)
         return Int(tracts.start[index]) + tractOrigin..<Int(tracts.end[index]) + tractOrigin

@@ -22,13 +22,12 @@ struct Annotator {
         let alleles = [record.reference[0]] + record.alternates.map { $0[0] }
         let place = record.place
         var found: [VariantRecord.Witness] = []
-        for read in window.firstRead(from: place - window.longestSpan)..<window.firstRead(from: place + 1)
-        where window.reads[read].end > place {
+        for read in window.aligned(over: place..<place + 1) {
             var base = -1
             window.forEachMatch(read) { start, first, count in
                 if place >= start, place < start + count { base = first + place - start }
             }
-            guard base >= 0, window.columnQualities[base] >= options.minimumBaseQuality,
+            guard base >= 0, window.columnQualities[base] >= max(1, options.minimumBaseQuality),
                 let allele = alleles.firstIndex(of: window.bases[base])
             else { continue }
             found.append(VariantRecord.Witness(read: read, allele: UInt8(allele)))

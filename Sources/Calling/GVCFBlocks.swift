@@ -21,99 +21,68 @@ struct GVCFBlocks {
     /// A read that deletes a base, or inserts in front of it, outside of repeats.
     private static let gapQuality = 20
 
-    /// Phred-scaled cost in 1/1000 of a heterozygote and of a homozygote of another allele, against the reference.
+    /// What the reads cost, phred-scaled, when the place is a heterozygote or a homozygote of the likeliest other base
+    /// instead of the reference.
     private struct Cost {
-        var heterozygote: Int32
-        var homozygote: Int32
-        var count: Int32
+        var heterozygote: Float = 0
+        var homozygote: Float = 0
+        var depth: Int32 = 0
     }
 
     private let range: Range<Int>
     private var costs: [Cost]
 
-    /// Adds up what the window's reads say of `range`.
-    init(_ window: ReadWindow, range: Range<Int>, reference: UnsafeBufferPointer<UInt8>, tracts: RepeatTracts?,
-        tractOrigin: Int, options: CallingOptions)
-    {
-        self.range = range
-        costs = [Cost](repeating: Cost(heterozygote: 0, homozygote: 0, count: 0), count: range.count)
-        var tables: [UInt8: [Cost]] = [:]
-        for read in window.reads.indices where window.reads[read].end > range.lowerBound {
-            let mappingQuality = window.reads[read].mappingQuality
-            let table = tables[mappingQuality] ?? Self.table(mappingQuality, options)
-            tables[mappingQuality] = table
-            addBases(window, read, reference, table)
-            if window.reads[read].cigarCount > 2 {
-                for event in window.indels(of: read, reference: reference) {
-                    addGap(event, table, tracts, tractOrigin)
-                }
-            }
-        }
-    }
-
-    /// Costs by quality of a base: 0 to 63 for one that equals the reference, 64 to 127 for another. Bases that do not
-    /// speak cost nothing.
-    private static func table(_ mappingQuality: UInt8, _ options: CallingOptions) -> [Cost] {
-        (0..<128).map { index in
-            let quality = index % 64
-            guard quality >= Int(options.minimumBaseQuality) else {
-                return Cost(heterozygote: 0, homozygote: 0, count: 0)
-            }
-            let error = pow(10, -Double(quality) / 10)
-            let foreign = max(ColumnGenotyper.leastForeign, pow(10, -Double(mappingQuality) / 10))
-            let equal = (1 - foreign) * (1 - error) + foreign / 4
-            let unequal = (1 - foreign) * error / 3 + foreign / 4
-            let (own, other) = index < 64 ? (equal, unequal) : (unequal, equal)
-            func cost(_ likelihood: Double) -> Int32 { Int32((-10_000 * log10(likelihood / own)).rounded()) }
-            return Cost(heterozygote: cost((own + other) / 2), homozygote: cost(other), count: 1)
-        }
-    }
-
-    private mutating func addBases(
-        _ window: ReadWindow, _ read: Int, _ reference: UnsafeBufferPointer<UInt8>, _ table: [Cost]
+    /// Looks at every place of `range`.
+    init(
+        _ window: ReadWindow, range: Range<Int>, reference: UnsafeBufferPointer<UInt8>, columns: ColumnGenotyper,
+        tracts: RepeatTracts, tractOrigin: Int
     ) {
-        let range = self.range
-        window.bases.withUnsafeBufferPointer { bases in
-            window.columnQualities.withUnsafeBufferPointer { qualities in
-                table.withUnsafeBufferPointer { table in
-                    costs.withUnsafeMutableBufferPointer { costs in
-                        window.forEachMatch(read) { position, base, count in
-                            let from = max(position, range.lowerBound)
-                            let to = min(position + count, range.upperBound)
-                            guard from < to else { return }
-                            for place in from..<to {
-                                let letter = bases[base + place - position]
-                                var index = Int(min(63, qualities[base + place - position]))
-                                if letter >= 4 { index = 0 }
-                                if letter != reference[place] { index += 64 }
-                                let cost = table[index]
-                                costs[place - range.lowerBound].heterozygote &+= cost.heterozygote
-                                costs[place - range.lowerBound].homozygote &+= cost.homozygote
-                                costs[place - range.lowerBound].count &+= cost.count
-                            }
-                        }
-                    }
-                }
+        self.range = range
+        costs = [Cost](repeating: Cost(), count: range.count)
+        costs.withUnsafeMutableBufferPointer { costs in
+            columns.forEachColumn(in: range) { place, column in
+                let depth = column.depth
+                guard depth > 0, reference[place] < 4 else { return }
+                costs[place - range.lowerBound] = Self.cost(column, letter: Int(reference[place]), depth: depth)
             }
         }
+        for read in window.aligned(over: range) where window.reads[read].cigarCount > 2 {
+            for event in window.indels(of: read, reference: reference) {
+                addGap(event, window.reads[read].mappingQuality, tracts, tractOrigin)
+            }
+        }
+    }
+
+    private static func cost(_ column: ColumnLikelihoods, letter: Int, depth: Int) -> Cost {
+        let own = column.likelihood(letter, letter)
+        // Without another base all others are alike.
+        let others = column.depth(letter) == depth ? [(letter + 1) % 4] : (1..<4).map { (letter + $0) % 4 }
+        var cost = Cost(heterozygote: .infinity, homozygote: .infinity, depth: Int32(depth))
+        for other in others {
+            cost.heterozygote = min(cost.heterozygote, Float(10 * (own - column.likelihood(letter, other))))
+            cost.homozygote = min(cost.homozygote, Float(10 * (own - column.likelihood(other, other))))
+        }
+        return cost
     }
 
     /// A gap speaks against the reference at its anchor and where bases are missing; in a repeat as much less as reads
     /// are misread there.
-    private mutating func addGap(_ event: Event, _ table: [Cost], _ tracts: RepeatTracts?, _ tractOrigin: Int) {
+    private mutating func addGap(
+        _ event: Event, _ mappingQuality: UInt8, _ tracts: RepeatTracts, _ tractOrigin: Int
+    ) {
         var quality = Self.gapQuality
-        if let tracts, tracts.error.indices.contains(event.start - tractOrigin) {
-            let error = Double(tracts.error[event.start - tractOrigin])
-            if error > 0 { quality = min(quality, Int(-10 * log10(error))) }
+        let index = event.start - tractOrigin
+        if tracts.error.indices.contains(index), tracts.error[index] > 0 {
+            quality = min(quality, Int(-10 * log10(Double(tracts.error[index]))))
         }
-        let cost = table[64 + max(0, quality)]
-        for place in max(range.lowerBound, event.anchor)..<max(
-            max(range.lowerBound, event.anchor), min(range.upperBound, max(event.end, event.start)))
-        {
-            costs[place - range.lowerBound].heterozygote &+= cost.heterozygote
-            costs[place - range.lowerBound].homozygote &+= cost.homozygote
+        let evidence = BaseEvidence.probabilities(mappingQuality: mappingQuality, quality: UInt8(max(1, quality)))
+        let first = max(range.lowerBound, event.anchor)
+        for place in first..<max(first, min(range.upperBound, event.end)) {
+            // A read with the gap is no read of the reference.
+            costs[place - range.lowerBound].heterozygote += Float(10 * log10(2 * evidence.y / (evidence.x + evidence.y)))
+            costs[place - range.lowerBound].homozygote += Float(10 * log10(evidence.y / evidence.x))
             // The anchor's own base was counted.
-            if place > event.anchor { costs[place - range.lowerBound].count &+= cost.count }
+            if place > event.anchor { costs[place - range.lowerBound].depth += 1 }
         }
     }
 
@@ -181,11 +150,11 @@ struct GVCFBlocks {
         _ place: Int, _ ploidy: Int
     ) -> (depth: Int, quality: Int, heterozygote: Int, homozygote: Int, band: Int) {
         let cost = costs[place - range.lowerBound]
-        if cost.count == 0 { return (0, 0, 0, 0, -1) }
-        let heterozygote = max(0, (Int(cost.heterozygote) + 500) / 1000)
-        let homozygote = max(0, (Int(cost.homozygote) + 500) / 1000)
+        if cost.depth == 0 { return (0, 0, 0, 0, -1) }
+        let heterozygote = max(0, Int(cost.heterozygote.rounded()))
+        let homozygote = max(0, Int(cost.homozygote.rounded()))
         let quality = min(99, ploidy == 1 ? homozygote : min(heterozygote, homozygote))
-        return (Int(cost.count), quality, heterozygote, homozygote, Int(Self.bandOf[quality]))
+        return (Int(cost.depth), quality, heterozygote, homozygote, Int(Self.bandOf[quality]))
     }
 
     private func line(_ block: Block, reference: UnsafeBufferPointer<UInt8>, contig: String) -> GVCFLine {

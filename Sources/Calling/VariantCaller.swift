@@ -14,7 +14,7 @@ public struct VariantCaller: Sendable {
     /// Bases that a unit sees on each side of its own.
     static let margin = 700
     /// Columns below this QUAL are not worth a thought.
-    static let leastColumnQuality = 3.0
+    static let leastColumnQuality = 1.0
 
     /// Units from which the sample's stutter is estimated.
     static let stutterUnits = 48
@@ -236,7 +236,7 @@ public struct VariantCaller: Sendable {
         let columnGenotyper = ColumnGenotyper(window: window, reference: reference, options: options)
         var columns: [Int: VariantRecord] = [:]
         var positions: [Int] = []
-        for position in finder.candidateColumns() {
+        for position in pileup.candidateColumns() {
             let unmapped = Double(pileup.unmappableDepth[position - seen.lowerBound])
             let depth = Double(pileup.depth[position - seen.lowerBound]) + unmapped
             guard let record = columnGenotyper.record(at: position, unmappableShare: unmapped / max(1, depth)),
@@ -260,8 +260,8 @@ public struct VariantCaller: Sendable {
         outcome.metrics.regionSeconds += monotonicSeconds() - begin
         if request.outputs.contains(.gvcf) {
             outcome.blocks = GVCFBlocks(
-                window, range: unit.range, reference: reference, tracts: tracts, tractOrigin: seen.lowerBound,
-                options: options)
+                window, range: unit.range, reference: reference, columns: columnGenotyper, tracts: tracts,
+                tractOrigin: seen.lowerBound)
         }
         guard !unit.sites.isEmpty else { return records }
         let sites = SiteGenotyper(
