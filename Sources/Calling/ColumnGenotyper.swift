@@ -39,6 +39,16 @@ package struct ColumnGenotyper {
         return makeRecord(position, alleles, table, column, depths, unmappableShare)
     }
 
+    /// The record of given alleles, the reference's letter first, whatever the bases show.
+    func record(at position: Int, alleles: [Int], unmappableShare: Double) -> VariantRecord {
+        let column = column(at: position)
+        var depths = [0, 0, 0, 0]
+        for entry in column { depths[Int(entry.base)] += 1 }
+        let seen = (0..<4).filter { $0 != alleles[0] && depths[$0] > 0 }
+        let likelihoods = genotypeLikelihoods(column, bases: [alleles[0]] + seen)
+        return makeRecord(position, alleles, table(alleles, likelihoods), column, depths, unmappableShare)
+    }
+
     /// log10 likelihoods of the ten genotypes; those of `bases`, which are seen here, with artefacts.
     private func genotypeLikelihoods(_ column: [ColumnBase], bases: [Int]) -> [Double] {
         var plain = ColumnLikelihoods()

@@ -31,8 +31,11 @@ struct RegionGenotyper {
         var pairs: [(a: Int, b: Int, likelihood: Double)] = []
     }
 
-    func records(_ region: ActiveRegion, columns: [Int], metrics: inout CallingMetrics) -> [VariantRecord] {
-        var events = alignedEvents(region, columns: columns)
+    /// The records of a region; of `forced` events too when the sample does not have them.
+    func records(
+        _ region: ActiveRegion, columns: [Int], forced: [Event] = [], metrics: inout CallingMetrics
+    ) -> [VariantRecord] {
+        var events = Set(alignedEvents(region, columns: columns) + forced).sorted()
         var core = region.core
         var stretch = self.stretch(core, events: events, isOpen: region.needsAssembly)
         var reads = regionReads(core, stretch: stretch)
@@ -61,8 +64,14 @@ struct RegionGenotyper {
         return VariantExtractor(
             events: model.events, masks: model.masks, likelihoods: model.likelihoods, isUsable: model.isUsable,
             pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
-            pileup: pileup
+            pileup: pileup, forced: forced
         ).records().filter { region.owned.contains($0.place) }
+    }
+
+    /// Where the repeat that ends at a place, or holds it, ends.
+    func tractEnd(_ end: Int) -> Int {
+        let index = min(max(0, end - 1 - tractOrigin), tracts.end.count - 1)
+        return tracts.error[index] > 0 ? max(end, Int(tracts.end[index]) + tractOrigin) : end
     }
 
     private func stretch(_ core: Range<Int>, events: [Event], isOpen: Bool) -> Range<Int> {
