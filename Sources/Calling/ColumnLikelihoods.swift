@@ -19,12 +19,12 @@ enum BaseEvidence {
         logarithmTable[index(mappingQuality, quality)]
     }
 
-    private static let qualities = 64
+    static let qualities = 64
     /// Above this mapping quality a read is as good as any: ``leastForeign`` is then the larger term.
     private static let highestMappingQuality = 40
 
     @inline(__always)
-    private static func index(_ mappingQuality: UInt8, _ quality: UInt8) -> Int {
+    static func index(_ mappingQuality: UInt8, _ quality: UInt8) -> Int {
         min(Int(mappingQuality), highestMappingQuality) * qualities + min(Int(quality), qualities - 1)
     }
 
@@ -36,7 +36,8 @@ enum BaseEvidence {
         }
     }
 
-    private static let logarithmTable: [SIMD4<Float>] = probabilityTable.map {
+    /// ``logarithms(mappingQuality:quality:)`` at ``index(_:_:)``.
+    static let logarithmTable: [SIMD4<Float>] = probabilityTable.map {
         SIMD4(Float(log10($0.x)), Float(log10(($0.x + $0.y) / 2)), Float(log10($0.y)), 1)
     }
 }
@@ -110,25 +111,37 @@ extension ColumnGenotyper {
     private static let sweepLength = 256
 
     private func sweep(_ range: Range<Int>, _ body: (Int, ColumnLikelihoods) -> Void) {
-        let floor = max(1, options.minimumBaseQuality)
         withUnsafeTemporaryAllocation(of: ColumnLikelihoods.self, capacity: range.count) { sums in
             sums.initialize(repeating: ColumnLikelihoods())
-            for read in window.aligned(over: range) {
-                let mappingQuality = window.reads[read].mappingQuality
-                window.forEachMatch(read) { position, first, count in
-                    let low = max(position, range.lowerBound)
-                    let high = min(position + count, range.upperBound)
-                    guard low < high else { return }
-                    for place in low..<high {
-                        let index = first + place - position
-                        let quality = window.columnQualities[index]
-                        guard quality >= floor, window.bases[index] < 4 else { continue }
-                        sums[place - range.lowerBound].add(
-                            base: window.bases[index], mappingQuality: mappingQuality, quality: quality)
+            sums.withMemoryRebound(to: SIMD4<Float>.self) { add(range, to: $0) }
+            for place in range { body(place, sums[place - range.lowerBound]) }
+        }
+    }
+
+    /// Adds the usable bases over `range` to their sums, four of each position by read base.
+    private func add(_ range: Range<Int>, to sums: UnsafeMutableBufferPointer<SIMD4<Float>>) {
+        let floor = max(1, options.minimumBaseQuality)
+        BaseEvidence.logarithmTable.withUnsafeBufferPointer { evidence in
+            window.bases.withUnsafeBufferPointer { bases in
+                window.columnQualities.withUnsafeBufferPointer { qualities in
+                    for read in window.aligned(over: range) {
+                        let row = BaseEvidence.index(window.reads[read].mappingQuality, 0)
+                        window.forEachMatch(read) { position, first, count in
+                            let low = max(position, range.lowerBound)
+                            let high = min(position + count, range.upperBound)
+                            guard low < high else { return }
+                            for place in low..<high {
+                                let index = first + place - position
+                                let base = Int(bases[index])
+                                let quality = qualities[index]
+                                guard base < 4, quality >= floor else { continue }
+                                sums[(place - range.lowerBound) * 4 + base] +=
+                                    evidence[row + min(Int(quality), BaseEvidence.qualities - 1)]
+                            }
+                        }
                     }
                 }
             }
-            for place in range { body(place, sums[place - range.lowerBound]) }
         }
     }
 }
