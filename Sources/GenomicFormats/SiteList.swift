@@ -1,7 +1,8 @@
 import Diagnostics
 import Storage
 
-/// Sites that are to be genotyped whatever the reads show: a VCF, a scoring file of the PGS Catalog, or a BED.
+/// Sites that are to be genotyped whatever the reads show: a VCF, its first five columns without a header, a scoring file
+/// of the PGS Catalog, or a BED.
 public struct SiteList: Sendable {
     public struct Site: Sendable, Equatable {
         public var contig: Int
@@ -51,6 +52,11 @@ public struct SiteList: Sendable {
             guard let known = kind else {
                 if let columns = ScoreColumns(fields) {
                     kind = .scores(columns)
+                } else if fields.count > 1, fields[1] == "POS" {
+                    kind = .vcf
+                } else if reader.hasAlleles {
+                    kind = .vcf
+                    parsed.append(try reader.vcf())
                 } else {
                     kind = .bed
                     parsed += try reader.bed()
@@ -128,6 +134,13 @@ private struct Line {
 
     func failure(_ problem: String, _ remedy: String) -> Failure {
         Failure(.data, at: "\(label):line \(number)", problem, remedy: remedy)
+    }
+
+    /// Whether columns four and five are alleles, as in a VCF.
+    var hasAlleles: Bool {
+        fields.count >= 5 && [fields[3], fields[4]].allSatisfy { text in
+            !text.isEmpty && text.utf8.allSatisfy { $0 == UInt8(ascii: ",") || BaseCode.ofASCII[Int($0)] < 4 }
+        }
     }
 
     private func contig(_ name: String) throws -> Int {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Calling
 import Diagnostics
 import Engines
 import GenomicFormats
@@ -61,7 +62,7 @@ struct GenomeOptions: ParsableArguments {
     @Option(help: "Call at this region only: CONTIG, or CONTIG:FROM-TO from 1 on; may be given again.")
     var region: [String] = []
     @Option(help: "male or female: X, Y and mitochondrion of a human assembly with the copies that this sex has.")
-    var sex: Sex?
+    var sex: SexChoice?
     @Option(help: "1, 2, or a file as for bcftools call --ploidy-file; 2 when left out.", completion: .file())
     var ploidy: String?
 
@@ -115,7 +116,7 @@ struct GenomeOptions: ParsableArguments {
             guard sex != nil || !list.dependsOnSex else {
                 throw Failure(.usage, at: ploidy, "the ploidies depend on the sex", remedy: "add --sex male or --sex female")
             }
-            return try PloidyMap(list, sex: sex ?? .female, reference: genome)
+            return try PloidyMap(list, sex: sex?.value ?? .female, reference: genome)
         }
         guard let sex else { return PloidyMap() }
         guard let list = PloidyList.human(contigs: genome.contigs.map { ($0.name, $0.length) }) else {
@@ -123,11 +124,17 @@ struct GenomeOptions: ParsableArguments {
                 .usage, at: "--sex \(sex.rawValue)", "the reference has no X of GRCh37, GRCh38 or T2T-CHM13",
                 remedy: "give the ploidies with --ploidy FILE")
         }
-        return try PloidyMap(list, sex: sex, reference: genome)
+        return try PloidyMap(list, sex: sex.value, reference: genome)
     }
 }
 
-extension Sex: ExpressibleByArgument {}
+/// ``Sex`` on the command line.
+enum SexChoice: String, ExpressibleByArgument, CaseIterable {
+    case male
+    case female
+
+    var value: Sex { self == .male ? .male : .female }
+}
 
 /// The command line as a file's header keeps it: without what cannot change the records, so that a file is the same
 /// whatever ran beside it.

@@ -1,5 +1,6 @@
 import Calling
 import GenomicFormats
+import Mapping
 import Testing
 
 extension SyntheticReads {
