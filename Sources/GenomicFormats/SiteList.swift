@@ -47,7 +47,8 @@ public struct SiteList: Sendable {
                 if number == 1, line.starts(with: "##fileformat=VCF".utf8) { kind = .vcf }
                 return
             }
-            let fields = line.split(separator: 9, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+            let fields = line.split(separator: 9, omittingEmptySubsequences: false)
+                .map { String(decoding: $0, as: UTF8.self) }
             let reader = Line(number: number, fields: fields, label: label, genome: genome, contigs: contigs)
             guard let known = kind else {
                 if let columns = ScoreColumns(fields) {
@@ -87,7 +88,8 @@ public struct SiteList: Sendable {
             var high = sites.count
             while low < high {
                 let middle = (low + high) / 2
-                if (sites[middle].contig, sites[middle].position) < (contig, place) { low = middle + 1 } else { high = middle }
+                let site = sites[middle]
+                if (site.contig, site.position) < (contig, place) { low = middle + 1 } else { high = middle }
             }
             return low
         }
@@ -157,7 +159,8 @@ private struct Line {
         }
         guard codes.count <= SiteList.longestAllele else {
             throw failure(
-                "an allele has \(codes.count) bases, over \(SiteList.longestAllele)", "remove the line: it is too long for short reads")
+                "an allele has \(codes.count) bases, over \(SiteList.longestAllele)",
+                "remove the line: it is too long for short reads")
         }
         return codes
     }
@@ -167,11 +170,11 @@ private struct Line {
     ) throws -> SiteList.Site {
         let bases = genome.contigs[contig].bases
         guard position >= 0, position + reference.count <= bases.count else {
-            throw failure("the site lies beyond the end of its contig", "check that list and reference are of the same build")
+            throw failure("the site lies beyond the end of its contig", "list and reference must be of one build")
         }
         guard bases[position..<position + reference.count].elementsEqual(reference) else {
             throw failure(
-                "REF is not what the reference has there", "check that list and reference are of the same build and strand")
+                "REF is not what the reference has there", "list and reference must be of one build and strand")
         }
         guard Set(alternates).count == alternates.count, !alternates.contains(reference) else {
             throw failure("an allele is given twice", "list each allele once")
@@ -183,7 +186,9 @@ private struct Line {
 
     func vcf() throws -> SiteList.Site {
         guard fields.count >= 5 else { throw failure("has fewer than five columns", "give a VCF") }
-        guard let position = Int(fields[1]), position >= 1 else { throw failure("POS is no number from 1 on", "give a VCF") }
+        guard let position = Int(fields[1]), position >= 1 else {
+            throw failure("POS is no number from 1 on", "give a VCF")
+        }
         let alternates = try fields[4].split(separator: ",").filter { !["*", ".", "<NON_REF>", "<*>"].contains($0) }
             .map { try codes(String($0)) }
         return try site(try contig(fields[0]), position - 1, try codes(fields[3]), alternates, fields[2])
@@ -198,13 +203,14 @@ private struct Line {
         }
         let contig = try contig(fields[0])
         guard end <= genome.contigs[contig].length else {
-            throw failure("the site lies beyond the end of its contig", "check that list and reference are of the same build")
+            throw failure("the site lies beyond the end of its contig", "list and reference must be of one build")
         }
         guard end - start <= 1000 else { throw failure("an interval of sites has over 1000 places", "use -R for regions") }
         let name = fields.count > 3 && !fields[3].isEmpty ? fields[3] : "."
         return (start..<end).map {
             SiteList.Site(
-                contig: contig, position: $0, reference: [genome.contigs[contig].bases[$0]], alternates: [], identifier: name)
+                contig: contig, position: $0, reference: [genome.contigs[contig].bases[$0]], alternates: [],
+                identifier: name)
         }
     }
 

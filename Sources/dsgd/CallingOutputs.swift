@@ -99,7 +99,8 @@ struct GenomeOptions: ParsableArguments {
         guard let colon = text.lastIndex(of: ":"), let index = genome.index(ofContig: String(text[..<colon])) else {
             throw failure("no such contig in the reference", "check that the names agree (chr20 is not 20)")
         }
-        let bounds = text[text.index(after: colon)...].filter { $0 != "," }.split(separator: "-", omittingEmptySubsequences: false)
+        let bounds = text[text.index(after: colon)...].filter { $0 != "," }
+            .split(separator: "-", omittingEmptySubsequences: false)
         guard bounds.count == 2, let from = Int(bounds[0]), let to = Int(bounds[1]), from >= 1, from <= to,
             to <= genome.contigs[index].length
         else {
@@ -114,7 +115,8 @@ struct GenomeOptions: ParsableArguments {
         if let ploidy {
             let list = try PloidyList.read(ploidy)
             guard sex != nil || !list.dependsOnSex else {
-                throw Failure(.usage, at: ploidy, "the ploidies depend on the sex", remedy: "add --sex male or --sex female")
+                throw Failure(
+                    .usage, at: ploidy, "the ploidies depend on the sex", remedy: "add --sex male or --sex female")
             }
             return try PloidyMap(list, sex: sex?.value ?? .female, reference: genome)
         }
@@ -152,9 +154,7 @@ enum ResultCommand {
                 isValue = false
             } else if values.contains(argument) {
                 isValue = true
-            } else if argument == "--json" || values.contains(where: { $0.hasPrefix("--") && argument.hasPrefix($0 + "=") }) {
-                continue
-            } else {
+            } else if argument != "--json", !values.contains(where: { argument.hasPrefix($0 + "=") }) {
                 kept.append(argument)
             }
         }
