@@ -15,10 +15,10 @@ struct ColumnBase {
 /// Explanations of a column by a homozygous genotype and something that is no allele: errors that many reads share.
 ///
 /// Independent errors cannot explain several equal bases that differ from the genotype; dependent ones can. Each
-/// hypothesis says that some of the reads (those of one strand, those near their ends, those of low quality, those that
-/// map badly, or all) show another base at a rate that is not known, and has a prior probability. The likelihoods,
-/// averaged over rates and weighted, join that of the homozygous genotype. These are DRAGEN-GATK's base-quality drop-out
-/// and foreign-read detection (Behera et al. 2024), as one model.
+/// hypothesis says that some of the reads (those of one strand, the bases near ends, those of low quality, or all) show
+/// another base at a rate that is not known, and has a prior probability. The likelihoods, averaged over rates and
+/// weighted, join that of the homozygous genotype. DRAGEN-GATK's base-quality drop-out and foreign-read detection
+/// (Behera et al. 2024) ask the same two questions.
 enum ArtefactModel {
     /// Prior probability per position that reads of one strand err together there; as much for the other strand.
     static let strandPrior = 5e-7
@@ -28,31 +28,48 @@ enum ArtefactModel {
     static let qualityPrior = 1e-6
     static let lowQuality = 25
     /// That any reads do, at a rate too low for an allele: damaged molecules, contamination.
-    static let anyPrior = 1e-6
+    static let anyPrior = 5e-7
     /// That reads from elsewhere show another base, were they sure not to belong here: times 10^(-q/10) for the mean
     /// mapping quality q of those that show it. Which reads map badly is no evidence by itself, because an allele that
     /// makes reads resemble another place lowers their mapping quality too.
     static let foreignPrior = 1e-3
 
-    private static let freeRates = [0.1, 0.25, 0.5, 0.75, 0.95]
-    private static let lowRates = [0.02, 0.05, 0.1, 0.15, 0.25]
+    /// Rates at which affected reads show the other base, with their shares of the prior: the higher, the rarer.
+    private typealias Rates = [(rate: Double, weight: Double)]
+    private static let errorRates: Rates = [(0.1, 0.6), (0.25, 0.3), (0.5, 0.08), (0.75, 0.02)]
+    private static let lowRates: Rates = [(0.02, 0.2), (0.05, 0.2), (0.1, 0.2), (0.15, 0.2), (0.25, 0.2)]
     /// Foreign reads have at most as many copies as the place's own.
-    private static let foreignRates = [0.1, 0.2, 0.35, 0.5]
+    private static let foreignRates: Rates = [(0.1, 0.25), (0.2, 0.25), (0.35, 0.25), (0.5, 0.25)]
 
     /// log10 likelihood of the column when the genotype is homozygous for `allele`, with all artefacts that show `other`.
     ///
     /// - Parameter plain: log10 likelihood with independent errors alone.
     static func likelihood(_ column: [ColumnBase], allele: Int, other: Int, plain: Double) -> Double {
         var terms = [plain]
-        func consider(_ prior: Double, _ rates: [Double], _ isAffected: (ColumnBase) -> Bool) {
-            let shows = column.contains { Int($0.base) == other && isAffected($0) }
-            guard shows else { return }
-            terms.append(log10(prior) + plain + gain(column, allele, other, rates, isAffected))
+        func consider(_ prior: Double, _ rates: Rates, _ isAffected: (ColumnBase) -> Bool) {
+            var logarithms = [Double](repeating: plain + log10(prior), count: rates.count)
+            var products = rates.map(\.weight)
+            var isShown = false
+            for entry in column where isAffected(entry) {
+                // Bases that are neither are equally likely either way.
+                guard entry.base == allele || entry.base == other else { continue }
+                let odds = entry.base == other ? entry.match / entry.mismatch : entry.mismatch / entry.match
+                isShown = isShown || entry.base == other
+                for (index, (rate, _)) in rates.enumerated() {
+                    products[index] *= 1 - rate + rate * odds
+                    if products[index] < 1e-200 || products[index] > 1e200 {
+                        logarithms[index] += log10(products[index])
+                        products[index] = 1
+                    }
+                }
+            }
+            guard isShown else { return }
+            for index in rates.indices { terms.append(logarithms[index] + log10(products[index])) }
         }
-        consider(strandPrior, freeRates) { !$0.isReverse }
-        consider(strandPrior, freeRates) { $0.isReverse }
-        consider(endPrior, freeRates) { $0.isNearEnd }
-        consider(qualityPrior, freeRates) { $0.quality < lowQuality }
+        consider(strandPrior, errorRates) { !$0.isReverse }
+        consider(strandPrior, errorRates) { $0.isReverse }
+        consider(endPrior, errorRates) { $0.isNearEnd }
+        consider(qualityPrior, errorRates) { $0.quality < lowQuality }
         consider(anyPrior, lowRates) { _ in true }
         consider(foreignPrior * misplacement(column, other), foreignRates) { _ in true }
         return log10Sum(terms)
@@ -67,30 +84,5 @@ enum ArtefactModel {
             count += 1
         }
         return count == 0 ? 0 : pow(10, -Double(sum) / Double(count) / 10)
-    }
-
-    /// log10 of how much likelier the affected reads are when they show the other base at one of the rates, averaged.
-    private static func gain(
-        _ column: [ColumnBase], _ allele: Int, _ other: Int, _ rates: [Double], _ isAffected: (ColumnBase) -> Bool
-    ) -> Double {
-        log10Sum(
-            rates.map { rate in
-                var total = 0.0
-                var product = 1.0
-                for entry in column where isAffected(entry) {
-                    let base = Int(entry.base)
-                    // Bases that are neither are equally likely either way.
-                    if base == allele {
-                        product *= 1 - rate + rate * entry.mismatch / entry.match
-                    } else if base == other {
-                        product *= 1 - rate + rate * entry.match / entry.mismatch
-                    }
-                    if product < 1e-200 || product > 1e200 {
-                        total += log10(product)
-                        product = 1
-                    }
-                }
-                return total + log10(product)
-            }) - log10(Double(rates.count))
     }
 }

@@ -8,7 +8,7 @@ enum CallHeader {
         ("LowQual", "QUAL below the pass threshold"),
         ("StrandBias", "Fisher strand bias (FS) above 60"),
         ("ReadEnd", "Over 90% of the alternate bases lie within 8 bases of a read's end"),
-        ("LowMapQ", "Over half of the depth has mapping quality below the minimum"),
+        ("LowMapQ", "Over 90% of the depth has mapping quality below the minimum"),
     ]
     private static let siteFilters = [
         ("PASS", "The site is genotyped"),

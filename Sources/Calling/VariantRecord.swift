@@ -38,7 +38,7 @@ struct VariantRecord {
 
     static let strandBiasLimit = 60.0
     static let endShareLimit = 0.9
-    static let unmappableLimit = 0.5
+    static let unmappableLimit = 0.9
 
     var end: Int { place + reference.count }
 
