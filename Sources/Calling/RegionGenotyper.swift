@@ -16,6 +16,9 @@ struct RegionGenotyper {
     /// Bases of reference beside the core: enough to anchor a read.
     static let flank = 26
     static let longestFlankGrowth = 80
+    /// More of them where reads are clipped, and as many as a deletion behind the clips may have before it is known.
+    static let openFlank = 40
+    static let assemblyFlank = 140
     /// Indels of at least this many bases are looked for by assembly too, because alignments break there.
     static let longIndel = 12
 
@@ -34,7 +37,7 @@ struct RegionGenotyper {
     func records(_ region: ActiveRegion, columns: [Int], metrics: inout CallingMetrics) -> [VariantRecord] {
         var events = alignedEvents(region, columns: columns)
         var core = region.core
-        var stretch = self.stretch(core, events: events, isOpen: region.needsAssembly)
+        var stretch = self.stretch(core, events: events, openFlank: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)
         guard reads.fragmentCount > 0 else { return [] }
         if region.needsAssembly || events.contains(where: { !$0.isSubstitution && $0.length >= Self.longIndel }) {
@@ -49,7 +52,7 @@ struct RegionGenotyper {
             if low < core.lowerBound || high > core.upperBound {
                 core = min(low, core.lowerBound)..<max(high, core.upperBound)
                 events.removeAll { $0.start <= core.lowerBound - 1 || $0.end > core.upperBound }
-                stretch = self.stretch(core, events: events, isOpen: true)
+                stretch = self.stretch(core, events: events, openFlank: Self.openFlank)
                 reads = regionReads(core, stretch: stretch)
             }
         }
@@ -65,9 +68,9 @@ struct RegionGenotyper {
         ).records().filter { region.owned.contains($0.place) }
     }
 
-    private func stretch(_ core: Range<Int>, events: [Event], isOpen: Bool) -> Range<Int> {
+    private func stretch(_ core: Range<Int>, events: [Event], openFlank: Int) -> Range<Int> {
         let growth = min(Self.longestFlankGrowth, events.map(\.length).max() ?? 0)
-        return anchored(core, flank: Self.flank + growth + (isOpen ? 40 : 0))
+        return anchored(core, flank: Self.flank + growth + openFlank)
     }
 
     private func regionReads(_ core: Range<Int>, stretch: Range<Int>) -> RegionReads {
@@ -193,9 +196,8 @@ struct RegionGenotyper {
         for (index, entry) in reads.entries.enumerated() {
             let row = table[index * width..<(index + 1) * width]
             let best = row.max()!
-            guard best > -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100) else {
-                continue
-            }
+            let least = -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100)
+            guard best > max(PairHMM.least, least) else { continue }
             let mappingQuality = Double(window.reads[entry.read].mappingQuality)
             let foreign = max(ColumnGenotyper.leastForeign / 4, pow(10, -mappingQuality / 10))
             model.isUsable[entry.fragment] = true
