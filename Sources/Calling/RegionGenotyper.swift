@@ -42,7 +42,7 @@ struct RegionGenotyper {
         guard reads.fragmentCount > 0 else { return [] }
         if region.needsAssembly || events.contains(where: { !$0.isSubstitution && $0.length >= Self.longIndel }) {
             let begin = monotonicSeconds()
-            events = Set(events + assembledEvents(reads, stretch: stretch)).sorted()
+            events = Set(events + assembledEvents(reads, core: core, stretch: stretch)).sorted()
             metrics.assembledRegions += 1
             metrics.assemblySeconds += monotonicSeconds() - begin
             // Assembly sees beyond the core: the reads of what it found must speak too.
@@ -113,7 +113,7 @@ struct RegionGenotyper {
         return low..<high
     }
 
-    private func assembledEvents(_ reads: RegionReads, stretch: Range<Int>) -> [Event] {
+    private func assembledEvents(_ reads: RegionReads, core: Range<Int>, stretch: Range<Int>) -> [Event] {
         window.bases.withUnsafeBufferPointer { bases in
             window.qualities.withUnsafeBufferPointer { qualities in
                 let parts = reads.entries.map {
@@ -122,9 +122,18 @@ struct RegionGenotyper {
                         qualities: UnsafeBufferPointer(rebasing: qualities[$0.first..<$0.first + $0.count])
                     )
                 }
-                let found = LocalAssembler.haplotypes(
-                    reference: Array(reference[stretch]), reads: parts, most: options.maximumHaplotypes / 2)
-                return found.flatMap {
+                // Where the wide stretch repeats itself, a narrow one may not.
+                let reach = Self.flank + Self.openFlank
+                let narrow = (core.lowerBound - reach..<core.upperBound + reach).clamped(to: stretch)
+                var found: [[UInt8]]?
+                for part in [stretch, narrow] where found == nil {
+                    let before = Array(reference[stretch.lowerBound..<part.lowerBound])
+                    let behind = Array(reference[part.upperBound..<stretch.upperBound])
+                    found = LocalAssembler.haplotypes(
+                        reference: Array(reference[part]), reads: parts, most: options.maximumHaplotypes / 2
+                    )?.map { before + $0 + behind }
+                }
+                return (found ?? []).flatMap {
                     HaplotypeAligner.events(haplotype: $0, reference: reference, range: stretch)
                 }.filter { $0.start > stretch.lowerBound && $0.end < stretch.upperBound }
             }
