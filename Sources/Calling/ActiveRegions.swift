@@ -25,6 +25,9 @@ struct ActiveRegionFinder {
     static let clipPairReach = 110
     /// What alignments show this close to clipped ends is likely to be the clipped event too.
     static let clipReach = 60
+    /// So many substitutions at this mean distance are likely to be a shifted alignment: two indels, or an inversion.
+    static let crowd = 5
+    static let crowdSpacing = 6
     /// Indels of a smaller share of the reads are no trigger, and those of a larger one always are.
     static let leastShare = 0.06
     static let clearShare = 0.2
@@ -154,8 +157,10 @@ struct ActiveRegionFinder {
             if members.allSatisfy({ $0.kind == .column }), members.count == 1 {
                 alone.append(core.lowerBound)
             } else {
-                regions.append(
-                    ActiveRegion(core: core, owned: core, needsAssembly: members.contains { $0.kind == .clip }))
+                let columns = members.count { $0.kind == .column }
+                let isCrowded = columns >= Self.crowd && core.count < columns * Self.crowdSpacing
+                let isClipped = members.contains { $0.kind == .clip }
+                regions.append(ActiveRegion(core: core, owned: core, needsAssembly: isClipped || isCrowded))
             }
             first = next
         }

@@ -19,6 +19,9 @@ struct RegionGenotyper {
     /// More of them where reads are clipped, and as many as a deletion behind the clips may have before it is known.
     static let openFlank = 40
     static let assemblyFlank = 140
+    /// A read fits a haplotype by chance at least this often, whatever its qualities say: a tenth of the reads that are
+    /// foreign or damaged.
+    static let leastForeign = ColumnGenotyper.leastForeign / 10
     /// Indels of at least this many bases are looked for by assembly too, because alignments break there.
     static let longIndel = 12
 
@@ -40,9 +43,11 @@ struct RegionGenotyper {
         var stretch = self.stretch(core, events: events, openFlank: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)
         guard reads.fragmentCount > 0 else { return [] }
+        var assembled: [[Event]] = []
         if region.needsAssembly || events.contains(where: { !$0.isSubstitution && $0.length >= Self.longIndel }) {
             let begin = monotonicSeconds()
-            events = Set(events + assembledEvents(reads, core: core, stretch: stretch)).sorted()
+            assembled = assembledHaplotypes(reads, core: core, stretch: stretch)
+            events = Set(events + assembled.joined()).sorted()
             metrics.assembledRegions += 1
             metrics.assemblySeconds += monotonicSeconds() - begin
             // Assembly sees beyond the core: the reads of what it found must speak too.
@@ -60,7 +65,10 @@ struct RegionGenotyper {
         events = Array(events.prefix(60))
         guard !events.isEmpty else { return [] }
         metrics.regions += 1
-        guard let model = model(events, reads: reads, stretch: stretch, metrics: &metrics) else { return [] }
+        let masks = assembled.compactMap { Self.mask(of: $0, in: events) }
+        guard let model = model(events, assembled: masks, reads: reads, stretch: stretch, metrics: &metrics) else {
+            return []
+        }
         return VariantExtractor(
             events: model.events, masks: model.masks, likelihoods: model.likelihoods, isUsable: model.isUsable,
             pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
@@ -113,7 +121,18 @@ struct RegionGenotyper {
         return low..<high
     }
 
-    private func assembledEvents(_ reads: RegionReads, core: Range<Int>, stretch: Range<Int>) -> [Event] {
+    /// The events of one haplotype as a mask; nil when one of them is not in the list.
+    private static func mask(of haplotype: [Event], in events: [Event]) -> UInt64? {
+        var mask: UInt64 = 0
+        for event in haplotype {
+            guard let index = events.firstIndex(of: event) else { return nil }
+            mask |= 1 << UInt64(index)
+        }
+        return mask
+    }
+
+    /// The events of each haplotype that assembly finds.
+    private func assembledHaplotypes(_ reads: RegionReads, core: Range<Int>, stretch: Range<Int>) -> [[Event]] {
         window.bases.withUnsafeBufferPointer { bases in
             window.qualities.withUnsafeBufferPointer { qualities in
                 let parts = reads.entries.map {
@@ -133,9 +152,10 @@ struct RegionGenotyper {
                         reference: Array(reference[part]), reads: parts, most: options.maximumHaplotypes / 2
                     )?.map { before + $0 + behind }
                 }
-                return (found ?? []).flatMap {
+                return (found ?? []).map {
                     HaplotypeAligner.events(haplotype: $0, reference: reference, range: stretch)
-                }.filter { $0.start > stretch.lowerBound && $0.end < stretch.upperBound }
+                        .filter { $0.start > stretch.lowerBound && $0.end < stretch.upperBound }
+                }
             }
         }
     }
@@ -150,7 +170,8 @@ struct RegionGenotyper {
     }
 
     private func model(
-        _ events: [Event], reads: RegionReads, stretch: Range<Int>, metrics: inout CallingMetrics
+        _ events: [Event], assembled: [UInt64], reads: RegionReads, stretch: Range<Int>,
+        metrics: inout CallingMetrics
     ) -> Model? {
         let reach = events.map { event -> Range<Int> in
             let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
@@ -160,7 +181,7 @@ struct RegionGenotyper {
         let witnesses = reads.witnesses(
             events: events, reach: reach, reference: reference, floor: options.minimumBaseQuality)
         let combinations = HaplotypeBuilder.combinations(
-            events: events, witnesses: witnesses, limit: options.maximumHaplotypes)
+            events: events, witnesses: witnesses, assembled: assembled, limit: options.maximumHaplotypes)
         var masks: [UInt64] = []
         var haplotypes: [[UInt8]] = []
         // Equal sequences with different events: the simplest description stays.
@@ -208,7 +229,7 @@ struct RegionGenotyper {
             let least = -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100)
             guard best > max(PairHMM.least, least) else { continue }
             let mappingQuality = Double(window.reads[entry.read].mappingQuality)
-            let foreign = max(ColumnGenotyper.leastForeign / 4, pow(10, -mappingQuality / 10))
+            let foreign = max(Self.leastForeign, pow(10, -mappingQuality / 10))
             model.isUsable[entry.fragment] = true
             for (column, value) in row.enumerated() {
                 let relative = pow(10, value - best)
