@@ -36,6 +36,17 @@ enum BaseEvidence {
         }
     }
 
+    /// The rows of ``logarithms(mappingQuality:quality:)`` by mapping quality, for loops over many bases.
+    static func withLogarithms<Result>(
+        _ body: (_ row: (UInt8) -> UnsafePointer<SIMD4<Float>>) -> Result
+    ) -> Result {
+        logarithmTable.withUnsafeBufferPointer { table in
+            body { table.baseAddress! + index($0, 0) }
+        }
+    }
+
+    static let highestQuality = qualities - 1
+
     private static let logarithmTable: [SIMD4<Float>] = probabilityTable.map {
         SIMD4(Float(log10($0.x)), Float(log10(($0.x + $0.y) / 2)), Float(log10($0.y)), 1)
     }
@@ -77,7 +88,11 @@ package struct ColumnLikelihoods: BitwiseCopyable, Sendable {
 
     @inline(__always)
     mutating func add(base: UInt8, mappingQuality: UInt8, quality: UInt8) {
-        let evidence = BaseEvidence.logarithms(mappingQuality: mappingQuality, quality: quality)
+        add(base: base, BaseEvidence.logarithms(mappingQuality: mappingQuality, quality: quality))
+    }
+
+    @inline(__always)
+    mutating func add(base: UInt8, _ evidence: SIMD4<Float>) {
         switch base {
         case 0: a += evidence
         case 1: c += evidence
@@ -110,25 +125,38 @@ extension ColumnGenotyper {
     private static let sweepLength = 256
 
     private func sweep(_ range: Range<Int>, _ body: (Int, ColumnLikelihoods) -> Void) {
-        let floor = max(1, options.minimumBaseQuality)
         withUnsafeTemporaryAllocation(of: ColumnLikelihoods.self, capacity: range.count) { sums in
             sums.initialize(repeating: ColumnLikelihoods())
-            for read in window.aligned(over: range) {
-                let mappingQuality = window.reads[read].mappingQuality
+            BaseEvidence.withLogarithms { row in
+                for read in window.aligned(over: range) {
+                    add(read, in: range, evidence: row(window.reads[read].mappingQuality), to: sums)
+                }
+            }
+            for place in range { body(place, sums[place - range.lowerBound]) }
+        }
+    }
+
+    /// Adds the usable bases of one read to the columns of `range`.
+    private func add(
+        _ read: Int, in range: Range<Int>, evidence: UnsafePointer<SIMD4<Float>>,
+        to sums: UnsafeMutableBufferPointer<ColumnLikelihoods>
+    ) {
+        let floor = max(1, options.minimumBaseQuality)
+        window.bases.withUnsafeBufferPointer { bases in
+            window.columnQualities.withUnsafeBufferPointer { qualities in
                 window.forEachMatch(read) { position, first, count in
                     let low = max(position, range.lowerBound)
                     let high = min(position + count, range.upperBound)
                     guard low < high else { return }
                     for place in low..<high {
                         let index = first + place - position
-                        let quality = window.columnQualities[index]
-                        guard quality >= floor, window.bases[index] < 4 else { continue }
+                        let quality = qualities[index]
+                        guard quality >= floor, bases[index] < 4 else { continue }
                         sums[place - range.lowerBound].add(
-                            base: window.bases[index], mappingQuality: mappingQuality, quality: quality)
+                            base: bases[index], evidence[min(Int(quality), BaseEvidence.highestQuality)])
                     }
                 }
             }
-            for place in range { body(place, sums[place - range.lowerBound]) }
         }
     }
 }
