@@ -23,7 +23,10 @@ enum CallHeader {
         ("SOR", "1", "Float", "Symmetric odds ratio of strand bias, natural logarithm"),
         ("QD", "1", "Float", "QUAL by fragments that speak for an allele"),
         ("MQRankSum", "1", "Float", "Z-score of the rank sum test of alternate against reference mapping qualities"),
-        ("ReadPosRankSum", "1", "Float", "Z-score of the rank sum test of alternate against reference distances from a read's end"),
+        (
+            "ReadPosRankSum", "1", "Float",
+            "Z-score of the rank sum test of alternate against reference distances to a read end"
+        ),
         ("BaseQRankSum", "1", "Float", "Z-score of the rank sum test of alternate against reference base qualities"),
         ("MPOS", "1", "Float", "Mean distance of the alternate alleles from the nearer end of their reads"),
         ("RU", "1", "String", "Unit of the reference's tandem repeat at the variant"),
@@ -32,10 +35,10 @@ enum CallHeader {
     private static let format = [
         ("GT", "1", "String", "Genotype"),
         ("AD", "R", "Integer", "Fragments that speak for each allele"),
-        ("AF", "A", "Float", "Share of the fragments in AD that speak for each alternate allele"),
         ("DP", "1", "Integer", "Usable fragments at the place"),
         ("GQ", "1", "Integer", "Phred-scaled probability of a wrong genotype"),
         ("PL", "G", "Integer", "Phred-scaled genotype likelihoods"),
+        ("AF", "A", "Float", "Share of the fragments in AD that speak for each alternate allele"),
         ("ADF", "R", "Integer", "Fragments that speak for each allele, by a read on the forward strand"),
         ("ADR", "R", "Integer", "Fragments that speak for each allele, by a read on the reverse strand"),
         ("PS", "1", "Integer", "Phase set: POS of its first record"),

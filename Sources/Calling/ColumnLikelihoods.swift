@@ -19,12 +19,12 @@ enum BaseEvidence {
         logarithmTable[index(mappingQuality, quality)]
     }
 
-    static let qualities = 64
+    private static let qualities = 64
     /// Above this mapping quality a read is as good as any: ``leastForeign`` is then the larger term.
     private static let highestMappingQuality = 40
 
     @inline(__always)
-    static func index(_ mappingQuality: UInt8, _ quality: UInt8) -> Int {
+    private static func index(_ mappingQuality: UInt8, _ quality: UInt8) -> Int {
         min(Int(mappingQuality), highestMappingQuality) * qualities + min(Int(quality), qualities - 1)
     }
 
@@ -36,8 +36,18 @@ enum BaseEvidence {
         }
     }
 
-    /// ``logarithms(mappingQuality:quality:)`` at ``index(_:_:)``.
-    static let logarithmTable: [SIMD4<Float>] = probabilityTable.map {
+    /// The rows of ``logarithms(mappingQuality:quality:)`` by mapping quality, for loops over many bases.
+    static func withLogarithms<Result>(
+        _ body: (_ row: (UInt8) -> UnsafePointer<SIMD4<Float>>) -> Result
+    ) -> Result {
+        logarithmTable.withUnsafeBufferPointer { table in
+            body { table.baseAddress! + index($0, 0) }
+        }
+    }
+
+    static let highestQuality = qualities - 1
+
+    private static let logarithmTable: [SIMD4<Float>] = probabilityTable.map {
         SIMD4(Float(log10($0.x)), Float(log10(($0.x + $0.y) / 2)), Float(log10($0.y)), 1)
     }
 }
@@ -78,7 +88,11 @@ package struct ColumnLikelihoods: BitwiseCopyable, Sendable {
 
     @inline(__always)
     mutating func add(base: UInt8, mappingQuality: UInt8, quality: UInt8) {
-        let evidence = BaseEvidence.logarithms(mappingQuality: mappingQuality, quality: quality)
+        add(base: base, BaseEvidence.logarithms(mappingQuality: mappingQuality, quality: quality))
+    }
+
+    @inline(__always)
+    mutating func add(base: UInt8, _ evidence: SIMD4<Float>) {
         switch base {
         case 0: a += evidence
         case 1: c += evidence
@@ -113,32 +127,33 @@ extension ColumnGenotyper {
     private func sweep(_ range: Range<Int>, _ body: (Int, ColumnLikelihoods) -> Void) {
         withUnsafeTemporaryAllocation(of: ColumnLikelihoods.self, capacity: range.count) { sums in
             sums.initialize(repeating: ColumnLikelihoods())
-            sums.withMemoryRebound(to: SIMD4<Float>.self) { add(range, to: $0) }
+            BaseEvidence.withLogarithms { row in
+                for read in window.aligned(over: range) {
+                    add(read, in: range, evidence: row(window.reads[read].mappingQuality), to: sums)
+                }
+            }
             for place in range { body(place, sums[place - range.lowerBound]) }
         }
     }
 
-    /// Adds the usable bases over `range` to their sums, four of each position by read base.
-    private func add(_ range: Range<Int>, to sums: UnsafeMutableBufferPointer<SIMD4<Float>>) {
+    /// Adds the usable bases of one read to the columns of `range`.
+    private func add(
+        _ read: Int, in range: Range<Int>, evidence: UnsafePointer<SIMD4<Float>>,
+        to sums: UnsafeMutableBufferPointer<ColumnLikelihoods>
+    ) {
         let floor = max(1, options.minimumBaseQuality)
-        BaseEvidence.logarithmTable.withUnsafeBufferPointer { evidence in
-            window.bases.withUnsafeBufferPointer { bases in
-                window.columnQualities.withUnsafeBufferPointer { qualities in
-                    for read in window.aligned(over: range) {
-                        let row = BaseEvidence.index(window.reads[read].mappingQuality, 0)
-                        window.forEachMatch(read) { position, first, count in
-                            let low = max(position, range.lowerBound)
-                            let high = min(position + count, range.upperBound)
-                            guard low < high else { return }
-                            for place in low..<high {
-                                let index = first + place - position
-                                let base = Int(bases[index])
-                                let quality = qualities[index]
-                                guard base < 4, quality >= floor else { continue }
-                                sums[(place - range.lowerBound) * 4 + base] +=
-                                    evidence[row + min(Int(quality), BaseEvidence.qualities - 1)]
-                            }
-                        }
+        window.bases.withUnsafeBufferPointer { bases in
+            window.columnQualities.withUnsafeBufferPointer { qualities in
+                window.forEachMatch(read) { position, first, count in
+                    let low = max(position, range.lowerBound)
+                    let high = min(position + count, range.upperBound)
+                    guard low < high else { return }
+                    for place in low..<high {
+                        let index = first + place - position
+                        let quality = qualities[index]
+                        guard quality >= floor, bases[index] < 4 else { continue }
+                        sums[place - range.lowerBound].add(
+                            base: bases[index], evidence[min(Int(quality), BaseEvidence.highestQuality)])
                     }
                 }
             }

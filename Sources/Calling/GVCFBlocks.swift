@@ -16,7 +16,7 @@ struct GVCFLine {
 /// Neighbouring places whose GQ lies in the same band are one block. A place without a usable base has no genotype.
 struct GVCFBlocks {
     /// GQ of a block's places.
-    static let bands: [Range<Int>] = [0..<1, 1..<10, 10..<20, 20..<30, 30..<40, 40..<60, 60..<80, 80..<100]
+    static let bands: [Range<Int>] = [0..<1, 1..<10, 10..<20, 20..<30, 30..<40, 40..<60, 60..<100]
     private static let bandOf: [UInt8] = (0..<100).map { quality in UInt8(bands.firstIndex { $0.contains(quality) }!) }
     /// A read that deletes a base, or inserts in front of it, outside of repeats.
     private static let gapQuality = 20

@@ -58,9 +58,10 @@ struct SiteGenotyper {
     }
 
     private func record(_ events: [Event], metrics: inout CallingMetrics) -> VariantRecord? {
-        if let known = called.first(where: { $0.place == events[0].anchor && !Set($0.events(reference)).isDisjoint(with: events) }) {
-            return known
+        func hasAny(_ record: VariantRecord) -> Bool {
+            record.place == events[0].anchor && !Set(record.events(reference)).isDisjoint(with: events)
         }
+        if let known = called.first(where: hasAny) { return known }
         let first = events.map { $0.start - ($0.isSubstitution ? 0 : 1) }.min()!
         let last = events.map { max($0.end, $0.start + 1) }.max()!
         let near = active.first {
@@ -77,10 +78,12 @@ struct SiteGenotyper {
             let joined = min(core.lowerBound, near.core.lowerBound)..<max(core.upperBound, near.core.upperBound)
             if joined.count <= options.maximumRegionLength { core = joined }
         }
-        let region = ActiveRegion(core: core, owned: 0..<reference.count, needsAssembly: near?.needsAssembly ?? false)
-        return regions.records(region, columns: positions, forced: events, metrics: &metrics).first {
-            $0.place == events[0].anchor && !Set($0.events(reference)).isDisjoint(with: events)
+        // Neither the first base of a contig nor a repeat longer than a region can be settled by haplotypes.
+        guard core.lowerBound >= 0, core.count <= max(options.maximumRegionLength, 2 * SiteList.longestAllele) else {
+            return nil
         }
+        let region = ActiveRegion(core: core, owned: 0..<reference.count, needsAssembly: near?.needsAssembly ?? false)
+        return regions.records(region, columns: positions, forced: events, metrics: &metrics).first(where: hasAny)
     }
 
     /// A place without alleles: what the caller found there, or the likeliest other base.

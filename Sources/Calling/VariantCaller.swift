@@ -127,7 +127,9 @@ public struct VariantCaller: Sendable {
         return units
     }
 
-    private func outcome(_ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel) throws -> Outcome {
+    private func outcome(
+        _ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel
+    ) throws -> Outcome {
         var outcome = Outcome(contig: unit.contig)
         let contig = reference.contigs[unit.contig]
         let seen = max(0, unit.range.lowerBound - Self.margin)..<min(contig.length, unit.range.upperBound + Self.margin)

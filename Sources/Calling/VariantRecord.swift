@@ -68,7 +68,7 @@ struct VariantRecord {
         line.field(failed.isEmpty ? "PASS" : failed.joined(separator: ";"))
         line.tab()
         putInfo(&line)
-        line.field(features == nil ? "GT:AD:DP:GQ:PL" : "GT:AD:AF:DP:GQ:PL:ADF:ADR")
+        line.field(features == nil ? "GT:AD:DP:GQ:PL" : "GT:AD:DP:GQ:PL:AF:ADF:ADR")
         if phase != nil { line.put(":PS") }
         line.tab()
         putSample(&line, hasUnseenAllele: hasUnseenAllele)
@@ -114,16 +114,14 @@ struct VariantRecord {
         }
         line.put(":")
         line.put(list: alleleDepths + unseen)
-        if features != nil {
+        line.put(":\(depth):\(table.genotypeQuality):")
+        line.put(list: hasUnseenAllele ? table.scaledWithUnseenAllele(depths: alleleDepths) : table.scaled)
+        if let features {
             let total = Double(max(1, alleleDepths.reduce(0, +)))
             for (rank, count) in (alleleDepths.dropFirst() + unseen).enumerated() {
                 line.put(rank == 0 ? ":" : ",")
                 line.put(Double(count) / total, 3)
             }
-        }
-        line.put(":\(depth):\(table.genotypeQuality):")
-        line.put(list: hasUnseenAllele ? table.scaledWithUnseenAllele(depths: alleleDepths) : table.scaled)
-        if let features {
             line.put(":")
             line.put(list: features.forward + unseen)
             line.put(":")

@@ -1,7 +1,8 @@
 import Diagnostics
 import Storage
 
-/// Sites that are to be genotyped whatever the reads show: a VCF, a scoring file of the PGS Catalog, or a BED.
+/// Sites that are to be genotyped whatever the reads show: a VCF, its first five columns without a header, a scoring file
+/// of the PGS Catalog, or a BED.
 public struct SiteList: Sendable {
     public struct Site: Sendable, Equatable {
         public var contig: Int
@@ -46,11 +47,17 @@ public struct SiteList: Sendable {
                 if number == 1, line.starts(with: "##fileformat=VCF".utf8) { kind = .vcf }
                 return
             }
-            let fields = line.split(separator: 9, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+            let fields = line.split(separator: 9, omittingEmptySubsequences: false)
+                .map { String(decoding: $0, as: UTF8.self) }
             let reader = Line(number: number, fields: fields, label: label, genome: genome, contigs: contigs)
             guard let known = kind else {
                 if let columns = ScoreColumns(fields) {
                     kind = .scores(columns)
+                } else if fields.count > 1, fields[1] == "POS" {
+                    kind = .vcf
+                } else if reader.hasAlleles {
+                    kind = .vcf
+                    parsed.append(try reader.vcf())
                 } else {
                     kind = .bed
                     parsed += try reader.bed()
@@ -81,7 +88,8 @@ public struct SiteList: Sendable {
             var high = sites.count
             while low < high {
                 let middle = (low + high) / 2
-                if (sites[middle].contig, sites[middle].position) < (contig, place) { low = middle + 1 } else { high = middle }
+                let site = sites[middle]
+                if (site.contig, site.position) < (contig, place) { low = middle + 1 } else { high = middle }
             }
             return low
         }
@@ -130,6 +138,13 @@ private struct Line {
         Failure(.data, at: "\(label):line \(number)", problem, remedy: remedy)
     }
 
+    /// Whether columns four and five are alleles, as in a VCF.
+    var hasAlleles: Bool {
+        fields.count >= 5 && [fields[3], fields[4]].allSatisfy { text in
+            !text.isEmpty && text.utf8.allSatisfy { $0 == UInt8(ascii: ",") || BaseCode.ofASCII[Int($0)] < 4 }
+        }
+    }
+
     private func contig(_ name: String) throws -> Int {
         guard let found = contigs[name] else {
             throw failure("contig '\(name)' is not in the reference", "check that the names agree (chr20 is not 20)")
@@ -144,7 +159,8 @@ private struct Line {
         }
         guard codes.count <= SiteList.longestAllele else {
             throw failure(
-                "an allele has \(codes.count) bases, over \(SiteList.longestAllele)", "remove the line: it is too long for short reads")
+                "an allele has \(codes.count) bases, over \(SiteList.longestAllele)",
+                "remove the line: it is too long for short reads")
         }
         return codes
     }
@@ -154,11 +170,11 @@ private struct Line {
     ) throws -> SiteList.Site {
         let bases = genome.contigs[contig].bases
         guard position >= 0, position + reference.count <= bases.count else {
-            throw failure("the site lies beyond the end of its contig", "check that list and reference are of the same build")
+            throw failure("the site lies beyond the end of its contig", "list and reference must be of one build")
         }
         guard bases[position..<position + reference.count].elementsEqual(reference) else {
             throw failure(
-                "REF is not what the reference has there", "check that list and reference are of the same build and strand")
+                "REF is not what the reference has there", "list and reference must be of one build and strand")
         }
         guard Set(alternates).count == alternates.count, !alternates.contains(reference) else {
             throw failure("an allele is given twice", "list each allele once")
@@ -170,7 +186,9 @@ private struct Line {
 
     func vcf() throws -> SiteList.Site {
         guard fields.count >= 5 else { throw failure("has fewer than five columns", "give a VCF") }
-        guard let position = Int(fields[1]), position >= 1 else { throw failure("POS is no number from 1 on", "give a VCF") }
+        guard let position = Int(fields[1]), position >= 1 else {
+            throw failure("POS is no number from 1 on", "give a VCF")
+        }
         let alternates = try fields[4].split(separator: ",").filter { !["*", ".", "<NON_REF>", "<*>"].contains($0) }
             .map { try codes(String($0)) }
         return try site(try contig(fields[0]), position - 1, try codes(fields[3]), alternates, fields[2])
@@ -185,13 +203,14 @@ private struct Line {
         }
         let contig = try contig(fields[0])
         guard end <= genome.contigs[contig].length else {
-            throw failure("the site lies beyond the end of its contig", "check that list and reference are of the same build")
+            throw failure("the site lies beyond the end of its contig", "list and reference must be of one build")
         }
         guard end - start <= 1000 else { throw failure("an interval of sites has over 1000 places", "use -R for regions") }
         let name = fields.count > 3 && !fields[3].isEmpty ? fields[3] : "."
         return (start..<end).map {
             SiteList.Site(
-                contig: contig, position: $0, reference: [genome.contigs[contig].bases[$0]], alternates: [], identifier: name)
+                contig: contig, position: $0, reference: [genome.contigs[contig].bases[$0]], alternates: [],
+                identifier: name)
         }
     }
 

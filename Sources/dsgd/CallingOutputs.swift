@@ -1,4 +1,5 @@
 import ArgumentParser
+import Calling
 import Diagnostics
 import Engines
 import GenomicFormats
@@ -61,7 +62,7 @@ struct GenomeOptions: ParsableArguments {
     @Option(help: "Call at this region only: CONTIG, or CONTIG:FROM-TO from 1 on; may be given again.")
     var region: [String] = []
     @Option(help: "male or female: X, Y and mitochondrion of a human assembly with the copies that this sex has.")
-    var sex: Sex?
+    var sex: SexChoice?
     @Option(help: "1, 2, or a file as for bcftools call --ploidy-file; 2 when left out.", completion: .file())
     var ploidy: String?
 
@@ -98,7 +99,8 @@ struct GenomeOptions: ParsableArguments {
         guard let colon = text.lastIndex(of: ":"), let index = genome.index(ofContig: String(text[..<colon])) else {
             throw failure("no such contig in the reference", "check that the names agree (chr20 is not 20)")
         }
-        let bounds = text[text.index(after: colon)...].filter { $0 != "," }.split(separator: "-", omittingEmptySubsequences: false)
+        let bounds = text[text.index(after: colon)...].filter { $0 != "," }
+            .split(separator: "-", omittingEmptySubsequences: false)
         guard bounds.count == 2, let from = Int(bounds[0]), let to = Int(bounds[1]), from >= 1, from <= to,
             to <= genome.contigs[index].length
         else {
@@ -113,9 +115,10 @@ struct GenomeOptions: ParsableArguments {
         if let ploidy {
             let list = try PloidyList.read(ploidy)
             guard sex != nil || !list.dependsOnSex else {
-                throw Failure(.usage, at: ploidy, "the ploidies depend on the sex", remedy: "add --sex male or --sex female")
+                throw Failure(
+                    .usage, at: ploidy, "the ploidies depend on the sex", remedy: "add --sex male or --sex female")
             }
-            return try PloidyMap(list, sex: sex ?? .female, reference: genome)
+            return try PloidyMap(list, sex: sex?.value ?? .female, reference: genome)
         }
         guard let sex else { return PloidyMap() }
         guard let list = PloidyList.human(contigs: genome.contigs.map { ($0.name, $0.length) }) else {
@@ -123,11 +126,17 @@ struct GenomeOptions: ParsableArguments {
                 .usage, at: "--sex \(sex.rawValue)", "the reference has no X of GRCh37, GRCh38 or T2T-CHM13",
                 remedy: "give the ploidies with --ploidy FILE")
         }
-        return try PloidyMap(list, sex: sex, reference: genome)
+        return try PloidyMap(list, sex: sex.value, reference: genome)
     }
 }
 
-extension Sex: ExpressibleByArgument {}
+/// ``Sex`` on the command line.
+enum SexChoice: String, ExpressibleByArgument, CaseIterable {
+    case male
+    case female
+
+    var value: Sex { self == .male ? .male : .female }
+}
 
 /// The command line as a file's header keeps it: without what cannot change the records, so that a file is the same
 /// whatever ran beside it.
@@ -145,9 +154,7 @@ enum ResultCommand {
                 isValue = false
             } else if values.contains(argument) {
                 isValue = true
-            } else if argument == "--json" || values.contains(where: { $0.hasPrefix("--") && argument.hasPrefix($0 + "=") }) {
-                continue
-            } else {
+            } else if argument != "--json", !values.contains(where: { argument.hasPrefix($0 + "=") }) {
                 kept.append(argument)
             }
         }

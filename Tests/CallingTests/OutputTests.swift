@@ -1,5 +1,6 @@
 import Calling
 import GenomicFormats
+import Mapping
 import Testing
 
 extension SyntheticReads {
@@ -134,10 +135,10 @@ func other(_ base: UInt8) -> UInt8 { (base + 1) % 4 }
     @Test func annotationsSayWhatTheReadsShow() throws {
         let bases = genome(3000, pieces: [(1490, "CACACACACACACACACACA")])
         var reads = SyntheticReads(bases)
-        reads.add(range: 1000..<2000, step: 10)
+        reads.add(range: 1003..<2000, step: 10)
         reads.mappingQuality = 40
         reads.quality = 25
-        reads.add([Change(place: 1600, removed: 1, inserted: [other(bases[1600])])], range: 1000..<2000, step: 10)
+        reads.add([Change(place: 1600, removed: 1, inserted: [other(bases[1600])])], range: 1003..<2000, step: 10)
         let line = try #require(try reads.outputs(CallingRequest())[.variants]?.first { $0.position == 1601 })
         let info = Dictionary(
             uniqueKeysWithValues: line.fields[7].split(separator: ";").map { field in

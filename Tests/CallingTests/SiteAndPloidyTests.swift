@@ -11,8 +11,8 @@ import Testing
     private func reads() -> SyntheticReads {
         var reads = SyntheticReads(bases)
         let lost = Change(place: 2500, removed: 1, inserted: [])
-        reads.add([lost], range: 1000..<3950, step: 10)
-        reads.add([Change(place: 2000, removed: 1, inserted: [other(bases[2000])]), lost], range: 1000..<3950, step: 10)
+        reads.add([lost], range: 1003..<3950, step: 10)
+        reads.add([Change(place: 2000, removed: 1, inserted: [other(bases[2000])]), lost], range: 1003..<3950, step: 10)
         reads.add(range: 4100..<4400, step: 50)
         return reads
     }
@@ -122,8 +122,8 @@ import Testing
         let bases = genome(4000)
         var reads = SyntheticReads(bases)
         let both = [Change(place: 1500, removed: 1, inserted: [other(bases[1500])])]
-        reads.add(both, range: 1000..<3000, step: 10)
-        reads.add(both + [Change(place: 2000, removed: 1, inserted: [other(bases[2000])])], range: 1000..<3000, step: 10)
+        reads.add(both, range: 1003..<3000, step: 10)
+        reads.add(both + [Change(place: 2000, removed: 1, inserted: [other(bases[2000])])], range: 1003..<3000, step: 10)
         func lines(_ rules: String) throws -> [CallOutput: [Line]] {
             let list = try Array(rules.utf8).withUnsafeBytes { try PloidyList(parsing: $0, label: "p") }
             let map = try PloidyMap(list, sex: .male, reference: reads.reference)
