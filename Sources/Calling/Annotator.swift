@@ -11,6 +11,9 @@ struct Annotator {
         for index in records.indices {
             if records[index].witnesses.isEmpty { records[index].witnesses = columnWitnesses(records[index]) }
             records[index].features = CallFeatures(records[index], window: window, reference: reference)
+            if options.usesLearnedFilter {
+                records[index].learnedQuality = records[index].features.map(LearnedFilter.trained.quality)
+            }
         }
         Phasing.phase(&records, window: window)
         return records

@@ -28,6 +28,14 @@ package struct CallFeatures: Sendable, Equatable {
     private static let gcFlank = 25
     static let shortestRepeat = 6
 
+    /// Features as a file has them (INFO `CF`), in the order of ``names``.
+    package init(values: [Double]) {
+        precondition(values.count == Feature.allCases.count)
+        self.values = values
+        forward = []
+        reverse = []
+    }
+
     init(_ record: VariantRecord, window: ReadWindow, reference: UnsafeBufferPointer<UInt8>) {
         forward = [Int](repeating: 0, count: record.alternates.count + 1)
         reverse = forward

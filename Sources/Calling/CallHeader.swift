@@ -9,6 +9,7 @@ enum CallHeader {
         ("StrandBias", "Fisher strand bias (FS) above 60"),
         ("ReadEnd", "Over 90% of the alternate bases lie within 8 bases of a read's end"),
         ("LowMapQ", "Over 90% of the depth has mapping quality below the minimum"),
+        ("LowVQ", "More likely wrong than right by the learned filter (VQ below 3)"),
     ]
     private static let siteFilters = [
         ("PASS", "The site is genotyped"),
@@ -31,7 +32,11 @@ enum CallHeader {
         ("MPOS", "1", "Float", "Mean distance of the alternate alleles from the nearer end of their reads"),
         ("RU", "1", "String", "Unit of the reference's tandem repeat at the variant"),
         ("REFREP", "1", "Integer", "Times that the reference repeats RU"),
+        ("VQ", "1", "Float", "Phred-scaled probability of a wrong allele or genotype, by the learned filter"),
     ]
+    private static let featureInfo = (
+        "CF", ".", "Float", "Features of the learned filter: \(CallFeatures.names.joined(separator: ", "))"
+    )
     private static let format = [
         ("GT", "1", "String", "Genotype"),
         ("AD", "R", "Integer", "Fragments that speak for each allele"),
@@ -44,10 +49,15 @@ enum CallHeader {
         ("PS", "1", "Integer", "Phase set: POS of its first record"),
     ]
 
-    static func text(_ output: CallOutput, reference: ReferenceGenome, sample: String, command: String) -> [UInt8] {
+    static func text(
+        _ output: CallOutput, reference: ReferenceGenome, sample: String, command: String, options: CallingOptions
+    ) -> [UInt8] {
         var lines = ["##fileformat=VCFv4.3", "##source=\(Program.nameAndVersion)"]
-        lines += (output == .sites ? siteFilters : filters).map { "##FILTER=<ID=\($0.0),Description=\"\($0.1)\">" }
-        var info = output == .sites ? Array(Self.info.prefix(1)) : Self.info
+        lines += (output == .sites ? siteFilters : filters(options)).map { "##FILTER=<ID=\($0.0),Description=\"\($0.1)\">" }
+        var info =
+            output == .sites
+            ? Array(Self.info.prefix(1)) : Self.info.filter { $0.0 != "VQ" || options.usesLearnedFilter }
+        if options.writesFeatures, output != .sites { info.append(featureInfo) }
         var format = output == .sites ? Self.format.filter { ["GT", "AD", "DP", "GQ", "PL"].contains($0.0) } : Self.format
         if output == .gvcf {
             lines.append("##ALT=<ID=NON_REF,Description=\"Any other allele\">")
@@ -62,6 +72,10 @@ enum CallHeader {
         }
         lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t\(sample)")
         return Array((lines.joined(separator: "\n") + "\n").utf8)
+    }
+
+    private static func filters(_ options: CallingOptions) -> [(String, String)] {
+        filters.filter { $0.0 != "LowVQ" || options.usesLearnedFilter }
     }
 
     private static func definition(_ kind: String, _ field: (String, String, String, String)) -> String {

@@ -24,6 +24,11 @@ public struct CallingOptions: Sendable, Equatable {
     /// Upper limit on a region's core, in bases.
     public var maximumRegionLength: Int = 300
 
+    /// Whether the learned filter judges each record: INFO `VQ`, FILTER `LowVQ`. Nothing else depends on it.
+    public var usesLearnedFilter = true
+    /// Whether each record carries the features that a filter is learned from: INFO `CF`.
+    public var writesFeatures = false
+
     public init() {}
 }
 

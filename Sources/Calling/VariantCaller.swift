@@ -29,9 +29,10 @@ public struct VariantCaller: Sendable {
 
     /// The header of an output, last line included, for one sample. `command` is written only when it is not empty.
     public static func header(
-        _ output: CallOutput = .variants, reference: ReferenceGenome, sample: String, command: String
+        _ output: CallOutput = .variants, reference: ReferenceGenome, sample: String, command: String,
+        options: CallingOptions = CallingOptions()
     ) -> [UInt8] {
-        CallHeader.text(output, reference: reference, sample: sample, command: command)
+        CallHeader.text(output, reference: reference, sample: sample, command: command, options: options)
     }
 
     private struct Unit {

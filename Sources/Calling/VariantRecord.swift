@@ -26,6 +26,8 @@ struct VariantRecord {
     /// The fragments that ``alleleDepths`` counts.
     var witnesses: [Witness] = []
     var features: CallFeatures?
+    /// ``LearnedFilter/quality(_:)``; nil without the filter.
+    var learnedQuality: Double?
     var phase: Phase?
 
     /// The alleles of a heterozygote in the order of the two haplotypes of a phase set.
@@ -48,6 +50,7 @@ struct VariantRecord {
         if strandBias > Self.strandBiasLimit { failed.append("StrandBias") }
         if endShare > Self.endShareLimit { failed.append("ReadEnd") }
         if unmappableShare > Self.unmappableLimit { failed.append("LowMapQ") }
+        if let learnedQuality, learnedQuality < LearnedFilter.passQuality { failed.append("LowVQ") }
         return failed
     }
 
@@ -67,7 +70,7 @@ struct VariantRecord {
         let failed = filters(options)
         line.field(failed.isEmpty ? "PASS" : failed.joined(separator: ";"))
         line.tab()
-        putInfo(&line)
+        putInfo(&line, writesFeatures: options.writesFeatures)
         line.field(features == nil ? "GT:AD:DP:GQ:PL" : "GT:AD:DP:GQ:PL:AF:ADF:ADR")
         if phase != nil { line.put(":PS") }
         line.tab()
@@ -76,7 +79,7 @@ struct VariantRecord {
         return line.bytes
     }
 
-    private func putInfo(_ line: inout VCFLine) {
+    private func putInfo(_ line: inout VCFLine, writesFeatures: Bool) {
         line.put("DP=")
         line.put(depth)
         for (name, value, places) in [("MQ", mappingQuality, 1), ("FS", strandBias, 1)] {
@@ -92,11 +95,21 @@ struct VariantRecord {
             line.put(";\(name)=")
             line.put(features[feature], 3)
         }
-        guard !features.repeatUnit.isEmpty else { return }
-        line.put(";RU=")
-        line.put(features.repeatUnit)
-        line.put(";REFREP=")
-        line.put(Int(features[.repeatUnits]))
+        if !features.repeatUnit.isEmpty {
+            line.put(";RU=")
+            line.put(features.repeatUnit)
+            line.put(";REFREP=")
+            line.put(Int(features[.repeatUnits]))
+        }
+        if let learnedQuality {
+            line.put(";VQ=")
+            line.put(learnedQuality, 1)
+        }
+        guard writesFeatures else { return }
+        for (rank, value) in features.values.enumerated() {
+            line.put(rank == 0 ? ";CF=" : ",")
+            line.put(value, 4)
+        }
     }
 
     private static let annotations: [(String, CallFeatures.Feature)] = [

@@ -116,7 +116,7 @@ final class CPUSession: GenotypingSession {
         }
         let writing = monotonicSeconds() - written
         let files = try CallFiles(job: job, genome: genome, gvcf: gvcf)
-        let caller = VariantCaller(reference: genome, options: CallingOptions())
+        let caller = VariantCaller(reference: genome, options: job.calling)
         let calling = try caller.call(store: mapped.store, threads: threads, request: files.request) {
             try files.write($0, $1)
         }

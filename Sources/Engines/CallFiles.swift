@@ -24,7 +24,8 @@ final class CallFiles {
         if job.sites != nil { wanted.insert(.sites) }
         request = CallingRequest(regions: regions, ploidy: job.ploidy, outputs: wanted, sites: job.sites)
         for kind in CallOutput.allCases where wanted.contains(kind) {
-            let text = VariantCaller.header(kind, reference: genome, sample: job.sample, command: job.command ?? "")
+            let text = VariantCaller.header(
+                kind, reference: genome, sample: job.sample, command: job.command ?? "", options: job.calling)
             let header = try text.withUnsafeBytes { try VCFHeader(parsing: $0, label: "engine cpu") }
             let output = Output()
             outputs[kind] = output

@@ -37,6 +37,8 @@ public struct GenotypingJob: Sendable {
     public var sites: SiteList?
     /// What ``ReadBatch/readGroup`` counts: lanes and libraries of the sample, at least one.
     public var readGroups: [ReadGroup]
+    /// What the caller is told.
+    public var calling = CallingOptions()
     /// The header of the alignments that ``GenotypingSession/finish(alignments:gvcf:)`` is to write; batches then need
     /// names. nil when none are wanted.
     public var alignments: AlignmentHeader?

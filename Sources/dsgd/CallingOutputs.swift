@@ -16,6 +16,9 @@ struct CallingOutputs: ParsableArguments {
     var sites: String?
     @Option(help: "VCF.gz of the genotypes at --sites.") var sitesOutput: String?
     @Option(help: "BAM to write too, in the order of coordinates; the index goes beside it.") var bam: String?
+    @Flag(inversion: .prefixedNo, help: "Judge each variant by the learned filter (VQ, LowVQ).") var learnedFilter = true
+    @Flag(help: ArgumentHelp("Write the learned filter's features of each variant (CF).", visibility: .hidden))
+    var features = false
 
     func validate() throws {
         guard output != nil || gvcf != nil || sitesOutput != nil else {

@@ -32,7 +32,7 @@ struct DSGD: ParsableCommand {
                 name: "Work on files",
                 subcommands: [
                     IndexCommand.self, MapCommand.self, GenotypeCommand.self, FilterCommand.self, ShareCommand.self,
-                    EvaluateCommand.self,
+                    EvaluateCommand.self, TrainFilterCommand.self,
                 ]),
             CommandGroup(name: "Measure", subcommands: [BenchCommand.self]),
         ])
