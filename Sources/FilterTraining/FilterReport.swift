@@ -1,5 +1,5 @@
 package import Calling
-package import Evaluation
+internal import Evaluation
 internal import Foundation
 
 /// What a filter does to labelled calls, as tables in Markdown, and its weights as Swift source.

@@ -56,7 +56,7 @@ package struct FilterTrainer: Sendable {
             moved = max(moved, abs(step))
             for index in odds.indices { odds[index] += step }
             for rank in columns.indices {
-                let step = step(columns[rank], weight: weights[rank], odds: odds, labels: labels)
+                let step = bestStep(columns[rank], weight: weights[rank], odds: odds, labels: labels)
                 guard step != 0 else { continue }
                 weights[rank] += step
                 moved = max(moved, abs(step))
@@ -67,7 +67,7 @@ package struct FilterTrainer: Sendable {
         return LearnedFilter.Weights(bias: Self.rounded(bias), terms: weights.map(Self.rounded))
     }
 
-    private func step(_ column: Column, weight: Double, odds: [Double], labels: [Double]) -> Double {
+    private func bestStep(_ column: Column, weight: Double, odds: [Double], labels: [Double]) -> Double {
         var slope = penalty + ridge * weight
         var curve = ridge + 1e-3
         for (index, value) in zip(column.rows, column.values) {

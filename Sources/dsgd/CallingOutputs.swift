@@ -32,6 +32,13 @@ struct CallingOutputs: ParsableArguments {
         }
     }
 
+    var options: CallingOptions {
+        var options = CallingOptions()
+        options.usesLearnedFilter = learnedFilter
+        options.writesFeatures = features
+        return options
+    }
+
     var names: [String] {
         [output, gvcf, sitesOutput].compactMap(\.self).flatMap { [$0, $0 + ".tbi"] }
             + (bam.map { AlignmentFiles.names($0) } ?? [])

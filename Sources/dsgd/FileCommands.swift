@@ -57,8 +57,7 @@ struct GenotypeCommand: ParsableCommand {
             sample: input.name, command: ResultCommand.text(), regions: try self.genome.regions(of: genome),
             readGroups: input.readGroups, alignments: alignments == nil ? nil : sample.alignmentHeader(genome, input))
         job.ploidy = try self.genome.ploidies(of: genome)
-        job.calling.usesLearnedFilter = outputs.learnedFilter
-        job.calling.writesFeatures = outputs.features
+        job.calling = outputs.options
         job.wantsVariants = variants != nil
         job.wantsGVCF = gvcf != nil
         job.sites = try outputs.sites.map { try readSites($0, genome) }
