@@ -11,7 +11,10 @@ struct Annotator {
         for index in records.indices {
             if records[index].witnesses.isEmpty { records[index].witnesses = columnWitnesses(records[index]) }
             records[index].features = CallFeatures(records[index], window: window, reference: reference)
-            if options.usesLearnedFilter {
+        }
+        ReciprocalPairs.mark(&records, reference: reference)
+        if options.usesLearnedFilter {
+            for index in records.indices {
                 records[index].learnedQuality = records[index].features.map(LearnedFilter.trained.quality)
             }
         }

@@ -9,6 +9,7 @@ package struct CallFeatures: Sendable, Equatable {
         case mappingQuality, mappingQualityRankSum, readPositionRankSum, baseQualityRankSum
         case alternateReadPosition, alternateBaseQuality, alternateMappingQuality
         case endShare, unmappableShare, lengthChange, repeatPeriod, repeatUnits, gcShare, isHeterozygous, alternates
+        case reciprocalShift
     }
 
     package static let names = Feature.allCases.map { String(describing: $0) }

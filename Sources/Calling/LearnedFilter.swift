@@ -65,7 +65,7 @@ package struct LearnedFilter: Sendable, Equatable {
         Term(.baseQualityRankSum, -2, -6), Term(.alternateBaseQuality, 32, 15),
         Term(.unmappableShare, 0.1, 0.7),
         Term(.lengthChange, 1, 30), Term(.repeatUnits, 5, 20), Term(.alternates, 1, 2),
-        Term(.gcShare, 0.6, 0.85), Term(.gcShare, 0.3, 0.1),
+        Term(.gcShare, 0.6, 0.85), Term(.gcShare, 0.3, 0.1), Term(.reciprocalShift, 0.5, 0.9),
     ]
 
     /// Weights of one kind of record.

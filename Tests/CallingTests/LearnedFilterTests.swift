@@ -1,5 +1,6 @@
 import Calling
 import Foundation
+import Mapping
 import Testing
 
 @Suite struct LearnedFilterTests {

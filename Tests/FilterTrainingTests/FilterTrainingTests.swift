@@ -1,5 +1,6 @@
 import Calling
 import Diagnostics
+import Evaluation
 import FilterTraining
 import Foundation
 import Testing
