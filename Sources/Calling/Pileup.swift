@@ -23,6 +23,7 @@ struct Pileup {
     static let mostLoneDepthRatio = 4.0
 
     init(_ window: ReadWindow, range: Range<Int>, reference: UnsafeBufferPointer<UInt8>, options: CallingOptions) {
+        precondition(window.unmappable.count == range.count + 1, "the window is of another range")
         self.range = range
         depth = [Int32](repeating: 0, count: range.count + 1)
         unmappableDepth = window.unmappable
