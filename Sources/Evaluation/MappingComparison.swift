@@ -127,7 +127,7 @@ public final class MappingComparison {
         }
         report.correct += 1
         if quality >= 20, quality < 255 { report.correctAt20 += 1 }
-        if quality == 60 { report.correctAt60 += 1 }
+        if quality >= 60, quality < 255 { report.correctAt60 += 1 }
     }
 
     /// How many bases the CIGAR clips before the first that is aligned.
