@@ -111,7 +111,8 @@ public final class MappingComparison {
         {
             let clip = clippedBases(record, qualityEnd + 1, cigarEnd)
             // What is clipped is part of the read as a rule; an adapter lies outside of its true place.
-            isCorrect = abs(position - origin.position) <= Self.tolerance
+            isCorrect =
+                abs(position - origin.position) <= Self.tolerance
                 || abs(position - clip - origin.position) <= Self.tolerance
         }
         count(quality: quality, isCorrect: isCorrect)
