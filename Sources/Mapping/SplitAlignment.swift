@@ -4,7 +4,8 @@ import CKernels
 /// the breakpoints of structural variants are (SAMv1 section 1.2, chimeric alignment).
 ///
 /// The rules are those of bwa mem: a part has a score of its own that counts as mapped, and of the shorter of two parts
-/// less than half lies in the other. The primary alignment is the one that the mapper chose for the read, so that it
+/// less than half lies in the other. Parts come from the seeds that the read was mapped by; where these show none, the
+/// neighbourhood of the alignment is searched. The primary alignment is the one that the mapper chose for the read, so that it
 /// does not depend on whether parts are looked for.
 extension PairedMapper {
     /// Fewest bases left out at one end for which parts are looked for.
@@ -28,9 +29,18 @@ extension PairedMapper {
     ) {
         let length = Int(scratch.states[read].length)
         let primary = scratch.candidates(of: read)[chosen]
-        let pool = search.placements(of: read, besides: chosen, leastScore: Self.leastMateScore)
         var taken = [primary.stretch(ofRead: length)]
-        let open = max(taken[0].lowerBound, length - taken[0].upperBound)
+        let (before, after) = (0..<taken[0].lowerBound, taken[0].upperBound..<length)
+        let open = max(before.count, after.count)
+        var pool = search.placements(of: read, besides: chosen, leastScore: Self.leastMateScore)
+        let isFound = pool.contains {
+            $0.plainScore >= Self.leastScore && !Self.isMasked($0.stretch(ofRead: length), by: taken[0])
+        }
+        if !isFound && open >= Self.leastScore {
+            search.scan(
+                before.count > after.count ? before : after, ofRead: read, near: primary,
+                leastScore: Self.leastMateScore, into: &pool)
+        }
         let start = result.supplementary.count
         for candidate in pool {
             if candidate.plainScore < Self.leastScore || taken.count > Self.mostSupplementary { break }
@@ -70,8 +80,10 @@ extension PairedMapper {
         let others = pool.filter {
             !search.isSamePlacement($0, part) && Self.isMasked($0.stretch(ofRead: length), by: stretch)
         }
-        // A copy whose seeds were all left out differs in each of the part's seeds.
-        var best = min(scratch.states[read].hiddenScore, part.plainScore - 5)
+        // A copy that shares no seed with the part differs in each of the part's seeds; where seeds are too frequent, in
+        // one of them.
+        let unseen = part.plainScore - 5 * max(1, Int32(part.seeds))
+        var best = max(unseen, min(scratch.states[read].hiddenScore, part.plainScore - 5))
         for other in others { best = max(best, other.plainScore) }
         return (max(0, best), others.count { $0.plainScore >= best - 7 })
     }
@@ -130,5 +142,45 @@ extension CandidateSearch {
         }
         found.sort(by: isBefore)
         return found
+    }
+
+    /// Bases on both sides of an alignment in which its other part is looked for without seeds.
+    private static let partReach = 1000
+
+    /// Looks for a stretch of the read, as sequenced, near another placement, on both strands; adds what it finds, best
+    /// first.
+    func scan(
+        _ stretch: Range<Int>, ofRead read: Int, near other: Candidate, leastScore: Int32,
+        into found: inout [Candidate]
+    ) {
+        let length = Int(scratch.states[read].length)
+        let contig = index.contigs[index.contig(at: other.alignment.start)]
+        let from = max(Int(contig.start), Int(other.alignment.start) - Self.partReach)
+        let to = min(Int(contig.start) + contig.length, Int(other.alignment.end) + Self.partReach) - stretch.count
+        if from >= to { return }
+        var starts: [UInt32] = [0, 0, 0, 0]
+        var scores: [Int32] = [0, 0, 0, 0]
+        for isReverse in [false, true] {
+            let first = isReverse ? length - stretch.upperBound : stretch.lowerBound
+            let bases = isReverse ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
+            scratch.paths.rescueScans += 1
+            let count = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Int(CK_READ_WORDS)) { planes in
+                ck_pack_planes(bases + first, stretch.count, planes.baseAddress)
+                return ck_scan_diagonals(
+                    index.planes.pointer, UInt32(from), UInt32(to - from), planes.baseAddress, UInt32(stretch.count),
+                    &starts, &scores)
+            }
+            for place in starts[..<Int(count)] {
+                let start = place - UInt32(first)
+                if other.isReverse == isReverse && (start == other.leftDiagonal || start == other.rightDiagonal) { continue }
+                let alignment = ck_score_diagonal(
+                    index.planes.pointer, start, scratch.planes(of: read, isReverse: isReverse), UInt32(length))
+                let candidate = Candidate(
+                    alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
+                    isReverse: isReverse, isRescued: true)
+                if candidate.plainScore >= leastScore { found.append(candidate) }
+            }
+        }
+        found.sort(by: isBefore)
     }
 }
