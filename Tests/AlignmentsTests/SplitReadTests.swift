@@ -66,11 +66,16 @@ import Testing
     ]
 
     private func map(_ pairs: [[[UInt8]]], isUnpaired: Bool = false) throws -> BAMFile {
-        let texts = (0..<pairs[0].count).map { mate in
-            pairs.enumerated().flatMap { number, pair in
-                Array("@q\(number)\n".utf8) + pair[mate].map { BaseCode.ascii[Int($0)] } + Array("\n+\n".utf8)
-                    + (0..<pair[mate].count).map { UInt8(40 + $0 % 30) } + [10]
+        let texts = (0..<pairs[0].count).map { mate -> [UInt8] in
+            var text: [UInt8] = []
+            for (number, pair) in pairs.enumerated() {
+                text += Array("@q\(number)\n".utf8)
+                for base in pair[mate] { text.append(BaseCode.ascii[Int(base)]) }
+                text += Array("\n+\n".utf8)
+                for place in pair[mate].indices { text.append(UInt8(40 + place % 30)) }
+                text.append(10)
             }
+            return text
         }
         var options = MappingRun.Options(threads: 2)
         options.keeps = .alignments
