@@ -36,7 +36,7 @@ extension PairedMapper {
         let isFound = pool.contains {
             $0.plainScore >= Self.leastScore && !Self.isMasked($0.stretch(ofRead: length), by: taken[0])
         }
-        if !isFound && open >= Self.leastScore {
+        if !isFound {
             search.scan(
                 before.count > after.count ? before : after, ofRead: read, near: primary,
                 leastScore: Self.leastMateScore, into: &pool)
