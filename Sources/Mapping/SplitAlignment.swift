@@ -1,12 +1,12 @@
 import CKernels
 
-/// Supplementary alignments: a read whose alignment leaves many bases out at an end is aligned in parts, as reads across
-/// the breakpoints of structural variants are (SAMv1 section 1.2, chimeric alignment).
+/// Supplementary alignments: a read whose alignment leaves many bases out at an end is aligned in parts, as reads
+/// across the breakpoints of structural variants are (SAMv1 section 1.2, chimeric alignment).
 ///
 /// The rules are those of bwa mem: a part has a score of its own that counts as mapped, and of the shorter of two parts
 /// less than half lies in the other. Parts come from the seeds that the read was mapped by; where these show none, the
-/// neighbourhood of the alignment is searched. The primary alignment is the one that the mapper chose for the read, so that it
-/// does not depend on whether parts are looked for.
+/// neighbourhood of the alignment is searched. The primary alignment is the one that the mapper chose for the read, so
+/// that it does not depend on whether parts are looked for.
 extension PairedMapper {
     /// Fewest bases left out at one end for which parts are looked for.
     static let leastClip: UInt16 = 20
@@ -80,8 +80,8 @@ extension PairedMapper {
         let others = pool.filter {
             !search.isSamePlacement($0, part) && Self.isMasked($0.stretch(ofRead: length), by: stretch)
         }
-        // A copy that shares no seed with the part differs in each of the part's seeds; where seeds are too frequent, in
-        // one of them.
+        // A copy that shares no seed with the part differs in each of the part's seeds; where seeds are too frequent,
+        // in one of them.
         let unseen = part.plainScore - 5 * max(1, Int32(part.seeds))
         var best = max(unseen, min(scratch.states[read].hiddenScore, part.plainScore - 5))
         for other in others { best = max(best, other.plainScore) }
@@ -162,7 +162,9 @@ extension CandidateSearch {
         var scores: [Int32] = [0, 0, 0, 0]
         for isReverse in [false, true] {
             let first = isReverse ? length - stretch.upperBound : stretch.lowerBound
-            let bases = isReverse ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
+            let bases =
+                isReverse
+                ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
             scratch.paths.rescueScans += 1
             let count = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Int(CK_READ_WORDS)) { planes in
                 ck_pack_planes(bases + first, stretch.count, planes.baseAddress)
@@ -172,7 +174,7 @@ extension CandidateSearch {
             }
             for place in starts[..<Int(count)] {
                 let start = place - UInt32(first)
-                if other.isReverse == isReverse && (start == other.leftDiagonal || start == other.rightDiagonal) { continue }
+                if other.isReverse == isReverse && [other.leftDiagonal, other.rightDiagonal].contains(start) { continue }
                 let alignment = ck_score_diagonal(
                     index.planes.pointer, start, scratch.planes(of: read, isReverse: isReverse), UInt32(length))
                 let candidate = Candidate(
