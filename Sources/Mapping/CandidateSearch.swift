@@ -149,7 +149,7 @@ struct CandidateSearch {
     }
 
     @inline(__always)
-    private func isBefore(_ a: Candidate, _ b: Candidate) -> Bool {
+    func isBefore(_ a: Candidate, _ b: Candidate) -> Bool {
         if a.score != b.score { return a.score > b.score }
         if a.seeds != b.seeds { return a.seeds > b.seeds }
         if a.leftDiagonal != b.leftDiagonal { return a.leftDiagonal < b.leftDiagonal }
@@ -275,7 +275,7 @@ struct CandidateSearch {
         scratch.states[read].candidateCount = kept
     }
 
-    private func isSamePlacement(_ a: Candidate, _ b: Candidate) -> Bool {
+    func isSamePlacement(_ a: Candidate, _ b: Candidate) -> Bool {
         if a.isReverse != b.isReverse { return false }
         if a.leftDiagonal == b.leftDiagonal || a.rightDiagonal == b.rightDiagonal { return true }
         if a.rightDiagonal == b.leftDiagonal || a.leftDiagonal == b.rightDiagonal { return true }

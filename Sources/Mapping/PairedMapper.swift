@@ -28,15 +28,18 @@ public final class PairedMapper {
 
     public let index: ReferenceIndex
     public let insertSizes: InsertSizeModel
+    /// Whether reads that lie in parts get supplementary alignments.
+    private let findsSupplementary: Bool
     let scratch = MapperScratch()
 
     /// Time by stage, and ways taken, since the mapper was made.
     public var stages: MappingStages { scratch.stages }
     public var paths: MappingPaths { scratch.paths }
 
-    public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default) {
+    public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default, findsSupplementary: Bool = false) {
         self.index = index
         self.insertSizes = insertSizes
+        self.findsSupplementary = findsSupplementary
     }
 
     /// Maps every read of the batch.
@@ -52,10 +55,10 @@ public final class PairedMapper {
                 var begin = monotonicNanoseconds()
                 for first in stride(from: 0, to: count, by: 2) { rescue(search, first) }
                 scratch.stages.note(\.rescue, since: &begin)
-                for first in stride(from: 0, to: count, by: 2) { finishPair(first, into: &result) }
+                for first in stride(from: 0, to: count, by: 2) { finishPair(search, first, into: &result) }
                 scratch.stages.note(\.pair, since: &begin)
             } else {
-                for read in 0..<count { finishSingle(read, into: &result) }
+                for read in 0..<count { finishSingle(search, read, into: &result) }
             }
         }
         return result
@@ -172,9 +175,13 @@ public final class PairedMapper {
 
     /// bwa mem's mapping quality of a read by itself.
     private func singleQuality(_ read: Int, _ chosen: Int) -> Int {
-        let candidate = scratch.candidates(of: read)[chosen]
-        let (runner, near) = runnerUp(read, chosen)
-        let second = max(runner, 19)
+        quality(of: scratch.candidates(of: read)[chosen], read, besides: runnerUp(read, chosen))
+    }
+
+    /// The same of a candidate, given the best score elsewhere and how many are about as good.
+    func quality(of candidate: Candidate, _ read: Int, besides other: (score: Int32, count: Int)) -> Int {
+        let near = other.count
+        let second = max(other.score, 19)
         let score = candidate.plainScore
         if second >= score { return 0 }
         let aligned = scratch.states[read].length
@@ -189,13 +196,15 @@ public final class PairedMapper {
         return min(60, max(0, quality))
     }
 
-    private func finishSingle(_ read: Int, into result: inout MappedBatch) {
+    private func finishSingle(_ search: CandidateSearch, _ read: Int, into result: inout MappedBatch) {
         var mapped = MappedRead()
         if scratch.states[read].candidateCount > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore {
             write(read, 0, quality: singleQuality(read, 0), &mapped, into: &result)
         }
         if !mapped.isMapped { mapped.flags.insert(.unmapped) }
         result.reads.append(mapped)
+        guard findsSupplementary && mapped.isMapped else { return }
+        addSupplementary(search, read, besides: 0, at: result.reads.count - 1, into: &result)
     }
 
     // MARK: Pairs
@@ -311,7 +320,7 @@ public final class PairedMapper {
         return best
     }
 
-    private func finishPair(_ a: Int, into result: inout MappedBatch) {
+    private func finishPair(_ search: CandidateSearch, _ a: Int, into result: inout MappedBatch) {
         let b = a + 1
         var (chosenA, chosenB) = (-1, -1)
         let scoreA = bestPlain(a, &chosenA)
@@ -323,6 +332,7 @@ public final class PairedMapper {
         var isProperPair = false
         if pair.first >= 0 && pair.score > apart {
             isProperPair = true
+            (chosenA, chosenB) = (pair.first, pair.second)
             pair.runnerUp = max(pair.runnerUp, apart)
             if scratch.states[a].hiddenScore > 0 && scratch.states[b].hiddenScore > 0 {
                 pair.runnerUp = max(pair.runnerUp, scratch.states[a].hiddenScore + scratch.states[b].hiddenScore)
@@ -345,6 +355,10 @@ public final class PairedMapper {
         link(&first, &second, isProperPair: isProperPair)
         result.reads.append(first)
         result.reads.append(second)
+        guard findsSupplementary else { return }
+        let place = result.reads.count - 2
+        if first.isMapped { addSupplementary(search, a, besides: chosenA, at: place, into: &result) }
+        if second.isMapped { addSupplementary(search, b, besides: chosenB, at: place + 1, into: &result) }
     }
 
     private func bestPlain(_ read: Int, _ chosen: inout Int) -> Int32 {
@@ -372,11 +386,14 @@ public final class PairedMapper {
         Self.describeMate(of: &a, b)
         Self.describeMate(of: &b, a)
         if a.isMapped && b.isMapped && a.contig == b.contig {
-            // As samtools fixmate has it: from 5' end to 5' end, the reverse strand's one past its last base.
-            let length = (b.flags.contains(.reverse) ? b.end : b.position) - (a.flags.contains(.reverse) ? a.end : a.position)
-            a.templateLength = length
-            b.templateLength = -length
+            a.templateLength = Self.templateLength(a, b)
+            b.templateLength = -a.templateLength
         }
+    }
+
+    /// As samtools fixmate has it: from 5' end to 5' end, the reverse strand's one past its last base.
+    static func templateLength(_ a: MappedRead, _ b: MappedRead) -> Int32 {
+        (b.flags.contains(.reverse) ? b.end : b.position) - (a.flags.contains(.reverse) ? a.end : a.position)
     }
 
     private static func describeMate(of read: inout MappedRead, _ mate: MappedRead) {
@@ -397,7 +414,15 @@ public final class PairedMapper {
     private func write(
         _ read: Int, _ chosen: Int, quality: Int, _ mapped: inout MappedRead, into result: inout MappedBatch
     ) {
-        let candidate = scratch.candidates(of: read)[chosen]
+        write(
+            scratch.candidates(of: read)[chosen], quality: quality, secondScore: runnerUp(read, chosen).score, &mapped,
+            into: &result)
+    }
+
+    func write(
+        _ candidate: Candidate, quality: Int, secondScore: Int32, _ mapped: inout MappedRead,
+        into result: inout MappedBatch
+    ) {
         let alignment = candidate.alignment
         let start = result.cigars.count
         if candidate.cigar >= 0 {
@@ -423,8 +448,7 @@ public final class PairedMapper {
         mapped.position = Int32(max(0, -before))
         mapped.end = Int32(Int(alignment.end) - Int(contig.start) - max(0, after))
         mapped.score = candidate.plainScore
-        let runner = runnerUp(read, chosen).score
-        mapped.secondScore = runner
+        mapped.secondScore = secondScore
         mapped.cigarStart = Int32(start)
         mapped.cigarCount = UInt16(result.cigars.count - start)
         mapped.editDistance = UInt16(max(0, Int(alignment.edits) - max(0, before) - max(0, after)))
