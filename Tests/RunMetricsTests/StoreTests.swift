@@ -52,7 +52,7 @@ import Testing
             .init(name: "X", bases: [UInt8](repeating: 0, count: 20)),
             .init(name: "Y", bases: [UInt8](repeating: 4, count: 20)),
         ])
-        store = ReadStore(contigLengths: genome.contigs.map(\.length))
+        let store = ReadStore(contigLengths: genome.contigs.map(\.length))
         for (number, alignment) in Self.alignments.enumerated() {
             let span = alignment.cigar.reduce(0) { $0 + ([.match, .deletion].contains($1.kind) ? $1.length : 0) }
             let header = AlignedReadHeader(
@@ -69,6 +69,7 @@ import Testing
             }
         }
         try store.seal { $0 == 4 }
+        self.store = store
         counter = RunCounter(reference: genome, readGroups: ["a", "b"])
         for number in 0..<12 {
             var batch = ReadBatch(firstOrdinal: UInt64(number), isPaired: false)
