@@ -138,7 +138,7 @@ let package = Package(
         tests("AlignmentsTests", ["Diagnostics", "Kernels", "Compression", "GenomicFormats", "Mapping", "Alignments", "Simulation"]),
         tests(
             "RunMetricsTests",
-            ["Diagnostics", "Compression", "GenomicFormats", "Hardware", "Mapping", "RunMetrics", "Simulation", "Engines"]),
+            ["GenomicFormats", "Hardware", "Mapping", "Alignments", "RunMetrics", "Simulation", "Engines"]),
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
         tests("SimulationTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
