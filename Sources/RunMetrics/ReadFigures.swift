@@ -56,7 +56,6 @@ public struct ReadFigures: Sendable, Equatable {
 
     /// The least mapping quality of ``onDifferentContigsConfident``.
     static let confident: UInt8 = 10
-    static let goodQuality: UInt8 = 30
 
     /// Of SAM's FLAG (SAMv1 section 1.4).
     private static let secondary: UInt16 = 0x100
@@ -114,13 +113,9 @@ public struct ReadFigures: Sendable, Equatable {
         mappingQualities.add(Int(header.mappingQuality))
         if flags.contains(.duplicate) { duplicates += 1 }
         if flags.contains(.paired) { countPair(header) }
-        var mate = MateFigures()
-        mate.mapped = 1
-        mate.mappedBases = Int(header.baseCount)
-        let good = Self.compare(view, reference, &mate)
-        if mate.indelBases > 0 { mate.readsWithIndel = 1 }
+        let good =
+            flags.contains(.secondInPair) ? second.count(view, reference) : first.count(view, reference)
         if !flags.contains(.duplicate) { uniqueQ30Bases += good }
-        if flags.contains(.secondInPair) { second = second + mate } else { first = first + mate }
     }
 
     private mutating func countPair(_ header: AlignedReadHeader) {
@@ -140,11 +135,22 @@ public struct ReadFigures: Sendable, Equatable {
             fragmentLengths.add(Int(header.templateLength.magnitude))
         }
     }
+}
 
-    /// Notes clipped, inserted, deleted and different bases; returns the number of aligned bases of good quality.
-    private static func compare(
-        _ view: AlignedReadView, _ reference: UnsafeBufferPointer<UInt8>, _ mate: inout MateFigures
-    ) -> Int {
+extension MateFigures {
+    fileprivate mutating func count(bases: Int, good: Int) {
+        reads += 1
+        self.bases += bases
+        q30Bases += good
+    }
+
+    /// Counts an alignment with its clipped, inserted, deleted and different bases.
+    ///
+    /// - Returns: its bases of good quality that are not clipped.
+    fileprivate mutating func count(_ view: AlignedReadView, _ reference: UnsafeBufferPointer<UInt8>) -> Int {
+        mapped += 1
+        mappedBases += Int(view.header.baseCount)
+        var hasIndel = false
         var place = Int(view.header.position)
         var base = 0
         var good = 0
@@ -153,35 +159,30 @@ public struct ReadFigures: Sendable, Equatable {
             let bases = base..<base + length
             switch AlignmentStep(word) {
             case .aligned:
-                mate.substitutions += substitutions(
+                substitutions += different(
                     UnsafeBufferPointer(rebasing: view.bases[bases]),
                     UnsafeBufferPointer(rebasing: reference[place..<place + length]))
                 good += goodBases(UnsafeBufferPointer(rebasing: view.qualities[bases]))
                 place += length
                 base += length
             case .inserted:
-                mate.indelBases += length
+                indelBases += length
+                hasIndel = true
                 good += goodBases(UnsafeBufferPointer(rebasing: view.qualities[bases]))
                 base += length
             case .clipped:
-                mate.softClippedBases += length
+                softClippedBases += length
                 base += length
             case .deleted:
-                mate.indelBases += length
+                indelBases += length
+                hasIndel = true
                 place += length
             case .skipped: place += length
             case .absent: break
             }
         }
+        if hasIndel { readsWithIndel += 1 }
         return good
-    }
-}
-
-extension MateFigures {
-    fileprivate mutating func count(bases: Int, good: Int) {
-        reads += 1
-        self.bases += bases
-        q30Bases += good
     }
 }
 
@@ -199,28 +200,4 @@ enum AlignmentStep {
         default: self = .absent
         }
     }
-}
-
-/// Sums `isCounted` over indices in blocks whose count fits one byte, which compilers make vectors of.
-@inline(__always)
-private func countInBlocks(_ count: Int, _ isCounted: (Int) -> Bool) -> Int {
-    var total = 0
-    var start = 0
-    while start < count {
-        let end = min(count, start + 255)
-        var block: UInt8 = 0
-        for index in start..<end { block &+= isCounted(index) ? 1 : 0 }
-        total += Int(block)
-        start = end
-    }
-    return total
-}
-
-private func goodBases(_ qualities: UnsafeBufferPointer<UInt8>) -> Int {
-    countInBlocks(qualities.count) { qualities[$0] >= ReadFigures.goodQuality }
-}
-
-private func substitutions(_ bases: UnsafeBufferPointer<UInt8>, _ reference: UnsafeBufferPointer<UInt8>) -> Int {
-    // N is the only code that is not below it, and or-ing a code with another does not make it smaller.
-    countInBlocks(bases.count) { bases[$0] != reference[$0] && (bases[$0] | reference[$0]) < BaseCode.n }
 }

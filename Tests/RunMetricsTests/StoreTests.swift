@@ -162,6 +162,20 @@ import Testing
         #expect(!ploidy.contains("Ploidy estimation,") && !ploidy.contains("Y median"))
     }
 
+    /// Every length of read, and every quality at every place of a word.
+    @Test func goodBasesAreCountedWhateverTheLength() {
+        let counter = RunCounter(reference: genome, readGroups: ["a"])
+        var batch = ReadBatch(firstOrdinal: 0, isPaired: false)
+        for length in Array(0..<64) + Array(2024..<2060) {
+            batch.qualities += (0..<length).map { UInt8(($0 * 7 + length) % 94) }
+            batch.offsets.append(Int32(batch.qualities.count))
+        }
+        batch.bases = [UInt8](repeating: 0, count: batch.qualities.count)
+        counter.count(batch)
+        #expect(counter.figures.reads.first.q30Bases == batch.qualities.count { $0 >= 30 })
+        #expect(counter.figures.reads.all.bases == batch.bases.count)
+    }
+
     @Test func timesHaveHoursAndSeconds() {
         let file = MetricsFile.times([(.aligning, 3725.0416), (.total, 4000)])
         #expect(file.suffix == ".time_metrics.csv")
