@@ -95,7 +95,8 @@ struct CoverageFigures {
         func line(_ name: String, _ depths: Histogram) -> String? {
             depths.mean.map { "\(field(name)),\(depths.sum),\(fixed($0, 4))" }
         }
-        return contigs.compactMap { line($0.name, $0.depths) } + [line("Autosomal regions", autosomes)].compactMap(\.self)
+        let all = contigs.map { line($0.name, $0.depths) } + [line("Autosomal regions", autosomes)]
+        return all.compactMap(\.self)
     }
 
     /// Medians over the bases that the reference knows: half of some references' Y is N.

@@ -26,7 +26,7 @@ public struct Histogram: Sendable, Equatable {
         for (value, times) in other.rare { add(value, times: times) }
     }
 
-    public subscript(value: Int) -> Int { value < Self.denseLimit ? value < dense.count ? dense[value] : 0 : rare[value] ?? 0 }
+    public subscript(value: Int) -> Int { dense.indices.contains(value) ? dense[value] : rare[value] ?? 0 }
 
     /// Values that were seen, and how often, in ascending order.
     public var entries: [(value: Int, times: Int)] {

@@ -48,7 +48,8 @@ extension MetricsLines {
             "Paired reads mapped to different chromosomes (MAPQ>=10)", figures.onDifferentContigsConfident,
             of: figures.bothMapped)
         for (name, range) in [
-            ("[40:inf)", 40..<256), ("[30:40)", 30..<40), ("[20:30)", 20..<30), ("[10:20)", 10..<20), ("[ 0:10)", 0..<10),
+            ("[40:inf)", 40..<256), ("[30:40)", 30..<40), ("[20:30)", 20..<30), ("[10:20)", 10..<20),
+            ("[ 0:10)", 0..<10),
         ] {
             add("Reads with MAPQ \(name)", figures.mappingQualities.count(in: range), of: all.reads)
         }

@@ -7,8 +7,8 @@ public struct MetricsFile: Sendable, Equatable {
 
     /// What may follow the prefix, whichever files a run leaves.
     public static let suffixes = [
-        mapping, variants, coverage, meanCoverage, coarseHistogram, fineHistogram, contigCoverage, fragmentLengths, ploidy,
-        times,
+        mapping, variants, coverage, meanCoverage, coarseHistogram, fineHistogram, contigCoverage, fragmentLengths,
+        ploidy, times,
     ]
 
     static let mapping = ".mapping_metrics.csv"
@@ -29,8 +29,8 @@ public struct MetricsFile: Sendable, Equatable {
 }
 
 extension RunFigures {
-    /// The files of a run, but for ``MetricsFile/times(_:)``. A file that would have no line is left out, and so is a line
-    /// whose value is not known.
+    /// The files of a run, but for ``MetricsFile/times(_:)``. A file that would have no line is left out, and so is a
+    /// line whose value is not known.
     ///
     /// - Parameters:
     ///   - sample: name of the sample. Commas in names, which the files have no way to write, become underscores.

@@ -9,7 +9,8 @@ final class PieceCounter {
     private let groups: OrdinalGroups
     /// Differences between the depths of neighbouring positions of the piece.
     private let steps: UnsafeMutableBufferPointer<Int32>
-    /// How many positions of the piece have each depth below the limit of dense histograms: those with N, then known ones.
+    /// How many positions of the piece have each depth below the limit of dense histograms: those with N, then known
+    /// ones.
     private let tallies: UnsafeMutableBufferPointer<Int>
 
     private(set) var figures: [ReadFigures]

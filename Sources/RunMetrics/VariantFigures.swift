@@ -103,7 +103,7 @@ private struct CalledRecord {
             .map { Int(String(decoding: $0, as: UTF8.self)) }
         let numbers = Set(genotype)
         isHomozygous = numbers.count == 1
-        for case let number? in numbers.sorted(by: { $0 ?? 0 < $1 ?? 0 }) where (1...alternates.count).contains(number) {
+        for number in numbers.compactMap(\.self).sorted() where (1...alternates.count).contains(number) {
             if let allele = Self.allele(columns[3], alternates[number - 1]) { called.append(allele) }
         }
         if called.isEmpty { return nil }

@@ -10,7 +10,9 @@ final class MetricsFiles {
     static func names(_ prefix: String) -> [String] { MetricsFile.suffixes.map { prefix + $0 } }
 
     init(prefix: String) throws {
-        for suffix in MetricsFile.suffixes { files[suffix] = try PartialFile(path: prefix + suffix, audience: .everyone) }
+        for suffix in MetricsFile.suffixes {
+            files[suffix] = try PartialFile(path: prefix + suffix, audience: .everyone)
+        }
     }
 
     /// Writes what is known of the run. A file for which nothing is known does not appear.
