@@ -28,7 +28,8 @@ import Testing
             _ = try SimulatedDataSet(options).run(into: directory.path)
             let genome = try FASTAReader.read(directory.file("reference.fa.gz"))
             let groups = ["1", "2"].map { ReadGroup(id: $0, sample: "S", library: "L", platformUnit: $0) }
-            let header = AlignmentHeader(genome: genome, readGroups: groups, program: .init(version: "1", commandLine: "x"))
+            let header = AlignmentHeader(
+                genome: genome, readGroups: groups, program: .init(version: "1", commandLine: "x"))
             var job = GenotypingJob(sample: "S", readGroups: groups, alignments: header)
             job.wantsFigures = true
             let engine = CPUEngine(profile: try HardwareProfile.choose("portable"), threads: threads, memory: memory)
@@ -37,7 +38,8 @@ import Testing
             var next: UInt64 = 0
             var last: ReadBatch?
             let paths = ["reads_R1.fastq.gz", "reads_R2.fastq.gz"].map { directory.file($0) }
-            _ = try ReadFiles(lanes: [ReadLane(paths: paths)], layout: .paired, keepsNames: true).forEachBatch { batch in
+            let files = ReadFiles(lanes: [ReadLane(paths: paths)], layout: .paired, keepsNames: true)
+            _ = try files.forEachBatch { batch in
                 try session.submit(batch)
                 next = batch.firstOrdinal + UInt64(batch.readCount)
                 last = batch
@@ -90,8 +92,8 @@ import Testing
             ("", sample.figures.reads), ("-r 1", sample.figures.readGroups[0].figures),
             ("-r 2", sample.figures.readGroups[1].figures),
         ] {
-            guard let lines = try sample.shell("samtools view -h \(filter) a.bam | samtools stats - | grep ^SN | cut -f 2-3")
-            else { return }
+            let command = "samtools view -h \(filter) a.bam | samtools stats - | grep ^SN | cut -f 2-3"
+            guard let lines = try sample.shell(command) else { return }
             let stats = Dictionary(uniqueKeysWithValues: lines.map { ($0[0], Int($0[1]) ?? -1) })
             let all = figures.all
             #expect(stats["raw total sequences:"] == all.reads)
@@ -106,7 +108,8 @@ import Testing
             #expect(stats["pairs on different chromosomes:"] == figures.onDifferentContigs / 2)
         }
         let odd = sample.figures.readGroups[1].figures
-        #expect(odd.duplicates > 100 && odd.singletons > 100 && odd.onDifferentContigs > 10 && odd.bothMapped > odd.properlyPaired)
+        #expect(odd.duplicates > 100 && odd.singletons > 100)
+        #expect(odd.onDifferentContigs > 10 && odd.bothMapped > odd.properlyPaired)
         #expect(sample.figures.reads.all.indelBases > 100 && sample.figures.reads.first.softClippedBases > 100)
     }
 
@@ -140,24 +143,28 @@ import Testing
             my $inner = substr($F[10], $left // 0, length($F[10]) - ($left // 0) - ($right // 0));
             my $u = () = $inner =~ /[?-~]/g; $unique += $u;
             if (($F[1] & 66) == 66) { $n++; $fragments += abs $F[8]; }
-            END { print join("\n", @q30[0, 1], $single, $q10, @indel[0, 1], @soft[0, 1], @gaps[0, 1], @different[0, 1], $unique, $n, $fragments) }
+            END {
+                print join("\n", @q30[0, 1], $single, $q10, @indel[0, 1], @soft[0, 1], @gaps[0, 1], @different[0, 1],
+                    $unique, $n, $fragments)
+            }
             """#.split(separator: "\n").joined(separator: " ")
         guard let lines = try sample.shell("samtools view a.bam | perl -F'\\t' -lane '\(program)'") else { return }
         let figures = sample.figures.reads
         #expect(
             lines.map { Int($0[0]) } == [
-                figures.first.q30Bases, figures.second.q30Bases, figures.singletons, figures.onDifferentContigsConfident,
+                figures.first.q30Bases, figures.second.q30Bases, figures.singletons,
+                figures.onDifferentContigsConfident,
                 figures.first.readsWithIndel, figures.second.readsWithIndel, figures.first.softClippedBases,
                 figures.second.softClippedBases, figures.first.indelBases, figures.second.indelBases,
-                figures.first.substitutions, figures.second.substitutions, figures.uniqueQ30Bases, figures.fragmentLengths.total,
-                figures.fragmentLengths.sum,
+                figures.first.substitutions, figures.second.substitutions, figures.uniqueQ30Bases,
+                figures.fragmentLengths.total, figures.fragmentLengths.sum,
             ])
     }
 
     @Test func depthsAreThoseOfSamtoolsDepth() throws {
         let sample = try Self.sample.get()
-        guard let lines = try sample.shell("samtools depth -aa -Q 1 a.bam | cut -f 1,3 | sort | uniq -c | sed 's/^ *//; s/ /\\t/'")
-        else { return }
+        let command = "samtools depth -aa -Q 1 a.bam | cut -f 1,3 | sort | uniq -c | sed 's/^ *//; s/ /\\t/'"
+        guard let lines = try sample.shell(command) else { return }
         for contig in sample.figures.contigs {
             var expected = Histogram()
             for line in lines where line[1] == contig.name {
@@ -182,7 +189,8 @@ import Testing
         let one = try Sample(threads: 1, memory: 1)
         let other = try Self.sample.get()
         #expect(one.figures == other.figures)
-        #expect(one.figures.files(sample: "S", isRestricted: false) == other.figures.files(sample: "S", isRestricted: false))
+        let texts = [one, other].map { $0.figures.files(sample: "S", isRestricted: false) }
+        #expect(texts[0] == texts[1])
     }
 
     @Test func nothingIsCountedWhenNobodyAsks() throws {

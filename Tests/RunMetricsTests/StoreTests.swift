@@ -26,17 +26,29 @@ import Testing
     /// Ten bases each, numbered in this order; the even ones belong to the first read group.
     private static let alignments: [Alignment] = [
         Alignment(position: 0, cigar: [.init(.match, 10)], templateLength: 30),
-        Alignment(position: 20, cigar: [.init(.match, 10)], flags: [.paired, .properPair, .secondInPair], templateLength: -30),
+        Alignment(
+            position: 20, cigar: [.init(.match, 10)], flags: [.paired, .properPair, .secondInPair],
+            templateLength: -30),
         // Two clipped, one inserted, two deleted; one base differs; half of the qualities are good.
         Alignment(
-            position: 5, cigar: [.init(.softClip, 2), .init(.match, 3), .init(.insertion, 1), .init(.match, 2), .init(.deletion, 2), .init(.match, 2)],
+            position: 5,
+            cigar: [
+                .init(.softClip, 2), .init(.match, 3), .init(.insertion, 1), .init(.match, 2), .init(.deletion, 2),
+                .init(.match, 2),
+            ],
             quality: 35, flags: [.paired, .firstInPair], bases: [3, 3, 0, 0, 0, 3, 0, 1, 0, 0],
             qualities: [40, 40, 30, 29, 30, 29, 30, 29, 30, 29], mateContig: 1),
-        Alignment(contig: 1, position: 5, cigar: [.init(.match, 10)], quality: 9, flags: [.paired, .secondInPair], mateContig: 0),
+        Alignment(
+            contig: 1, position: 5, cigar: [.init(.match, 10)], quality: 9, flags: [.paired, .secondInPair],
+            mateContig: 0),
         // A duplicate, one without mapping quality, a mate that maps nowhere.
-        Alignment(position: 0, cigar: [.init(.match, 10)], flags: [.paired, .properPair, .firstInPair], templateLength: 30),
-        Alignment(position: 0, cigar: [.init(.match, 10)], quality: 0, flags: [.paired, .properPair, .secondInPair], templateLength: -30),
-        Alignment(position: 40, cigar: [.init(.match, 10)], quality: 20, flags: [.paired, .firstInPair, .mateUnmapped]),
+        Alignment(
+            position: 0, cigar: [.init(.match, 10)], flags: [.paired, .properPair, .firstInPair], templateLength: 30),
+        Alignment(
+            position: 0, cigar: [.init(.match, 10)], quality: 0, flags: [.paired, .properPair, .secondInPair],
+            templateLength: -30),
+        Alignment(
+            position: 40, cigar: [.init(.match, 10)], quality: 20, flags: [.paired, .firstInPair, .mateUnmapped]),
         // Across the border of two bins, and N in read and reference; unpaired.
         Alignment(position: far - 4, cigar: [.init(.match, 10)], flags: [], bases: [4, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         // Supplementary and secondary alignments are not reads.
@@ -48,7 +60,8 @@ import Testing
         // Contig 1 is A, its last ten bases N; X is A.
         let length = ReadStore.binSpan + 10
         genome = ReferenceGenome(contigs: [
-            .init(name: "1", bases: [UInt8](repeating: 0, count: length - 10) + [UInt8](repeating: 4, count: 10)),
+            .init(
+                name: "1", bases: [UInt8](repeating: 0, count: length - 10) + [UInt8](repeating: 4, count: 10)),
             .init(name: "X", bases: [UInt8](repeating: 0, count: 20)),
             .init(name: "Y", bases: [UInt8](repeating: 4, count: 20)),
         ])
@@ -180,7 +193,8 @@ import Testing
         let file = MetricsFile.times([(.aligning, 3725.0416), (.total, 4000)])
         #expect(file.suffix == ".time_metrics.csv")
         #expect(
-            file.text == "RUN TIME,,Time aligning reads,01:02:05.042,3725.04\nRUN TIME,,Total runtime,01:06:40.000,4000.00\n")
+            file.text == "RUN TIME,,Time aligning reads,01:02:05.042,3725.04\n"
+                + "RUN TIME,,Total runtime,01:06:40.000,4000.00\n")
     }
 
     @Test func contigsHaveTheirRoles() {
