@@ -45,7 +45,7 @@ private func countBytes(
         sum &+= flags(last, other)
         // Neighbouring bytes first, whose sums need more than eight bits.
         let pairs = (sum & 0x00FF_00FF_00FF_00FF) + (sum >> 8 & 0x00FF_00FF_00FF_00FF)
-        total += Int(pairs &* 0x0001_0001_0001_0001 >> 48)
+        total += Int((pairs &* 0x0001_0001_0001_0001) >> 48)
         start = end
     }
     return total
