@@ -23,6 +23,12 @@ struct GenotypeCommand: ParsableCommand {
     @OptionGroup var sample: SampleOptions
     @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
     @Option(help: "BAM to write too, in the order of coordinates; the index goes beside it.") var bam: String?
+    @Option(
+        help: ArgumentHelp(
+            "Beginning of the names of metrics files to write, as DRAGEN names them.",
+            discussion: "out/S1 gives out/S1.mapping_metrics.csv and others; docs/FORMATS.md lists them.",
+            valueName: "prefix"))
+    var metrics: String?
     @Option(name: [.customShort("R"), .long], help: "Call at these regions only (BED).", completion: .file())
     var regions: String?
     @Flag(help: "Print counts and times as JSON.") var json = false
@@ -30,17 +36,24 @@ struct GenotypeCommand: ParsableCommand {
     func validate() throws {
         guard output != "-" || !json else { throw ValidationError("standard output is the VCF: --json needs -o FILE") }
         guard bam != "-" else { throw ValidationError("standard output has room for one result: --bam names a file") }
+        guard let metrics else { return }
+        guard metrics != "-", !metrics.isEmpty, !metrics.hasSuffix("/") else {
+            throw ValidationError("--metrics is the beginning of file names, with the directory that they go to")
+        }
     }
 
     func run() throws {
         let input = try sample.input()
         try checkFileNames(
             inputs: sample.inputs(input) + [regions].compactMap(\.self),
-            outputs: [output, output + ".tbi"] + (bam.map { AlignmentFiles.names($0) } ?? []))
+            outputs: [output, output + ".tbi"] + (bam.map { AlignmentFiles.names($0) } ?? [])
+                + (metrics.map { MetricsFiles.names($0) } ?? []))
         // The outputs come first: a place that cannot be written is known before hours of work.
         let vcf = try PartialFile(path: output, audience: .everyone)
         let indexFile = vcf.isStream ? nil : try PartialFile(path: output + ".tbi", audience: .everyone)
         let alignments = try bam.map { try AlignmentFiles(path: $0) }
+        let metricsFiles = try metrics.map { try MetricsFiles(prefix: $0) }
+        let begun = monotonicSeconds()
         let profile = try HardwareProfile.choose(sample.hardwareProfile)
         profile.apply()
         let threads = sample.threadCount(profile)
@@ -54,10 +67,11 @@ struct GenotypeCommand: ParsableCommand {
             return wanted
         }
         if let index = sample.index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
-        let session = try engine.open(
-            GenotypingJob(
-                sample: input.name, regions: wanted, readGroups: input.readGroups,
-                alignments: alignments == nil ? nil : sample.alignmentHeader(genome, input)))
+        var job = GenotypingJob(
+            sample: input.name, regions: wanted, readGroups: input.readGroups,
+            alignments: alignments == nil ? nil : sample.alignmentHeader(genome, input))
+        job.wantsFigures = metricsFiles != nil
+        let session = try engine.open(job)
         let source = sample.files(input, threads: threads, keepsNames: alignments != nil)
         let started = monotonicSeconds()
         do {
@@ -71,6 +85,7 @@ struct GenotypeCommand: ParsableCommand {
             try vcf.commit()
             try indexFile?.commit()
             if let alignments, let index = result.alignmentIndex { try alignments.commit(index) }
+            try metricsFiles?.commit(result, of: job, loading: started - begun, total: monotonicSeconds() - begun)
             Terminal.clearProgress()
             let seconds = monotonicSeconds() - started
             let stage = StageMeasurement(
