@@ -77,7 +77,7 @@ public struct MappingBenchmark {
             for (name, nanoseconds) in [
                 ("pack", stages.pack), ("seed", stages.seed), ("lookup", stages.lookup),
                 ("candidates", stages.candidates), ("evaluate", stages.evaluate), ("rescue", stages.rescue),
-                ("pair", stages.pair), ("store", stages.store), ("total", stages.total),
+                ("lost", stages.lost), ("pair", stages.pair), ("store", stages.store), ("total", stages.total),
             ] { add("map.\(name)", Double(nanoseconds) / count, "ns/read", threads: threads, spread: spread) }
             add(
                 "map.processor", Double(metrics.processorNanoseconds) / count, "ns/read", threads: threads,
@@ -91,7 +91,7 @@ public struct MappingBenchmark {
             for (name, value) in [
                 ("mapped", metrics.mapped), ("proper", metrics.properlyPaired), ("rescued", metrics.rescued),
                 ("seeds", paths.seeds), ("diagonals", paths.diagonals), ("gap-searches", paths.gapSearches),
-                ("banded", paths.bandedAlignments), ("rescue-scans", paths.rescueScans),
+                ("banded", paths.bandedAlignments), ("rescue-scans", paths.rescueScans), ("near-seeds", paths.nearSeeds),
             ] { add("map.\(name)", Double(value) / count, "per read") }
         }
         add("map.index", Double(index.byteCount) / 1_048_576, "MiB")

@@ -48,14 +48,19 @@ public final class PairedMapper {
         var result = MappedBatch()
         result.reads.reserveCapacity(batch.readCount)
         forEachBlock(batch) { search, from, count in
+            var begin = monotonicNanoseconds()
             if batch.isPaired {
-                var begin = monotonicNanoseconds()
                 for first in stride(from: 0, to: count, by: 2) { rescue(search, first) }
                 scratch.stages.note(\.rescue, since: &begin)
+            }
+            findLost(search, batch, count: count)
+            scratch.stages.note(\.lost, since: &begin)
+            if batch.isPaired {
                 for first in stride(from: 0, to: count, by: 2) { finishPair(first, into: &result) }
                 scratch.stages.note(\.pair, since: &begin)
             } else {
                 for read in 0..<count { finishSingle(read, into: &result) }
+                scratch.stages.note(\.pair, since: &begin)
             }
         }
         return result
@@ -115,6 +120,7 @@ public final class PairedMapper {
                             shape: shape)
                     }
                     scratch.stages.note(\.seed, since: &begin)
+                    scratch.groupSeeds = scratch.seedStarts[groupEnd - group]
                     search.lookUp(groupReads: groupEnd - group)
                     scratch.stages.note(\.lookup, since: &begin)
                     for from in stride(from: group, to: groupEnd, by: MapperScratch.blockReads) {
@@ -217,7 +223,6 @@ public final class PairedMapper {
     private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32, bestPair: Int32) {
         let list = scratch.candidates(of: read)
         let mates = scratch.candidates(of: mate)
-        let range = insertSizes.properRange
         let mateLength = Int(scratch.states[mate].length)
         if mateLength < 20 { return }
         let mostOfMate =
@@ -229,30 +234,37 @@ public final class PairedMapper {
             if candidate.plainScore + mostOfMate <= bestPair { continue }
             if candidate.score < top - Self.unpairedPenalty || windows == Self.rescueBudget { break }
             var hasMate = false
-            for j in 0..<scratch.states[mate].candidateCount where isProper(candidate, mates[j]) {
+            for j in 0..<scratch.states[mate].candidateCount 
+            where mates[j].plainScore >= Self.leastMateScore && isProper(candidate, mates[j]) {
                 hasMate = true
                 break
             }
             if hasMate { continue }
             windows += 1
-            let contig = index.contigs[index.contig(at: candidate.alignment.start)]
-            var from: Int
-            var to: Int
-            if candidate.isReverse {
-                let end = Int(candidate.alignment.end) + Int(candidate.alignment.clip_right)
-                from = end - range.upperBound
-                to = end - range.lowerBound + 1
-            } else {
-                from = Int(candidate.leftDiagonal) + range.lowerBound - mateLength
-                to = Int(candidate.leftDiagonal) + range.upperBound - mateLength + 1
-            }
-            from = max(from, Int(contig.start) - 64)
-            to = min(to, Int(contig.start) + contig.length)
-            if from >= to { continue }
+            guard let window = mateWindow(of: candidate, mateLength: mateLength) else { continue }
             search.rescue(
-                mate, isReverse: !candidate.isReverse, from: UInt32(from), count: UInt32(to - from),
+                mate, isReverse: !candidate.isReverse, from: window.lowerBound, count: UInt32(window.count),
                 leastScore: Self.leastMateScore)
         }
+    }
+
+    /// The diagonals on which the mate of a placement makes a proper pair with it; nil when none lies in the contig.
+    func mateWindow(of candidate: Candidate, mateLength: Int) -> Range<UInt32>? {
+        let range = insertSizes.properRange
+        let contig = index.contigs[index.contig(at: candidate.alignment.start)]
+        var from: Int
+        var to: Int
+        if candidate.isReverse {
+            let end = Int(candidate.alignment.end) + Int(candidate.alignment.clip_right)
+            from = end - range.upperBound
+            to = end - range.lowerBound + 1
+        } else {
+            from = Int(candidate.leftDiagonal) + range.lowerBound - mateLength
+            to = Int(candidate.leftDiagonal) + range.upperBound - mateLength + 1
+        }
+        from = max(from, Int(contig.start) - 64)
+        to = min(to, Int(contig.start) + contig.length)
+        return from < to ? UInt32(from)..<UInt32(to) : nil
     }
 
     private struct PairChoice {
@@ -290,7 +302,7 @@ public final class PairedMapper {
     }
 
     /// Looks for each mate of the pair near the other one.
-    private func rescue(_ search: CandidateSearch, _ a: Int) {
+    func rescue(_ search: CandidateSearch, _ a: Int) {
         let b = a + 1
         let topA = scratch.states[a].candidateCount > 0 ? scratch.candidates(of: a)[0].score : 0
         let topB = scratch.states[b].candidateCount > 0 ? scratch.candidates(of: b)[0].score : 0
