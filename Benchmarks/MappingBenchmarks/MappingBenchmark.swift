@@ -86,6 +86,10 @@ public struct MappingBenchmark {
             add("map.seal", metrics.sealSeconds * 1e9 / count, "ns/read", threads: threads, spread: spread)
             add("map.rate", count / seconds, "reads/s", threads: threads, spread: spread)
             add("map.rate", Double(reads.fastqBytes) * 8e-6 / seconds, "Mbit/s", threads: threads, spread: spread)
+            if let most = metrics.workerNanoseconds.max(), let least = metrics.workerNanoseconds.min(), threads > 1 {
+                // The busiest worker's processor time over the idlest one's.
+                add("map.balance", Double(most) / Double(max(1, least)), "ratio", threads: threads, spread: spread)
+            }
             guard threads == 1 else { continue }
             let paths = metrics.paths
             for (name, value) in [

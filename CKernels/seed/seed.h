@@ -30,11 +30,14 @@ size_t ck_find_edge_seeds(
     const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 #define CK_EDGE_SEEDS 1024
 
-// The seeds over `place`, were its base another one (any of the other three, or of the four in place of an N). Both
-// arrays need room for CK_SUBSTITUTED_SEEDS.
+#define CK_SUBSTITUTIONS 8
+#define CK_SUBSTITUTED_SEEDS 2048
+
+// The seeds over each of up to CK_SUBSTITUTIONS places, were its base another one: any of the other three, or of the
+// four in place of an N. Both arrays need room for CK_SUBSTITUTED_SEEDS.
 size_t ck_find_substituted_seeds(
-    const uint8_t *codes, size_t count, ck_seed_shape shape, size_t place, uint64_t *keys, uint32_t *offsets);
-#define CK_SUBSTITUTED_SEEDS 320
+    const uint8_t *codes, size_t count, ck_seed_shape shape, const uint32_t *places, size_t place_count, uint64_t *keys,
+    uint32_t *offsets);
 
 #define CK_BUCKET_SLOTS 10
 #define CK_GROUP_BUCKETS 65536u

@@ -54,19 +54,33 @@ size_t ck_find_edge_seeds(
     return found;
 }
 
+// One text for all substitutions, so that the places are sampled once: for each place and base the stretch of the read
+// whose seeds lie over the place. What lies over the border of two stretches is left out.
 size_t ck_find_substituted_seeds(
-    const uint8_t *codes, size_t count, ck_seed_shape shape, size_t place, uint64_t *keys, uint32_t *offsets) {
-    size_t length = ck_seed_length(shape), found = 0;
-    size_t from = place + 1 > length ? place + 1 - length : 0;
-    size_t to = place + length < count ? place + length : count;
-    uint8_t changed[64];
-    memcpy(changed, codes + from, to - from);
-    for (uint8_t base = 0; base < 4; base++) {
-        if (base == codes[place]) continue;
-        changed[place - from] = base;
-        size_t here = ck_find_seeds(changed, to - from, shape, keys + found, offsets + found);
-        for (size_t i = 0; i < here; i++) offsets[found + i] += (uint32_t)from;
-        found += here;
+    const uint8_t *codes, size_t count, ck_seed_shape shape, const uint32_t *places, size_t place_count, uint64_t *keys,
+    uint32_t *offsets) {
+    size_t length = ck_seed_length(shape), size = 0, parts = 0;
+    uint8_t text[CK_SUBSTITUTIONS * 4 * 64];
+    uint32_t ends[CK_SUBSTITUTIONS * 4], shifts[CK_SUBSTITUTIONS * 4];
+    for (size_t i = 0; i < place_count; i++) {
+        size_t place = places[i];
+        size_t from = place + 1 > length ? place + 1 - length : 0;
+        size_t to = place + length < count ? place + length : count;
+        for (uint8_t base = 0; base < 4; base++) {
+            if (base == codes[place]) continue;
+            memcpy(text + size, codes + from, to - from);
+            text[size + place - from] = base;
+            shifts[parts] = (uint32_t)(from - size);
+            size += to - from;
+            ends[parts++] = (uint32_t)size;
+        }
     }
-    return found;
+    size_t found = ck_find_seeds(text, size, shape, keys, offsets), kept = 0, part = 0;
+    for (size_t i = 0; i < found; i++) {
+        while (offsets[i] >= ends[part]) part++;
+        if (offsets[i] + length > ends[part]) continue;
+        keys[kept] = keys[i];
+        offsets[kept++] = offsets[i] + shifts[part];
+    }
+    return kept;
 }

@@ -7,12 +7,14 @@ import GenomicFormats
 /// over none, or has a mismatch in each, is asked again with the seeds it would have if it went on for a few bases at
 /// either end, and if one of its bases were another one.
 extension CandidateSearch {
-    /// Bases of a read that are substituted; more find little more.
-    static let substitutedBases = 4
+    /// Bases of a read that are substituted: of one in which many seeds lie, and of a short one.
+    private static let substitutedBases = (usual: 3, short: 6)
     /// Room for the near seeds of one read.
-    static let nearSeeds = Int(CK_EDGE_SEEDS) + substitutedBases * Int(CK_SUBSTITUTED_SEEDS)
-    /// Distance of the windows that are judged for the base to substitute.
-    private static let windowStep = 4
+    static let nearSeeds = Int(CK_EDGE_SEEDS) + Int(CK_SUBSTITUTED_SEEDS)
+    /// About as many windows are judged for the base to substitute.
+    private static let doubtfulWindows = 12
+    /// Bases in a row that show where a piece of a mate may lie.
+    private static let pieceRun = UInt32(CK_SCAN_LEAST_RUN)
     /// What any base may differ by apart from sequencing errors, in units of 2^-16.
     private static let variation = 65
 
@@ -21,14 +23,32 @@ extension CandidateSearch {
         ([65536, 52016, 41285][quality % 3] >> min(quality / 3, 20)) + variation
     }
 
-    /// Whether no placement of the read was found that counts, and no copies are known that were not looked at.
+    /// Whether the read has no placement that counts, and no copies are known that were not looked at.
     func isLost(_ read: Int) -> Bool {
         let state = scratch.states[read]
-        guard state.hiddenScore == 0, state.length >= seedLength else { return false }
-        return state.candidateCount == 0 || scratch.candidates(of: read)[0].plainScore < PairedMapper.leastScore
+        // Copies that cannot score enough to be a placement do not matter.
+        return state.hiddenScore < PairedMapper.leastScore && state.length >= seedLength && hasNoPlace(read)
     }
 
-    /// Searches `reads` of the block anew. Their weak candidates stay.
+    /// Whether no placement of the read was found that counts.
+    func hasNoPlace(_ read: Int) -> Bool {
+        scratch.states[read].candidateCount == 0
+            || scratch.candidates(of: read)[0].plainScore < PairedMapper.leastScore
+    }
+
+    /// Whether so few seeds lie in reads of this length that one mismatch may spoil all.
+    private func isShort(_ length: Int) -> Bool { length < 2 * Int(seedLength) }
+
+    /// Whether near seeds may show a better placement: a lost read, or one so short that few seeds lie in it, with
+    /// differences.
+    func wantsNearSeeds(_ read: Int) -> Bool {
+        let state = scratch.states[read]
+        if isLost(read) { return true }
+        return isShort(Int(state.length)) && state.hiddenScore == 0 && state.candidateCount > 0
+            && scratch.candidates(of: read)[0].score < Int32(state.length)
+    }
+
+    /// Searches `reads` of the block anew. Their candidates stay.
     func findLost(_ reads: [Int], qualities: UnsafePointer<UInt8>, shape: ck_seed_shape) {
         let first = scratch.groupSeeds
         var end = first
@@ -52,46 +72,49 @@ extension CandidateSearch {
     ) -> Int {
         let bases = codes + scratch.states[read].batchStart
         let length = Int(scratch.states[read].length)
-        var count = ck_find_edge_seeds(bases, length, shape, scratch.keys + first, scratch.offsets + first)
-        for place in doubtfulBases(qualities, length) {
-            count += ck_find_substituted_seeds(
-                bases, length, shape, place, scratch.keys + first + count, scratch.offsets + first + count)
-        }
-        return count
+        let edge = ck_find_edge_seeds(bases, length, shape, scratch.keys + first, scratch.offsets + first)
+        let places = doubtfulBases(qualities, length)
+        return edge
+            + ck_find_substituted_seeds(
+                bases, length, shape, places, places.count, scratch.keys + first + edge,
+                scratch.offsets + first + edge)
     }
 
     /// The bases whose substitution is most likely to leave a stretch of a seed's length that matches.
-    private func doubtfulBases(_ qualities: UnsafePointer<UInt8>, _ length: Int) -> [Int] {
+    private func doubtfulBases(_ qualities: UnsafePointer<UInt8>, _ length: Int) -> [UInt32] {
         let size = Int(seedLength)
-        var windows: [(chance: Int, place: Int)] = []
-        windows.reserveCapacity((length - size) / Self.windowStep + 1)
-        Self.errorWeights.withUnsafeBufferPointer { weights in
-            for start in stride(from: 0, through: length - size, by: Self.windowStep) {
-                var sum = 0
-                var most = 0
-                var place = start
-                for i in start..<start + size {
-                    let weight = weights[Int(qualities[i])]
-                    sum += weight
-                    // The most central of equal ones lies in the most seeds.
-                    if weight > most || (weight == most && abs(2 * i - length) < abs(2 * place - length)) {
-                        most = weight
-                        place = i
+        let step = max(2, (length - size) / Self.doubtfulWindows)
+        return withUnsafeTemporaryAllocation(of: (chance: Int, place: Int).self, capacity: length) { windows in
+            var count = 0
+            Self.errorWeights.withUnsafeBufferPointer { weights in
+                for start in stride(from: 0, through: length - size, by: step) {
+                    var sum = 0
+                    // The middle of equal ones lies in the most seeds.
+                    var place = start + size / 2
+                    var most = weights[Int(qualities[place])]
+                    for i in start..<start + size {
+                        let weight = weights[Int(qualities[i])]
+                        sum += weight
+                        if weight > most { (most, place) = (weight, i) }
                     }
+                    windows.initializeElement(at: count, to: (most * max(0, 65536 - sum + most), place))
+                    count += 1
                 }
-                windows.append((most * max(0, 65536 - sum + most), place))
             }
-        }
-        var chosen: [Int] = []
-        while chosen.count < Self.substitutedBases {
-            var best = -1
-            for (i, window) in windows.enumerated() where !chosen.contains(window.place) {
-                if best < 0 || window.chance > windows[best].chance { best = i }
+            var chosen: [UInt32] = []
+            let most = isShort(length) ? Self.substitutedBases.short : Self.substitutedBases.usual
+            while chosen.count < most {
+                var best = -1
+                for i in 0..<count where windows[i].chance >= 0 && (best < 0 || windows[i].chance > windows[best].chance) {
+                    best = i
+                }
+                if best < 0 { break }
+                let place = windows[best].place
+                chosen.append(UInt32(place))
+                for i in 0..<count where windows[i].place == place { windows[i].chance = -1 }
             }
-            if best < 0 { break }
-            chosen.append(windows[best].place)
+            return chosen
         }
-        return chosen
     }
 
     /// As ``rescue(_:isReverse:from:count:leastScore:)``, with gaps anywhere: for mates of which only pieces match.
@@ -99,7 +122,7 @@ extension CandidateSearch {
         let length = scratch.states[read].length
         let bases =
             isReverse ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
-        for (start, _) in scan(read, isReverse: isReverse, from: from, count: count) {
+        for (start, _) in scan(read, isReverse: isReverse, from: from, count: count, run: Self.pieceRun) {
             guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return }
             let cigar = scratch.cigars + Int(scratch.cigarCount) * Int(CK_MAX_CIGAR)
             scratch.paths.bandedAlignments += 1
@@ -124,21 +147,21 @@ extension PairedMapper {
     /// mate the others.
     func findLost(_ search: CandidateSearch, _ batch: ReadBatch, count: Int) {
         var lost: [Int] = []
-        for read in 0..<count where search.isLost(read) { lost.append(read) }
-        if lost.isEmpty { return }
-        batch.qualities.withUnsafeBufferPointer { qualities in
-            guard let qualities = qualities.baseAddress else { return }
-            search.findLost(lost, qualities: qualities, shape: index.shape.kernelShape)
+        for read in 0..<count where search.wantsNearSeeds(read) { lost.append(read) }
+        if !lost.isEmpty {
+            batch.qualities.withUnsafeBufferPointer { qualities in
+                guard let qualities = qualities.baseAddress else { return }
+                search.findLost(lost, qualities: qualities, shape: index.shape.kernelShape)
+            }
         }
         guard batch.isPaired else { return }
         var last = -1
         for read in lost where read & ~1 != last {
             last = read & ~1
             rescue(search, last)
-            for (mate, other) in [(last, last + 1), (last + 1, last)]
-            where search.isLost(mate) && !search.isLost(other) {
-                rescuePieces(search, mate: mate, near: other)
-            }
+        }
+        for read in 0..<count where search.hasNoPlace(read) && !search.hasNoPlace(read ^ 1) {
+            rescuePieces(search, mate: read, near: read ^ 1)
         }
     }
 
@@ -152,7 +175,7 @@ extension PairedMapper {
             search.rescuePieces(
                 mate, isReverse: !candidate.isReverse, from: window.lowerBound, count: UInt32(window.count),
                 leastScore: Self.leastMateScore)
-            if scratch.states[mate].candidateCount > 0 { return }
+            if scratch.states[mate].candidateCount > 0 && isProper(candidate, scratch.candidates(of: mate)[0]) { return }
         }
         let contig = index.contigs[index.contig(at: candidate.alignment.start)]
         let reach = 2 * insertSizes.properRange.upperBound
@@ -161,7 +184,8 @@ extension PairedMapper {
         if from >= to { return }
         for isReverse in [false, true] {
             search.rescue(
-                mate, isReverse: isReverse, from: UInt32(from), count: UInt32(to - from), leastScore: Self.leastScore)
+                mate, isReverse: isReverse, from: UInt32(from), count: UInt32(to - from),
+                leastScore: Self.leastNearScore)
         }
     }
 }

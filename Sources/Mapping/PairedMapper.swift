@@ -14,6 +14,8 @@ public final class PairedMapper {
     static let leastScore: Int32 = 30
     /// Lowest score of a mate that was looked for near its well placed other half.
     static let leastMateScore: Int32 = 19
+    /// Lowest score of a mate that was looked for near its other half, but does not make a proper pair with it.
+    static let leastNearScore: Int32 = 24
     /// Most that the other half can lend to a read's mapping quality, and to one that scores less than ``leastScore``.
     static let lentQuality = (usual: 40, faint: 19)
     static let unpairedPenalty: Int32 = 17
@@ -212,7 +214,7 @@ public final class PairedMapper {
         return Int(reverse.alignment.end) + Int(reverse.alignment.clip_right) - Int(forward.leftDiagonal)
     }
 
-    private func isProper(_ a: Candidate, _ b: Candidate) -> Bool {
+    func isProper(_ a: Candidate, _ b: Candidate) -> Bool {
         a.isReverse != b.isReverse && insertSizes.properRange.contains(insertSize(a, b))
     }
 
@@ -350,8 +352,8 @@ public final class PairedMapper {
             write(a, pair.first, quality: pairQuality(a, pair.first, together), &first, into: &result)
             write(b, pair.second, quality: pairQuality(b, pair.second, together), &second, into: &result)
         } else {
-            if chosenA >= 0 { write(a, chosenA, quality: singleQuality(a, chosenA), &first, into: &result) }
-            if chosenB >= 0 { write(b, chosenB, quality: singleQuality(b, chosenB), &second, into: &result) }
+            if chosenA >= 0 { write(a, chosenA, quality: apartQuality(a, chosenA), &first, into: &result) }
+            if chosenB >= 0 { write(b, chosenB, quality: apartQuality(b, chosenB), &second, into: &result) }
         }
         isProperPair = isProperPair && first.isMapped && second.isMapped
         link(&first, &second, isProperPair: isProperPair)
@@ -360,10 +362,18 @@ public final class PairedMapper {
     }
 
     private func bestPlain(_ read: Int, _ chosen: inout Int) -> Int32 {
-        let count = scratch.states[read].candidateCount
-        guard count > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore else { return 0 }
+        guard scratch.states[read].candidateCount > 0 else { return 0 }
+        let best = scratch.candidates(of: read)[0]
+        guard best.plainScore >= (best.isRescued ? Self.leastNearScore : Self.leastScore) else { return 0 }
         chosen = 0
-        return scratch.candidates(of: read)[0].plainScore
+        return best.plainScore
+    }
+
+    /// The mapping quality of a read that makes no proper pair; what is faint is found beside the mate only.
+    private func apartQuality(_ read: Int, _ chosen: Int) -> Int {
+        let quality = singleQuality(read, chosen)
+        let isFaint = scratch.candidates(of: read)[chosen].plainScore < Self.leastScore
+        return isFaint ? min(quality, Self.lentQuality.faint) : quality
     }
 
     private func pairQuality(_ read: Int, _ chosen: Int, _ together: Int) -> Int {
