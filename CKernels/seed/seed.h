@@ -25,7 +25,8 @@ static inline uint32_t ck_seed_length(ck_seed_shape shape) { return 15 + shape.w
 size_t ck_find_seeds(const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 
 // Seeds of `count` codes whose last bases, at most `extension`, lie outside of them: every seed that the missing bases
-// could make. `offsets` may be less than 0, as the two's complement. Both arrays need room for CK_EDGE_SEEDS.
+// could make, but for those whose window is a palindrome. `offsets` may be less than 0, as the two's complement. Both
+// arrays need room for CK_EDGE_SEEDS.
 size_t ck_find_edge_seeds(
     const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 #define CK_EDGE_SEEDS 1024

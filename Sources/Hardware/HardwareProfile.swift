@@ -18,7 +18,7 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         public var queuedBatches: Int
         /// Memory for a genotyping process in MiB; left out, three quarters of what the process may have.
         public var memoryMiB: Int?
-        /// CPUs that the engine's workers are pinned to, one after the other, over and over; left out, the system
+        /// CPUs that the mapper's workers are pinned to, one after the other, over and over; left out, the system
         /// places them.
         public var pinThreads: [Int]?
         /// Where reads are spilled when memory is full; left out, `TMPDIR`, or `/var/tmp` when that is not set.

@@ -123,16 +123,19 @@ extension CandidateSearch {
         let bases =
             isReverse ? UnsafePointer(scratch.reverseCodes + read * 512) : codes + scratch.states[read].batchStart
         for (start, _) in scan(read, isReverse: isReverse, from: from, count: count, run: Self.pieceRun) {
+            let whole = ck_score_diagonal(
+                index.planes.pointer, start, scratch.planes(of: read, isReverse: isReverse), length)
+            var candidate = Candidate(
+                alignment: whole, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
+                isReverse: isReverse, isRescued: true)
+            if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
             guard scratch.cigarCount < Int32(MapperScratch.cigarSlots) else { return }
             let cigar = scratch.cigars + Int(scratch.cigarCount) * Int(CK_MAX_CIGAR)
             scratch.paths.bandedAlignments += 1
             let alignment = ck_align_banded(
                 index.planes.pointer, start - Self.wideMargin, 2 * Self.wideMargin / 32 * 32 + 32, bases, length,
                 cigar, scratch.alignScratch)
-            guard alignment.score != Int32.min else { continue }
-            var candidate = Candidate(
-                alignment: alignment, leftDiagonal: start, rightDiagonal: start, cigar: -1, seeds: 0,
-                isReverse: isReverse, isRescued: true)
+            guard alignment.score > candidate.score else { continue }
             candidate.take(alignment, length: length, cigar: scratch.cigarCount)
             guard candidate.plainScore >= leastScore else { continue }
             scratch.cigarCount += 1
@@ -185,7 +188,7 @@ extension PairedMapper {
         for isReverse in [false, true] {
             search.rescue(
                 mate, isReverse: isReverse, from: UInt32(from), count: UInt32(to - from),
-                leastScore: Self.leastNearScore)
+                leastScore: Self.leastMateScore)
         }
     }
 }

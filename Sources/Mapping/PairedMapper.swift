@@ -14,8 +14,6 @@ public final class PairedMapper {
     static let leastScore: Int32 = 30
     /// Lowest score of a mate that was looked for near its well placed other half.
     static let leastMateScore: Int32 = 19
-    /// Lowest score of a mate that was looked for near its other half, but does not make a proper pair with it.
-    static let leastNearScore: Int32 = 24
     /// Most that the other half can lend to a read's mapping quality, and to one that scores less than ``leastScore``.
     static let lentQuality = (usual: 40, faint: 19)
     static let unpairedPenalty: Int32 = 17
@@ -25,6 +23,9 @@ public final class PairedMapper {
     static let seedlessLoss: Int32 = 16 - pairMargin
     /// Factor on a pair's mapping quality where copies exist that were not scored; measured on simulated genomes.
     static let trustWithHiddenCopies = 0.8
+    /// Most for a read by itself that differs from its place and scores less than `sureScore`.
+    static let unsureQuality = 30
+    static let sureScore: Int32 = 50
     /// Windows searched for the mate of one read.
     static let rescueBudget = 6
 
@@ -167,14 +168,14 @@ public final class PairedMapper {
         return best
     }
 
-    /// The best score of another placement than candidate `chosen`, and how many are about as good.
+    /// The best score of another placement than candidate `chosen`, and how many are about as good as that one.
     private func runnerUp(_ read: Int, _ chosen: Int) -> (score: Int32, count: Int) {
         let list = scratch.candidates(of: read)
         let count = scratch.states[read].candidateCount
         var best = scratch.states[read].hiddenScore
         for i in 0..<count where i != chosen { best = max(best, list[i].plainScore) }
         var near = 0
-        for i in 0..<count where i != chosen && list[i].plainScore >= best - 7 { near += 1 }
+        for i in 0..<count where i != chosen && list[i].plainScore >= list[chosen].plainScore - 7 { near += 1 }
         return (best, near)
     }
 
@@ -194,7 +195,9 @@ public final class PairedMapper {
         var quality = Int(6.02 * Double(score - second) * weight * weight + 0.499)
         if near > 0 { quality -= MappingQuality.penalty(copies: near) }
         quality = Int(Double(quality) * (1 - scratch.states[read].repetitiveShare) + 0.499)
-        return min(60, max(0, quality))
+        // Few seeds lie in a short read: where it differs from this place, a copy may share none with it.
+        let isSure = score == Int32(scratch.states[read].length) || score >= Self.sureScore
+        return min(isSure ? 60 : Self.unsureQuality, max(0, quality))
     }
 
     private func finishSingle(_ read: Int, into result: inout MappedBatch) {
@@ -364,7 +367,7 @@ public final class PairedMapper {
     private func bestPlain(_ read: Int, _ chosen: inout Int) -> Int32 {
         guard scratch.states[read].candidateCount > 0 else { return 0 }
         let best = scratch.candidates(of: read)[0]
-        guard best.plainScore >= (best.isRescued ? Self.leastNearScore : Self.leastScore) else { return 0 }
+        guard best.plainScore >= (best.isRescued ? Self.leastMateScore : Self.leastScore) else { return 0 }
         chosen = 0
         return best.plainScore
     }
