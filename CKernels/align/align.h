@@ -52,8 +52,9 @@ ck_alignment ck_align_banded(
 #define CK_SCAN_LEAST_RUN 9
 #define CK_SCAN_MOST_RUN 16
 
-// Looks along `count` diagonals from `from` on for places where `run` bases (CK_SCAN_LEAST_RUN to CK_SCAN_MOST_RUN) in a row
-// match within one word of the planes, and returns the best by ungapped score, best first (ties: leftmost). Returns how many (up to 4).
+// Looks along `count` diagonals from `from` on for places where `run` bases (CK_SCAN_LEAST_RUN to CK_SCAN_MOST_RUN) in
+// a row match within one word of the planes, and returns the best by ungapped score, best first (ties: leftmost).
+// Returns how many (up to 4).
 uint32_t ck_scan_diagonals(
     const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length, uint32_t run,
     uint32_t *starts, int32_t *scores);

@@ -95,7 +95,8 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         }
         if let cpu = cpus.first(where: { !WorkerThreads.mayUse(cpu: $0) }) {
             throw Failure(
-                .configuration, at: "hardware profile \(name)", "pin_threads names CPU \(cpu), which this process may not use",
+                .configuration, at: "hardware profile \(name)",
+                "pin_threads names CPU \(cpu), which this process may not use",
                 remedy: "`taskset -cp $$` lists the CPUs that it may use")
         }
     }

@@ -289,8 +289,11 @@ struct CandidateSearch {
         return UInt64(high - low) * 20 >= UInt64(shorter) * 19
     }
 
-    /// The best diagonals of the read among `count` from `from` on, with their scores without gaps.
-    func scan(_ read: Int, isReverse: Bool, from: UInt32, count: UInt32, run: UInt32) -> [(start: UInt32, score: Int32)] {
+    /// The best diagonals of the read among `count` from `from` on, with their scores without gaps; `run` bases in a row
+    /// match on each.
+    func scan(
+        _ read: Int, isReverse: Bool, from: UInt32, count: UInt32, run: UInt32
+    ) -> [(start: UInt32, score: Int32)] {
         var starts: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
         var scores: (Int32, Int32, Int32, Int32) = (0, 0, 0, 0)
         scratch.paths.rescueScans += 1

@@ -105,8 +105,8 @@ extension CandidateSearch {
             let most = isShort(length) ? Self.substitutedBases.short : Self.substitutedBases.usual
             while chosen.count < most {
                 var best = -1
-                for i in 0..<count where windows[i].chance >= 0 && (best < 0 || windows[i].chance > windows[best].chance) {
-                    best = i
+                for i in 0..<count where windows[i].chance >= 0 {
+                    if best < 0 || windows[i].chance > windows[best].chance { best = i }
                 }
                 if best < 0 { break }
                 let place = windows[best].place
@@ -178,7 +178,8 @@ extension PairedMapper {
             search.rescuePieces(
                 mate, isReverse: !candidate.isReverse, from: window.lowerBound, count: UInt32(window.count),
                 leastScore: Self.leastMateScore)
-            if scratch.states[mate].candidateCount > 0 && isProper(candidate, scratch.candidates(of: mate)[0]) { return }
+            let found = scratch.states[mate].candidateCount
+            if found > 0 && isProper(candidate, scratch.candidates(of: mate)[0]) { return }
         }
         let contig = index.contigs[index.contig(at: candidate.alignment.start)]
         let reach = 2 * insertSizes.properRange.upperBound
