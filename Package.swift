@@ -125,6 +125,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Diagnostics", "Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("LayeringTests", []),
         tests("StorageTests", ["Diagnostics", "Storage"]),
+        tests("HardwareTests", ["Diagnostics", "Kernels", "Hardware"]),
         tests("KernelsTests", ["CKernels", "Kernels"]),
         tests("RandomnessTests", ["Diagnostics", "Kernels", "Randomness"]),
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),

@@ -2,6 +2,7 @@ import CKernels
 import Diagnostics
 import Foundation
 public import GenomicFormats
+import Kernels
 import Metering
 
 /// What a mapping run counted.
@@ -19,7 +20,9 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
     /// Thread time of mapping and storing by stage, and what the mapper did.
     public var stages = MappingStages()
     /// Processor time of the mapping threads, which other programs on the machine do not lengthen.
+    /// Processor time of mapping and storing, of all workers and of each.
     public var processorNanoseconds = 0
+    public var workerNanoseconds: [Int] = []
     public var paths = MappingPaths()
     /// Elapsed seconds of marking duplicates and ordering bins.
     public var duplicateSeconds = 0.0
@@ -147,6 +150,7 @@ public final class MappingRun: @unchecked Sendable {
         if let problem { throw problem }
         var metrics = MappingMetrics()
         for tally in tallies { metrics.add(tally.metrics) }
+        metrics.workerNanoseconds = tallies.map(\.metrics.processorNanoseconds)
         metrics.insertSizeMean = model.mean
         metrics.insertSizeStandardDeviation = model.standardDeviation
         let begin = monotonicSeconds()
@@ -226,6 +230,7 @@ public final class MappingRun: @unchecked Sendable {
     private func work(_ worker: Int) {
         // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
         ck_process_name_thread("dsgd-map-\(worker)")
+        WorkerThreads.pin(worker: worker)
         let mapper = PairedMapper(
             index: index, insertSizes: model, findsSupplementary: options.keeps != .mappedReads)
         let writers = (mapped: store.addWriter(), unmapped: unmapped?.addWriter())
