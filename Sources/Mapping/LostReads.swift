@@ -18,7 +18,7 @@ extension CandidateSearch {
     /// What any base may differ by apart from sequencing errors, in units of 2^-16.
     private static let variation = 65
 
-    /// 2^16 times the probability of an error, in thirds of a power of two: 10^(-q / 10) within 1 %.
+    /// 2^16 times the probability of an error, 2^(-q / 3) in place of 10^(-q / 10): whole numbers on all machines.
     private static let errorWeights: [Int] = (0...255).map { quality in
         ([65536, 52016, 41285][quality % 3] >> min(quality / 3, 20)) + variation
     }
