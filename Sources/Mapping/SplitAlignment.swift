@@ -170,7 +170,7 @@ extension CandidateSearch {
                 ck_pack_planes(bases + first, stretch.count, planes.baseAddress)
                 return ck_scan_diagonals(
                     index.planes.pointer, UInt32(from), UInt32(to - from), planes.baseAddress, UInt32(stretch.count),
-                    &starts, &scores)
+                    CandidateSearch.rescueRun, &starts, &scores)
             }
             for place in starts[..<Int(count)] {
                 let start = place - UInt32(first)
