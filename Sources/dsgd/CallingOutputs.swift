@@ -27,11 +27,15 @@ struct CallingOutputs: ParsableArguments {
         for (option, path) in [("--gvcf", gvcf), ("--sites-output", sitesOutput), ("--bam", bam)] where path == "-" {
             throw ValidationError("standard output has room for one result, that of -o: \(option) names a file")
         }
+        guard let metrics else { return }
+        guard metrics != "-", !metrics.isEmpty, !metrics.hasSuffix("/") else {
+            throw ValidationError("--metrics is the beginning of file names, with the directory that they go to")
+        }
     }
 
     var names: [String] {
         [output, gvcf, sitesOutput].compactMap(\.self).flatMap { [$0, $0 + ".tbi"] }
-            + (bam.map { AlignmentFiles.names($0) } ?? [])
+            + (bam.map { AlignmentFiles.names($0) } ?? []) + (metrics.map { MetricsFiles.names($0) } ?? [])
     }
 }
 
@@ -143,7 +147,7 @@ enum SexChoice: String, ExpressibleByArgument, CaseIterable {
 enum ResultCommand {
     private static let values: Set<String> = [
         "-@", "--threads", "--memory", "--hardware-profile", "--index", "-o", "--output", "--gvcf", "--sites-output",
-        "--bam",
+        "--bam", "--metrics",
     ]
 
     static func text(_ arguments: [String] = CommandLine.arguments) -> String {
