@@ -16,6 +16,12 @@ struct CallingOutputs: ParsableArguments {
     var sites: String?
     @Option(help: "VCF.gz of the genotypes at --sites.") var sitesOutput: String?
     @Option(help: "BAM to write too, in the order of coordinates; the index goes beside it.") var bam: String?
+    @Option(
+        help: ArgumentHelp(
+            "Beginning of the names of metrics files to write, as DRAGEN names them.",
+            discussion: "out/S1 gives out/S1.mapping_metrics.csv and others; docs/FORMATS.md lists them.",
+            valueName: "prefix"))
+    var metrics: String?
 
     func validate() throws {
         guard output != nil || gvcf != nil || sitesOutput != nil else {
@@ -34,8 +40,9 @@ struct CallingOutputs: ParsableArguments {
     }
 
     var names: [String] {
-        [output, gvcf, sitesOutput].compactMap(\.self).flatMap { [$0, $0 + ".tbi"] }
-            + (bam.map { AlignmentFiles.names($0) } ?? []) + (metrics.map { MetricsFiles.names($0) } ?? [])
+        let calls = [output, gvcf, sitesOutput].compactMap(\.self)
+        return calls + calls.map { $0 + ".tbi" } + (bam.map { AlignmentFiles.names($0) } ?? [])
+            + (metrics.map { MetricsFiles.names($0) } ?? [])
     }
 }
 
