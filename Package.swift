@@ -77,6 +77,7 @@ let package = Package(
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "Compression"]),
         library("Mapping", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
+        library("RunMetrics", ["GenomicFormats", "Mapping"]),
         library("Alignments", ["Compression", "GenomicFormats", "Mapping"]),
         library("Filtering", ["Diagnostics", "Storage", "Kernels", "Compression", "GenomicFormats", "Metering"]),
         library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
@@ -85,7 +86,10 @@ let package = Package(
         // Where the wings meet.
         library(
             "Engines",
-            ["Diagnostics", "Metering", "Hardware", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments"]),
+            [
+                "Diagnostics", "Metering", "Hardware", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments",
+                "RunMetrics",
+            ]),
         library("Bank", ["Diagnostics", "GenomicFormats", "Filtering", "CCrypto", grdb]),
         library(
             "Roles",
@@ -111,8 +115,8 @@ let package = Package(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "Filtering", "Simulation",
-                "Evaluation", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
+                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics", "Filtering",
+                "Simulation", "Evaluation", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
                 toml,
             ],
             swiftSettings: strict),
@@ -121,6 +125,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Diagnostics", "Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("LayeringTests", []),
         tests("StorageTests", ["Diagnostics", "Storage"]),
+        tests("HardwareTests", ["Diagnostics", "Kernels", "Hardware"]),
         tests("KernelsTests", ["CKernels", "Kernels"]),
         tests("RandomnessTests", ["Diagnostics", "Kernels", "Randomness"]),
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),
@@ -132,6 +137,9 @@ let package = Package(
         tests("FilteringTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Filtering", "Metering"]),
         tests("MappingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping"]),
         tests("AlignmentsTests", ["Diagnostics", "Kernels", "Compression", "GenomicFormats", "Mapping", "Alignments", "Simulation"]),
+        tests(
+            "RunMetricsTests",
+            ["GenomicFormats", "Hardware", "Mapping", "Alignments", "RunMetrics", "Simulation", "Engines"]),
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
         tests("SimulationTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),

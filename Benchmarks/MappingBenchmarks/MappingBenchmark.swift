@@ -77,7 +77,7 @@ public struct MappingBenchmark {
             for (name, nanoseconds) in [
                 ("pack", stages.pack), ("seed", stages.seed), ("lookup", stages.lookup),
                 ("candidates", stages.candidates), ("evaluate", stages.evaluate), ("rescue", stages.rescue),
-                ("pair", stages.pair), ("store", stages.store), ("total", stages.total),
+                ("lost", stages.lost), ("pair", stages.pair), ("store", stages.store), ("total", stages.total),
             ] { add("map.\(name)", Double(nanoseconds) / count, "ns/read", threads: threads, spread: spread) }
             add(
                 "map.processor", Double(metrics.processorNanoseconds) / count, "ns/read", threads: threads,
@@ -86,12 +86,16 @@ public struct MappingBenchmark {
             add("map.seal", metrics.sealSeconds * 1e9 / count, "ns/read", threads: threads, spread: spread)
             add("map.rate", count / seconds, "reads/s", threads: threads, spread: spread)
             add("map.rate", Double(reads.fastqBytes) * 8e-6 / seconds, "Mbit/s", threads: threads, spread: spread)
+            if let most = metrics.workerNanoseconds.max(), let least = metrics.workerNanoseconds.min(), threads > 1 {
+                // The busiest worker's processor time over the idlest one's.
+                add("map.balance", Double(most) / Double(max(1, least)), "ratio", threads: threads, spread: spread)
+            }
             guard threads == 1 else { continue }
             let paths = metrics.paths
             for (name, value) in [
                 ("mapped", metrics.mapped), ("proper", metrics.properlyPaired), ("rescued", metrics.rescued),
                 ("seeds", paths.seeds), ("diagonals", paths.diagonals), ("gap-searches", paths.gapSearches),
-                ("banded", paths.bandedAlignments), ("rescue-scans", paths.rescueScans),
+                ("banded", paths.bandedAlignments), ("rescue-scans", paths.rescueScans), ("near-seeds", paths.nearSeeds),
             ] { add("map.\(name)", Double(value) / count, "per read") }
         }
         add("map.index", Double(index.byteCount) / 1_048_576, "MiB")

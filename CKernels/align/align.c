@@ -29,7 +29,7 @@ ck_alignment ck_align_banded(
 }
 
 uint32_t ck_scan_diagonals(
-    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
+    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length, uint32_t run,
     uint32_t *starts, int32_t *scores) {
-    DISPATCH(ck_scan_diagonals, reference, from, count, read, length, starts, scores);
+    DISPATCH(ck_scan_diagonals, reference, from, count, read, length, run, starts, scores);
 }

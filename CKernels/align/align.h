@@ -49,12 +49,14 @@ ck_alignment ck_align_banded(
     uint8_t *scratch);
 
 #define CK_SCAN_RESULTS 4
-#define CK_SCAN_RUN 12  // 9 to 16
+#define CK_SCAN_LEAST_RUN 9
+#define CK_SCAN_MOST_RUN 16
 
-// Looks along `count` diagonals from `from` on for places where CK_SCAN_RUN bases in a row match within one word of the
-// planes, and returns the best by ungapped score, best first (ties: leftmost). Returns how many (up to 4).
+// Looks along `count` diagonals from `from` on for places where `run` bases (CK_SCAN_LEAST_RUN to CK_SCAN_MOST_RUN) in
+// a row match within one word of the planes, and returns the best by ungapped score, best first (ties: leftmost).
+// Returns how many (up to 4).
 uint32_t ck_scan_diagonals(
-    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
+    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length, uint32_t run,
     uint32_t *starts, int32_t *scores);
 
 // Asks for the reference lines of a read at `start`.

@@ -403,7 +403,7 @@ ck_alignment CK_VARIANT(ck_align_one_gap)(
 }
 
 uint32_t CK_VARIANT(ck_scan_diagonals)(
-    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length,
+    const uint64_t *reference, uint32_t from, uint32_t count, const uint64_t *read, uint32_t length, uint32_t run,
     uint32_t *starts, int32_t *scores) {
     uint32_t results = 0, words = (length + 63) / 64;
     for (uint32_t block = 0; block < count; block += 64) {
@@ -422,11 +422,11 @@ uint32_t CK_VARIANT(ck_scan_diagonals)(
                 uint64_t differ = ((low0 >> lane | high0 << 1 << (63 - lane)) ^ read0) |
                     ((low1 >> lane | high1 << 1 << (63 - lane)) ^ read1) | (low2 >> lane | high2 << 1 << (63 - lane));
                 // A bit stays where as many matches follow in this word.
-                uint64_t run = ~differ & read2;
-                run &= run >> 1;
-                run &= run >> 2;
-                run &= run >> 4;
-                runs[lane] |= run & run >> (CK_SCAN_RUN - 8);
+                uint64_t same = ~differ & read2;
+                same &= same >> 1;
+                same &= same >> 2;
+                same &= same >> 4;
+                runs[lane] |= same & same >> (run - 8);
             }
         }
         uint32_t here = count - block < 64 ? count - block : 64;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -10,6 +11,27 @@
 int ck_process_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 ? 0 : errno; }
 
 void ck_process_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+#define MOST_CPUS 8192
+
+typedef union {
+    cpu_set_t first;
+    unsigned char bytes[CPU_ALLOC_SIZE(MOST_CPUS)];
+} cpus;
+
+int ck_process_pin_thread(int cpu) {
+    if (cpu < 0 || cpu >= MOST_CPUS) return EINVAL;
+    cpus set;
+    CPU_ZERO_S(sizeof set, &set.first);
+    CPU_SET_S((size_t)cpu, sizeof set, &set.first);
+    return sched_setaffinity(0, sizeof set, &set.first) == 0 ? 0 : errno;
+}
+
+int ck_process_may_use_cpu(int cpu) {
+    cpus set;
+    if (cpu < 0 || cpu >= MOST_CPUS || sched_getaffinity(0, sizeof set, &set.first) != 0) return 0;
+    return CPU_ISSET_S((size_t)cpu, sizeof set, &set.first) != 0;
+}
 
 void ck_process_wipe_freed_memory(void) { mallopt(M_PERTURB, 0xA5); }
 

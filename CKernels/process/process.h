@@ -11,6 +11,12 @@ long ck_process_peer_uid(int socket);
 // Gives the calling thread a name of at most 15 bytes, as ps(1) and profilers show it.
 void ck_process_name_thread(const char *name);
 
+// Keeps the calling thread on one CPU (sched_setaffinity(2)). Returns 0 or errno.
+int ck_process_pin_thread(int cpu);
+
+// 1 when the calling thread may run on this CPU, else 0.
+int ck_process_may_use_cpu(int cpu);
+
 // Overwrites every block that free(3) takes back from now on (mallopt(3) M_PERTURB), so that plaintext does not stay in
 // unused memory. Best effort: it does not reach copies in registers and stacks.
 void ck_process_wipe_freed_memory(void);

@@ -24,6 +24,22 @@ static inline uint32_t ck_seed_length(ck_seed_shape shape) { return 15 + shape.w
 // palindromes are left out. Returns the number of seeds; both arrays need room for `count` + 16.
 size_t ck_find_seeds(const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
 
+// Seeds of `count` codes whose last bases, at most `extension`, lie outside of them: every seed that the missing bases
+// could make, but for those whose window is a palindrome. `offsets` may be less than 0, as the two's complement. Both
+// arrays need room for CK_EDGE_SEEDS.
+size_t ck_find_edge_seeds(
+    const uint8_t *codes, size_t count, ck_seed_shape shape, uint64_t *keys, uint32_t *offsets);
+#define CK_EDGE_SEEDS 1024
+
+#define CK_SUBSTITUTIONS 8
+#define CK_SUBSTITUTED_SEEDS 2048
+
+// The seeds over each of up to CK_SUBSTITUTIONS places, were its base another one: any of the other three, or of the
+// four in place of an N. Both arrays need room for CK_SUBSTITUTED_SEEDS.
+size_t ck_find_substituted_seeds(
+    const uint8_t *codes, size_t count, ck_seed_shape shape, const uint32_t *places, size_t place_count, uint64_t *keys,
+    uint32_t *offsets);
+
 #define CK_BUCKET_SLOTS 10
 #define CK_GROUP_BUCKETS 65536u
 

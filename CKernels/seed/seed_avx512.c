@@ -24,14 +24,6 @@ AVX512 static int pack_codes(const uint8_t *codes, size_t count, uint64_t *strin
     return _mm512_test_epi8_mask(any, _mm512_set1_epi8(4)) == 0;
 }
 
-// The 32 bases of a word back to front, complemented.
-static inline uint64_t complement_back(uint64_t word) {
-    word = __builtin_bswap64(word);
-    word = (word >> 4 & 0x0F0F0F0F0F0F0F0Full) | (word & 0x0F0F0F0F0F0F0F0Full) << 4;
-    word = (word >> 2 & 0x3333333333333333ull) | (word & 0x3333333333333333ull) << 2;
-    return ~word;
-}
-
 static inline uint64_t bits_at(const uint64_t *string, size_t bit) {
     const uint64_t *word = string + bit / 64;
     return word[0] >> (bit & 63) | word[1] << 1 << (63 - (bit & 63));

@@ -24,6 +24,14 @@ static inline uint32_t mix_word(uint32_t word) {
     return word ^ word >> 16;
 }
 
+// The 32 bases of a word back to front, complemented.
+static inline uint64_t complement_back(uint64_t word) {
+    word = __builtin_bswap64(word);
+    word = (word >> 4 & 0x0F0F0F0F0F0F0F0Full) | (word & 0x0F0F0F0F0F0F0F0Full) << 4;
+    word = (word >> 2 & 0x3333333333333333ull) | (word & 0x3333333333333333ull) << 2;
+    return ~word;
+}
+
 // The key of a seed and its reverse complement, each two bits a base, the first base lowest.
 static inline uint64_t seed_key(uint64_t plain, uint64_t complement) {
     uint64_t strand = complement < plain, key = strand ? complement : plain;

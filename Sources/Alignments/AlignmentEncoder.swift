@@ -41,11 +41,32 @@ final class AlignmentEncoder {
 
     /// Bytes that no record of this read exceeds, as BAM or as text.
     func room(_ view: AlignedReadView) -> Int {
-        let operations = view.cigar.count + view.attachment.mateCigarCount
+        var operations = view.cigar.count + view.attachment.mateCigarCount
+        var parts = 0
+        view.attachment.forEachOtherPart {
+            operations += $0.cigarCount
+            parts += 64 + longestName
+        }
         let covered = max(0, Int(view.header.end) - Int(view.header.position))
         let names = contigNames.isEmpty ? 0 : 2 * longestName
-        return 512 + names + longestReadGroup + view.attachment.name.count + 24 * operations + 5 * view.bases.count
+        return 512 + names + parts + longestReadGroup + view.attachment.name.count + 24 * operations + 5 * view.bases.count
             + 3 * covered
+    }
+
+    /// The value of SA: the other parts of a read, the primary one first.
+    func putOtherParts(_ view: AlignedReadView, _ out: ByteBuffer) {
+        view.attachment.forEachOtherPart { part in
+            out.put(contigNames[Int(part.contig)])
+            out.put(UInt8(ascii: ","))
+            out.putDecimal(Int(part.position) + 1)
+            out.put(part.isReverse ? ",-," : ",+,")
+            for operation in 0..<part.cigarCount { out.putText(CigarOperation(rawValue: part.cigar(operation))) }
+            out.put(UInt8(ascii: ","))
+            out.putDecimal(Int(part.mappingQuality))
+            out.put(UInt8(ascii: ","))
+            out.putDecimal(Int(part.editDistance))
+            out.put(UInt8(ascii: ";"))
+        }
     }
 
     func readGroup(_ view: AlignedReadView) -> [UInt8] { readGroups[view.attachment.readGroup] }

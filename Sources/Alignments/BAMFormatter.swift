@@ -92,6 +92,11 @@ final class BAMFormatter {
             put("AS", Int(view.header.score), out)
             put("XS", Int(view.header.secondScore), out)
         }
+        if view.attachment.otherPartCount > 0 {
+            out.put("SAZ")
+            encoder.putOtherParts(view, out)
+            out.put(0)
+        }
         out.put("RGZ")
         out.put(encoder.readGroup(view))
         out.put(0)

@@ -80,7 +80,9 @@ public struct BAMWriter: Sendable {
         case .ordinals(let range): try unmapped.forEachRead(ordinals: range) { out.mapped.append($0, with: formatter) }
         case .bases(let contig, let range):
             try unmapped.forEachRead(contig: contig, at: range) { out.unmapped.append($0, with: formatter) }
-            try store.forEachRead(contig: contig, overlapping: range, maximumSpan: 0) { view in
+            try store.forEachRead(
+                contig: contig, overlapping: range, maximumSpan: 0, includingSupplementary: true
+            ) { view in
                 if Int(view.header.position) >= range.lowerBound { out.mapped.append(view, with: formatter) }
             }
         }

@@ -69,6 +69,10 @@ final class SAMFormatter {
             out.put("\tXS:i:")
             out.putDecimal(Int(view.header.secondScore))
         }
+        if view.attachment.otherPartCount > 0 {
+            out.put("\tSA:Z:")
+            encoder.putOtherParts(view, out)
+        }
         out.put("\tRG:Z:")
         out.put(encoder.readGroup(view))
     }

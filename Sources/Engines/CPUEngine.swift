@@ -7,6 +7,7 @@ public import GenomicFormats
 public import Hardware
 package import Mapping
 internal import Metering
+internal import RunMetrics
 
 /// The engine in this process: maps on all its threads while reads arrive, calls variants when they have ended.
 public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
@@ -59,7 +60,11 @@ public final class CPUEngine: GenotypingEngine, @unchecked Sendable {
             profile, threads: threads, memory: memory, genome: prepared.genome, index: prepared.index)
         options.libraries = ReadGroup.libraries(of: job.readGroups)
         if job.alignments != nil { options.keeps = .alignments }
-        return CPUSession(job: job, genome: prepared.genome, index: prepared.index, options: options)
+        let counter =
+            job.wantsFigures ? RunCounter(reference: prepared.genome, readGroups: job.readGroups.map(\.id)) : nil
+        if let counter { options.observer = { batch, _ in counter.count(batch) } }
+        return CPUSession(
+            job: job, genome: prepared.genome, index: prepared.index, options: options, counter: counter)
     }
 
     /// What a store of reads may take beside reference and index.
@@ -85,10 +90,16 @@ final class CPUSession: GenotypingSession {
     private let genome: ReferenceGenome
     private let run: MappingRun
     private let threads: Int
+    /// When the job wants figures.
+    private let counter: RunCounter?
     private let started = monotonicSeconds()
 
-    init(job: GenotypingJob, genome: ReferenceGenome, index: ReferenceIndex, options: MappingRun.Options) {
+    init(
+        job: GenotypingJob, genome: ReferenceGenome, index: ReferenceIndex, options: MappingRun.Options,
+        counter: RunCounter?
+    ) {
         self.job = job
+        self.counter = counter
         self.genome = genome
         threads = options.threads
         run = MappingRun(index: index, options: options)
@@ -115,9 +126,13 @@ final class CPUSession: GenotypingSession {
                 .write(mapped, sink: alignments)
         }
         let writing = monotonicSeconds() - written
+        let counting = monotonicSeconds()
+        try counter?.count(mapped.store, threads: threads)
+        let counted = monotonicSeconds() - counting
         let files = try CallFiles(job: job, genome: genome, gvcf: gvcf)
         let caller = VariantCaller(reference: genome, options: job.calling)
         let calling = try caller.call(store: mapped.store, threads: threads, request: files.request) {
+            if $0 == .variants { $1.withUnsafeBytes { counter?.count(line: $0) } }
             try files.write($0, $1)
         }
         try files.finish()
@@ -136,9 +151,10 @@ final class CPUSession: GenotypingSession {
             "calling": calling.wallSeconds,
         ]
         if alignmentIndex != nil { metrics.seconds["alignments"] = writing }
+        if counter != nil { metrics.seconds["metrics"] = counted }
         var result = GenotypingResult(
             vcfGz: files.bytes(.variants), index: files.index(.variants), vcfBytes: files.plainBytes,
-            alignmentIndex: alignmentIndex, metrics: metrics)
+            alignmentIndex: alignmentIndex, metrics: metrics, figures: counter?.figures)
         if job.wantsGVCF { result.gvcfIndex = files.index(.gvcf) }
         if job.sites != nil { result.sites = IndexedVCF(vcfGz: files.bytes(.sites), index: files.index(.sites)) }
         return result

@@ -19,11 +19,12 @@ final class CallFiles {
             }
         }
         var wanted: Set<CallOutput> = []
-        if job.wantsVariants { wanted.insert(.variants) }
+        // Figures count variants, written or not.
+        if job.wantsVariants || job.wantsFigures { wanted.insert(.variants) }
         if gvcf != nil { wanted.insert(.gvcf) }
         if job.sites != nil { wanted.insert(.sites) }
         request = CallingRequest(regions: regions, ploidy: job.ploidy, outputs: wanted, sites: job.sites)
-        for kind in CallOutput.allCases where wanted.contains(kind) {
+        for kind in CallOutput.allCases where wanted.contains(kind) && (kind != .variants || job.wantsVariants) {
             let text = VariantCaller.header(
                 kind, reference: genome, sample: job.sample, command: job.command ?? "", options: job.calling)
             let header = try text.withUnsafeBytes { try VCFHeader(parsing: $0, label: "engine cpu") }

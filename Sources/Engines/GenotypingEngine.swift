@@ -2,6 +2,7 @@ public import Alignments
 public import Calling
 public import Compression
 public import GenomicFormats
+public import RunMetrics
 
 /// What an engine is and can do.
 public struct EngineCapabilities: Sendable, Codable, Equatable {
@@ -42,6 +43,8 @@ public struct GenotypingJob: Sendable {
     /// The header of the alignments that ``GenotypingSession/finish(alignments:gvcf:)`` is to write; batches then need
     /// names. nil when none are wanted.
     public var alignments: AlignmentHeader?
+    /// Whether the result is to have ``GenotypingResult/figures``.
+    public var wantsFigures = false
 
     /// - Parameter readGroups: when left out, one for the whole sample.
     public init(
@@ -108,10 +111,14 @@ public struct GenotypingResult: Sendable {
     /// The index of the alignments, when the job wanted them.
     public var alignmentIndex: AlignmentIndex?
     public var metrics: GenotypingMetrics
+    /// What metrics files say, when the job wanted it.
+    public var figures: RunFigures?
 
     public init(
-        vcfGz: [UInt8], index: [UInt8], vcfBytes: Int, alignmentIndex: AlignmentIndex? = nil, metrics: GenotypingMetrics
+        vcfGz: [UInt8], index: [UInt8], vcfBytes: Int, alignmentIndex: AlignmentIndex? = nil, metrics: GenotypingMetrics,
+        figures: RunFigures? = nil
     ) {
+        self.figures = figures
         self.alignmentIndex = alignmentIndex
         self.vcfGz = vcfGz
         self.index = index

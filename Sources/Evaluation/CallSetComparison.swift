@@ -86,6 +86,7 @@ public struct CallSetComparison: Sendable {
             }
             if let failure { throw failure }
         }
+        result.order()
         return result
     }
 

@@ -94,6 +94,10 @@ public struct Comparison: Sendable, Codable, Equatable {
     public var truthWithoutGenotype = 0
     public var truthSymbolic = 0
     public var differences: [Difference] = []
+    /// Counts by genotype, length and context; strata without a variant are left out.
+    public var strata: [StratumCounts] = []
+    /// Calls inside the regions by QUAL; bins without a call are left out.
+    public var calibration: [QualityBin] = []
 
     public init() {}
 
@@ -140,7 +144,8 @@ public struct ComparisonReport: Sendable, Codable, Equatable {
 
     /// The false positives and negatives of one comparison, tab-separated with a header line.
     public static func list(_ differences: [Difference]) -> String {
-        var text = "kind\ttype\tcontig\tposition\tref\talt\tgenotype\tqual\tdepth\tfilter\tgenotype_only"
+        var text =
+            "kind\ttype\tcontig\tposition\tref\talt\tgenotype\tqual\tdepth\tfilter\tgenotype_only"
             + "\thomopolymer\ttandem_unit\n"
         for item in differences {
             let fields: [String] = [

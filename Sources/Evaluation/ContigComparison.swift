@@ -46,7 +46,7 @@ struct ContigComparison {
             let isInside = isInside(call)
             let isMatched = matched.truth.contains(call.index)
             if isInside && isMatched {
-                result[call.variantClass].truthMatched += 1
+                result.count(strata(call), call.variantClass) { $0.truthMatched += 1 }
                 anyTruthInside = true
             }
             if !isMatched { missed.append(call) }
@@ -55,20 +55,26 @@ struct ContigComparison {
         for call in calls {
             if matched.query.contains(call.index) {
                 // A match inside the regions may be written as a record outside them.
-                if isInside(call) || anyTruthInside { result[call.variantClass].callsMatched += 1 }
+                if isInside(call) || anyTruthInside {
+                    result.count(strata(call), call.variantClass) { $0.callsMatched += 1 }
+                    result.count(quality: callRecords[call.index].quality, isWrong: false)
+                }
             } else if isInside(call) {
                 wrong.append(call)
             }
         }
         for call in wrong {
             let isGenotype = missed.contains { !Set($0.key).isDisjoint(with: call.key) }
-            result[call.variantClass].falsePositives += 1
-            if isGenotype { result[call.variantClass].genotypeMismatches += 1 }
+            result.count(strata(call), call.variantClass) {
+                $0.falsePositives += 1
+                if isGenotype { $0.genotypeMismatches += 1 }
+            }
+            result.count(quality: callRecords[call.index].quality, isWrong: true)
             result.differences.append(difference(.falsePositive, call, callRecords[call.index], isGenotype))
         }
         for call in missed where isInside(call) {
             let isGenotype = wrong.contains { !Set($0.key).isDisjoint(with: call.key) }
-            result[call.variantClass].falseNegatives += 1
+            result.count(strata(call), call.variantClass) { $0.falseNegatives += 1 }
             result.differences.append(difference(.falseNegative, call, truthRecords[call.index], isGenotype))
         }
     }
@@ -91,8 +97,16 @@ struct ContigComparison {
             genotype: record.genotype.map { $0.map(String.init) ?? "." }.joined(separator: "/"),
             quality: record.quality, depth: record.depth, isPassing: record.isPassing,
             isGenotypeMismatch: isGenotype,
-            homopolymerLength: max(homopolymer(at: call.start), homopolymer(at: call.start - 1)),
-            tandemRepeatUnit: tandemUnit(at: call.start))
+            homopolymerLength: longestHomopolymer(call), tandemRepeatUnit: tandemUnit(at: call.start))
+    }
+
+    private func strata(_ call: DecodedCall) -> [Stratum] {
+        Stratum.of(call, homopolymer: longestHomopolymer(call), tandemUnit: tandemUnit(at: call.start))
+    }
+
+    /// The longest run of one base that the call touches.
+    private func longestHomopolymer(_ call: DecodedCall) -> Int {
+        max(homopolymer(at: call.start), homopolymer(at: call.start - 1))
     }
 
     private func homopolymer(at place: Int) -> Int {

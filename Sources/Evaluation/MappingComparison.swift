@@ -111,7 +111,8 @@ public final class MappingComparison {
         {
             let clip = clippedBases(record, qualityEnd + 1, cigarEnd)
             // What is clipped is part of the read as a rule; an adapter lies outside of its true place.
-            isCorrect = abs(position - origin.position) <= Self.tolerance
+            isCorrect =
+                abs(position - origin.position) <= Self.tolerance
                 || abs(position - clip - origin.position) <= Self.tolerance
         }
         count(quality: quality, isCorrect: isCorrect)
@@ -127,7 +128,7 @@ public final class MappingComparison {
         }
         report.correct += 1
         if quality >= 20, quality < 255 { report.correctAt20 += 1 }
-        if quality == 60 { report.correctAt60 += 1 }
+        if quality >= 60, quality < 255 { report.correctAt60 += 1 }
     }
 
     /// How many bases the CIGAR clips before the first that is aligned.

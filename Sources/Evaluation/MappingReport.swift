@@ -38,7 +38,7 @@ public struct MappingReport: Sendable, Codable, Equatable {
             "reads               \(Self.right("\(reads)", 12))", "mapped              \(share(mapped))",
             "correct             \(share(correct))",
             "correct, MAPQ >= 20 \(share(correctAt20))", "wrong,   MAPQ >= 20 \(share(wrongAt20))",
-            "correct, MAPQ = 60  \(share(correctAt60))",
+            "correct, MAPQ >= 60 \(share(correctAt60))",
         ]
         if foreign > 0 { lines.append("foreign, and mapped \(foreign), \(foreignMapped)") }
         lines += ["", "MAPQ      mapped       wrong    wrong %    and above: mapped     wrong    wrong %"]

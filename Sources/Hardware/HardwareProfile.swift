@@ -18,6 +18,9 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
         public var queuedBatches: Int
         /// Memory for a genotyping process in MiB; left out, three quarters of what the process may have.
         public var memoryMiB: Int?
+        /// CPUs that the mapper's workers are pinned to, one after the other, over and over; left out, the system
+        /// places them.
+        public var pinThreads: [Int]?
         /// Where reads are spilled when memory is full; left out, `TMPDIR`, or `/var/tmp` when that is not set.
         public var spillDirectory: String?
 
@@ -25,6 +28,7 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
             case isa, threads
             case queuedBatches = "queued_batches"
             case memoryMiB = "memory_mib"
+            case pinThreads = "pin_threads"
             case spillDirectory = "spill_directory"
         }
     }
@@ -78,11 +82,28 @@ public struct HardwareProfile: Codable, Sendable, Equatable {
                 "it is for \(profile.matches.architecture) with \(profile.matches.isa), which this machine is not",
                 remedy: "leave the profile out, or use `portable`")
         }
+        try profile.checkPinning()
         return profile
     }
 
-    /// Caps the kernels' dispatch; call once before any work.
+    private func checkPinning() throws {
+        guard let cpus = uses.pinThreads else { return }
+        guard !cpus.isEmpty, Set(cpus).count == cpus.count else {
+            throw Failure(
+                .configuration, at: "hardware profile \(name)", "pin_threads is empty or names a CPU twice",
+                remedy: "list each CPU once, or leave pin_threads out")
+        }
+        if let cpu = cpus.first(where: { !WorkerThreads.mayUse(cpu: $0) }) {
+            throw Failure(
+                .configuration, at: "hardware profile \(name)",
+                "pin_threads names CPU \(cpu), which this process may not use",
+                remedy: "`taskset -cp $$` lists the CPUs that it may use")
+        }
+    }
+
+    /// Caps the kernels' dispatch and says where workers run; call once before any work.
     public func apply() {
+        WorkerThreads.cpus = uses.pinThreads ?? []
         guard let wanted = CPU.Cap(name: uses.isa) else { return }
         if wanted.rawValue < CPU.cap.rawValue { CPU.cap = wanted }
     }

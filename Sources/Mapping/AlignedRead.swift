@@ -12,6 +12,7 @@ public struct AlignmentFlags: OptionSet, Sendable, Hashable {
     public static let firstInPair = AlignmentFlags(rawValue: 0x40)
     public static let secondInPair = AlignmentFlags(rawValue: 0x80)
     public static let duplicate = AlignmentFlags(rawValue: 0x400)
+    public static let supplementary = AlignmentFlags(rawValue: 0x800)
 }
 
 /// One CIGAR operation in BAM's packing: length in the upper 28 bits, operation in the lower 4.

@@ -22,6 +22,8 @@ struct CandidateSearch {
     static let twoGapLoss: Int32 = 26
     /// Seed-supported diagonals beyond ``gapReach`` that are tried.
     static let farDiagonals = 16
+    /// Bases in a row that show where a mate may lie.
+    static let rescueRun: UInt32 = 12
     /// Diagonals of a read whose reference is asked for one stage ahead.
     static let prefetchedDiagonals = 32
     /// Two diagonals nearer than this may belong to one alignment.
@@ -149,7 +151,7 @@ struct CandidateSearch {
     }
 
     @inline(__always)
-    private func isBefore(_ a: Candidate, _ b: Candidate) -> Bool {
+    func isBefore(_ a: Candidate, _ b: Candidate) -> Bool {
         if a.score != b.score { return a.score > b.score }
         if a.seeds != b.seeds { return a.seeds > b.seeds }
         if a.leftDiagonal != b.leftDiagonal { return a.leftDiagonal < b.leftDiagonal }
@@ -275,7 +277,7 @@ struct CandidateSearch {
         scratch.states[read].candidateCount = kept
     }
 
-    private func isSamePlacement(_ a: Candidate, _ b: Candidate) -> Bool {
+    func isSamePlacement(_ a: Candidate, _ b: Candidate) -> Bool {
         if a.isReverse != b.isReverse { return false }
         if a.leftDiagonal == b.leftDiagonal || a.rightDiagonal == b.rightDiagonal { return true }
         if a.rightDiagonal == b.leftDiagonal || a.leftDiagonal == b.rightDiagonal { return true }
@@ -287,23 +289,31 @@ struct CandidateSearch {
         return UInt64(high - low) * 20 >= UInt64(shorter) * 19
     }
 
-    /// Searches `count` starts from `from` on for the read; adds what it finds.
-    func rescue(_ read: Int, isReverse: Bool, from: UInt32, count: UInt32, leastScore: Int32) {
-        let length = scratch.states[read].length
+    /// The best diagonals of the read among `count` from `from` on, with their scores without gaps; `run` bases in a row
+    /// match on each.
+    func scan(
+        _ read: Int, isReverse: Bool, from: UInt32, count: UInt32, run: UInt32
+    ) -> [(start: UInt32, score: Int32)] {
         var starts: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
         var scores: (Int32, Int32, Int32, Int32) = (0, 0, 0, 0)
         scratch.paths.rescueScans += 1
         let found = withUnsafeMutableBytes(of: &starts) { starts in
             withUnsafeMutableBytes(of: &scores) { scores in
                 ck_scan_diagonals(
-                    index.planes.pointer, from, count, scratch.planes(of: read, isReverse: isReverse), length,
-                    starts.baseAddress!.assumingMemoryBound(to: UInt32.self),
+                    index.planes.pointer, from, count, scratch.planes(of: read, isReverse: isReverse),
+                    scratch.states[read].length, run, starts.baseAddress!.assumingMemoryBound(to: UInt32.self),
                     scores.baseAddress!.assumingMemoryBound(to: Int32.self))
             }
         }
-        let places = [starts.0, starts.1, starts.2, starts.3]
-        for rank in 0..<Int(found) {
-            let start = places[rank]
+        let all = [(starts.0, scores.0), (starts.1, scores.1), (starts.2, scores.2), (starts.3, scores.3)]
+        return Array(all.prefix(Int(found)))
+    }
+
+    /// Searches `count` starts from `from` on for the read; adds what it finds.
+    func rescue(_ read: Int, isReverse: Bool, from: UInt32, count: UInt32, leastScore: Int32) {
+        let length = scratch.states[read].length
+        let found = scan(read, isReverse: isReverse, from: from, count: count, run: Self.rescueRun)
+        for (rank, (start, _)) in found.enumerated() {
             let alignment = ck_score_diagonal(
                 index.planes.pointer, start, scratch.planes(of: read, isReverse: isReverse), length)
             var candidate = Candidate(
@@ -314,6 +324,6 @@ struct CandidateSearch {
             }
             if candidate.plainScore >= leastScore { insert(candidate, read, limit: MapperScratch.candidateStride) }
         }
-        if found > 0 { removeRedundant(read) }
+        if !found.isEmpty { removeRedundant(read) }
     }
 }

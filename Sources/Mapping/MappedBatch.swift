@@ -19,6 +19,9 @@ public struct MappedRead: Sendable, Hashable {
     public var mappingQuality: UInt8 = 0
     /// Found by looking near the mate, not by its own seeds.
     public var isRescued = false
+    /// Where the read's further parts stand in ``MappedBatch/supplementary``.
+    public var supplementaryStart: Int32 = 0
+    public var supplementaryCount: UInt8 = 0
 
     public init() {}
 
@@ -30,7 +33,19 @@ public struct MappedBatch: Sendable, Equatable {
     public var reads: [MappedRead] = []
     /// CIGAR operations of all reads, in BAM's packing.
     public var cigars: [UInt32] = []
+    /// Further alignments of reads that lie in parts, by read, best first; when they are looked for.
+    public var supplementary: [MappedRead] = []
     public init() {}
+
+    /// How many alignments a read has, a read that maps nowhere counted as one.
+    @inline(__always)
+    func partCount(of read: Int) -> Int { 1 + Int(reads[read].supplementaryCount) }
+
+    /// The primary alignment of a read, which is part 0, or a supplementary one.
+    @inline(__always)
+    func part(_ part: Int, of read: Int) -> MappedRead {
+        part == 0 ? reads[read] : supplementary[Int(reads[read].supplementaryStart) + part - 1]
+    }
 }
 
 /// Insert sizes (5' end to 5' end, mates facing each other) of the library.

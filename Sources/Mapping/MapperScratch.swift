@@ -55,6 +55,8 @@ final class MapperScratch {
     /// Reads whose seeds are looked up together, in whole blocks.
     static let groupReads = 1024
     static let mostSeeds = 512
+    /// Seeds of a group, and near seeds of a block's lost reads behind them.
+    static let seedCapacity = (groupReads + 1) * mostSeeds + blockReads * CandidateSearch.nearSeeds
     static let diagonalCapacity = 2048
     static let candidateStride = 60
     /// Candidates kept of a read's own seeds; the others are room for rescue.
@@ -66,13 +68,14 @@ final class MapperScratch {
     let reversePlanes = UnsafeMutablePointer<UInt64>.allocate(capacity: blockReads * Int(CK_READ_WORDS))
     let reverseCodes = UnsafeMutablePointer<UInt8>.allocate(capacity: blockReads * 512)
     /// Seeds of the group's reads, end to end, and where those of each read begin.
-    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: (groupReads + 1) * mostSeeds)
-    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: (groupReads + 1) * mostSeeds)
-    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: (groupReads + 1) * mostSeeds)
-    let order = UnsafeMutablePointer<UInt32>.allocate(capacity: (groupReads + 1) * mostSeeds)
+    let keys = UnsafeMutablePointer<UInt64>.allocate(capacity: seedCapacity)
+    let offsets = UnsafeMutablePointer<UInt32>.allocate(capacity: seedCapacity)
+    let found = UnsafeMutablePointer<UInt64>.allocate(capacity: seedCapacity)
+    let order = UnsafeMutablePointer<UInt32>.allocate(capacity: seedCapacity)
     let seedStarts = UnsafeMutablePointer<Int>.allocate(capacity: groupReads + 1)
-    /// Diagonals of the block's reads, end to end; every read finds room for the most that one can have.
-    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: blockReads * diagonalCapacity)
+    /// Diagonals of the block's reads, end to end; every read finds room for the most that one can have, twice if it
+    /// is lost.
+    let diagonals = UnsafeMutablePointer<ck_diagonal>.allocate(capacity: 2 * blockReads * diagonalCapacity)
     let sortWords = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * diagonalCapacity)
     let candidates = UnsafeMutablePointer<Candidate>.allocate(capacity: blockReads * candidateStride)
     let cigars = UnsafeMutablePointer<UInt32>.allocate(capacity: cigarSlots * Int(CK_MAX_CIGAR))
@@ -81,6 +84,8 @@ final class MapperScratch {
         capacity: Int(CK_MAX_READ) * Int(CK_MAX_LANES) + 4096)
     let shifts = UnsafeMutablePointer<Int32>.allocate(capacity: CandidateSearch.farDiagonals)
     var diagonalsUsed = 0
+    /// Seeds of the group.
+    var groupSeeds = 0
     var stages = MappingStages()
     var paths = MappingPaths()
 

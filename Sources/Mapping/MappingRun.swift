@@ -2,6 +2,7 @@ import CKernels
 import Diagnostics
 import Foundation
 public import GenomicFormats
+import Kernels
 import Metering
 
 /// What a mapping run counted.
@@ -11,13 +12,17 @@ public struct MappingMetrics: Sendable, Codable, Equatable {
     public var properlyPaired = 0
     public var rescued = 0
     public var duplicates = 0
+    /// Further alignments of reads that lie in parts; they are looked for when alignments are to be written.
+    public var supplementary = 0
     public var bases = 0
     public var insertSizeMean = 0.0
     public var insertSizeStandardDeviation = 0.0
     /// Thread time of mapping and storing by stage, and what the mapper did.
     public var stages = MappingStages()
     /// Processor time of the mapping threads, which other programs on the machine do not lengthen.
+    /// Processor time of mapping and storing, of all workers and of each.
     public var processorNanoseconds = 0
+    public var workerNanoseconds: [Int] = []
     public var paths = MappingPaths()
     /// Elapsed seconds of marking duplicates and ordering bins.
     public var duplicateSeconds = 0.0
@@ -63,11 +68,11 @@ public final class MappingRun: @unchecked Sendable {
 
     /// What stays of the reads until the end.
     public enum Keeping: Sendable {
-        /// Nothing: the observer has seen it all. Duplicates are not marked.
+        /// Nothing: the observer has seen it all, supplementary alignments included. Duplicates are not marked.
         case nothing
         /// What callers need.
         case mappedReads
-        /// All that SAM says of all reads; batches must have names.
+        /// All that SAM says of all reads, supplementary alignments included; batches must have names.
         case alignments
     }
 
@@ -145,6 +150,7 @@ public final class MappingRun: @unchecked Sendable {
         if let problem { throw problem }
         var metrics = MappingMetrics()
         for tally in tallies { metrics.add(tally.metrics) }
+        metrics.workerNanoseconds = tallies.map(\.metrics.processorNanoseconds)
         metrics.insertSizeMean = model.mean
         metrics.insertSizeStandardDeviation = model.standardDeviation
         let begin = monotonicSeconds()
@@ -224,7 +230,9 @@ public final class MappingRun: @unchecked Sendable {
     private func work(_ worker: Int) {
         // Foundation's `Thread.name` reaches the system only when `start()` has returned already.
         ck_process_name_thread("dsgd-map-\(worker)")
-        let mapper = PairedMapper(index: index, insertSizes: model)
+        WorkerThreads.pin(worker: worker)
+        let mapper = PairedMapper(
+            index: index, insertSizes: model, findsSupplementary: options.keeps != .mappedReads)
         let writers = (mapped: store.addWriter(), unmapped: unmapped?.addWriter())
         var tally = Tally()
         while let batch = next() {
@@ -259,6 +267,7 @@ public final class MappingRun: @unchecked Sendable {
     ) throws {
         tally.metrics.reads += batch.readCount
         tally.metrics.bases += batch.bases.count
+        tally.metrics.supplementary += mapped.supplementary.count
         for read in 0..<batch.readCount {
             let placed = mapped.reads[read]
             guard placed.isMapped else { continue }
@@ -283,6 +292,7 @@ extension MappingMetrics {
         mapped += other.mapped
         properlyPaired += other.properlyPaired
         rescued += other.rescued
+        supplementary += other.supplementary
         bases += other.bases
         stages.add(other.stages)
         processorNanoseconds += other.processorNanoseconds

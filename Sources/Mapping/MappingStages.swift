@@ -14,6 +14,8 @@ public struct MappingStages: Sendable, Codable, Equatable {
     public var evaluate = 0
     /// Mates looked for near the other half.
     public var rescue = 0
+    /// Reads without a place searched once more.
+    public var lost = 0
     /// Choice of the placements, mapping quality, coordinates.
     public var pair = 0
     /// Records into the store, signatures of templates.
@@ -21,7 +23,7 @@ public struct MappingStages: Sendable, Codable, Equatable {
 
     public init() {}
 
-    public var total: Int { pack + seed + lookup + candidates + evaluate + rescue + pair + store }
+    public var total: Int { pack + seed + lookup + candidates + evaluate + rescue + lost + pair + store }
 
     /// Adds the time since `begin` to one stage and moves `begin` on.
     @inline(__always)
@@ -38,6 +40,7 @@ public struct MappingStages: Sendable, Codable, Equatable {
         candidates += other.candidates
         evaluate += other.evaluate
         rescue += other.rescue
+        lost += other.lost
         pair += other.pair
         store += other.store
     }
@@ -50,6 +53,8 @@ public struct MappingPaths: Sendable, Codable, Equatable {
     public var gapSearches = 0
     public var bandedAlignments = 0
     public var rescueScans = 0
+    /// Seeds of lost reads that differ from the read.
+    public var nearSeeds = 0
 
     public init() {}
 
@@ -59,6 +64,7 @@ public struct MappingPaths: Sendable, Codable, Equatable {
         gapSearches += other.gapSearches
         bandedAlignments += other.bandedAlignments
         rescueScans += other.rescueScans
+        nearSeeds += other.nearSeeds
     }
 }
 

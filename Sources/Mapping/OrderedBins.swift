@@ -9,7 +9,7 @@ struct ReadBin {
 
     static func sort(_ notes: UnsafeMutablePointer<ReadNote>, count: Int) {
         var notes = UnsafeMutableBufferPointer(start: notes, count: count)
-        notes.sort { $0.key < $1.key }
+        notes.sort { $0.key != $1.key ? $0.key < $1.key : StoredRead.isBefore($0.record, $1.record) }
     }
 }
 

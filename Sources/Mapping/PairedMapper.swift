@@ -23,20 +23,26 @@ public final class PairedMapper {
     static let seedlessLoss: Int32 = 16 - pairMargin
     /// Factor on a pair's mapping quality where copies exist that were not scored; measured on simulated genomes.
     static let trustWithHiddenCopies = 0.8
+    /// Most for a read by itself that differs from its place and scores less than `sureScore`.
+    static let unsureQuality = 30
+    static let sureScore: Int32 = 50
     /// Windows searched for the mate of one read.
     static let rescueBudget = 6
 
     public let index: ReferenceIndex
     public let insertSizes: InsertSizeModel
+    /// Whether reads that lie in parts get supplementary alignments.
+    private let findsSupplementary: Bool
     let scratch = MapperScratch()
 
     /// Time by stage, and ways taken, since the mapper was made.
     public var stages: MappingStages { scratch.stages }
     public var paths: MappingPaths { scratch.paths }
 
-    public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default) {
+    public init(index: ReferenceIndex, insertSizes: InsertSizeModel = .default, findsSupplementary: Bool = false) {
         self.index = index
         self.insertSizes = insertSizes
+        self.findsSupplementary = findsSupplementary
     }
 
     /// Maps every read of the batch.
@@ -48,14 +54,19 @@ public final class PairedMapper {
         var result = MappedBatch()
         result.reads.reserveCapacity(batch.readCount)
         forEachBlock(batch) { search, from, count in
+            var begin = monotonicNanoseconds()
             if batch.isPaired {
-                var begin = monotonicNanoseconds()
                 for first in stride(from: 0, to: count, by: 2) { rescue(search, first) }
                 scratch.stages.note(\.rescue, since: &begin)
-                for first in stride(from: 0, to: count, by: 2) { finishPair(first, into: &result) }
+            }
+            findLost(search, batch, count: count)
+            scratch.stages.note(\.lost, since: &begin)
+            if batch.isPaired {
+                for first in stride(from: 0, to: count, by: 2) { finishPair(search, first, into: &result) }
                 scratch.stages.note(\.pair, since: &begin)
             } else {
-                for read in 0..<count { finishSingle(read, into: &result) }
+                for read in 0..<count { finishSingle(search, read, into: &result) }
+                scratch.stages.note(\.pair, since: &begin)
             }
         }
         return result
@@ -115,6 +126,7 @@ public final class PairedMapper {
                             shape: shape)
                     }
                     scratch.stages.note(\.seed, since: &begin)
+                    scratch.groupSeeds = scratch.seedStarts[groupEnd - group]
                     search.lookUp(groupReads: groupEnd - group)
                     scratch.stages.note(\.lookup, since: &begin)
                     for from in stride(from: group, to: groupEnd, by: MapperScratch.blockReads) {
@@ -159,22 +171,26 @@ public final class PairedMapper {
         return best
     }
 
-    /// The best score of another placement than candidate `chosen`, and how many are about as good.
+    /// The best score of another placement than candidate `chosen`, and how many are about as good as that one.
     private func runnerUp(_ read: Int, _ chosen: Int) -> (score: Int32, count: Int) {
         let list = scratch.candidates(of: read)
         let count = scratch.states[read].candidateCount
         var best = scratch.states[read].hiddenScore
         for i in 0..<count where i != chosen { best = max(best, list[i].plainScore) }
         var near = 0
-        for i in 0..<count where i != chosen && list[i].plainScore >= best - 7 { near += 1 }
+        for i in 0..<count where i != chosen && list[i].plainScore >= list[chosen].plainScore - 7 { near += 1 }
         return (best, near)
     }
 
     /// bwa mem's mapping quality of a read by itself.
     private func singleQuality(_ read: Int, _ chosen: Int) -> Int {
-        let candidate = scratch.candidates(of: read)[chosen]
-        let (runner, near) = runnerUp(read, chosen)
-        let second = max(runner, 19)
+        quality(of: scratch.candidates(of: read)[chosen], read, besides: runnerUp(read, chosen))
+    }
+
+    /// The same of a candidate, given the best score elsewhere and how many are about as good.
+    func quality(of candidate: Candidate, _ read: Int, besides other: (score: Int32, count: Int)) -> Int {
+        let near = other.count
+        let second = max(other.score, 19)
         let score = candidate.plainScore
         if second >= score { return 0 }
         let aligned = scratch.states[read].length
@@ -186,16 +202,20 @@ public final class PairedMapper {
         var quality = Int(6.02 * Double(score - second) * weight * weight + 0.499)
         if near > 0 { quality -= MappingQuality.penalty(copies: near) }
         quality = Int(Double(quality) * (1 - scratch.states[read].repetitiveShare) + 0.499)
-        return min(60, max(0, quality))
+        // Few seeds lie in a short read: where it differs from this place, a copy may share none with it.
+        let isSure = score == Int32(scratch.states[read].length) || score >= Self.sureScore
+        return min(isSure ? 60 : Self.unsureQuality, max(0, quality))
     }
 
-    private func finishSingle(_ read: Int, into result: inout MappedBatch) {
+    private func finishSingle(_ search: CandidateSearch, _ read: Int, into result: inout MappedBatch) {
         var mapped = MappedRead()
         if scratch.states[read].candidateCount > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore {
             write(read, 0, quality: singleQuality(read, 0), &mapped, into: &result)
         }
         if !mapped.isMapped { mapped.flags.insert(.unmapped) }
         result.reads.append(mapped)
+        guard findsSupplementary && mapped.isMapped else { return }
+        addSupplementary(search, read, besides: 0, at: result.reads.count - 1, into: &result)
     }
 
     // MARK: Pairs
@@ -206,7 +226,7 @@ public final class PairedMapper {
         return Int(reverse.alignment.end) + Int(reverse.alignment.clip_right) - Int(forward.leftDiagonal)
     }
 
-    private func isProper(_ a: Candidate, _ b: Candidate) -> Bool {
+    func isProper(_ a: Candidate, _ b: Candidate) -> Bool {
         a.isReverse != b.isReverse && insertSizes.properRange.contains(insertSize(a, b))
     }
 
@@ -217,7 +237,6 @@ public final class PairedMapper {
     private func rescue(_ search: CandidateSearch, mate: Int, near read: Int, top: Int32, bestPair: Int32) {
         let list = scratch.candidates(of: read)
         let mates = scratch.candidates(of: mate)
-        let range = insertSizes.properRange
         let mateLength = Int(scratch.states[mate].length)
         if mateLength < 20 { return }
         let mostOfMate =
@@ -229,30 +248,37 @@ public final class PairedMapper {
             if candidate.plainScore + mostOfMate <= bestPair { continue }
             if candidate.score < top - Self.unpairedPenalty || windows == Self.rescueBudget { break }
             var hasMate = false
-            for j in 0..<scratch.states[mate].candidateCount where isProper(candidate, mates[j]) {
+            for j in 0..<scratch.states[mate].candidateCount 
+            where mates[j].plainScore >= Self.leastMateScore && isProper(candidate, mates[j]) {
                 hasMate = true
                 break
             }
             if hasMate { continue }
             windows += 1
-            let contig = index.contigs[index.contig(at: candidate.alignment.start)]
-            var from: Int
-            var to: Int
-            if candidate.isReverse {
-                let end = Int(candidate.alignment.end) + Int(candidate.alignment.clip_right)
-                from = end - range.upperBound
-                to = end - range.lowerBound + 1
-            } else {
-                from = Int(candidate.leftDiagonal) + range.lowerBound - mateLength
-                to = Int(candidate.leftDiagonal) + range.upperBound - mateLength + 1
-            }
-            from = max(from, Int(contig.start) - 64)
-            to = min(to, Int(contig.start) + contig.length)
-            if from >= to { continue }
+            guard let window = mateWindow(of: candidate, mateLength: mateLength) else { continue }
             search.rescue(
-                mate, isReverse: !candidate.isReverse, from: UInt32(from), count: UInt32(to - from),
+                mate, isReverse: !candidate.isReverse, from: window.lowerBound, count: UInt32(window.count),
                 leastScore: Self.leastMateScore)
         }
+    }
+
+    /// The diagonals on which the mate of a placement makes a proper pair with it; nil when none lies in the contig.
+    func mateWindow(of candidate: Candidate, mateLength: Int) -> Range<UInt32>? {
+        let range = insertSizes.properRange
+        let contig = index.contigs[index.contig(at: candidate.alignment.start)]
+        var from: Int
+        var to: Int
+        if candidate.isReverse {
+            let end = Int(candidate.alignment.end) + Int(candidate.alignment.clip_right)
+            from = end - range.upperBound
+            to = end - range.lowerBound + 1
+        } else {
+            from = Int(candidate.leftDiagonal) + range.lowerBound - mateLength
+            to = Int(candidate.leftDiagonal) + range.upperBound - mateLength + 1
+        }
+        from = max(from, Int(contig.start) - 64)
+        to = min(to, Int(contig.start) + contig.length)
+        return from < to ? UInt32(from)..<UInt32(to) : nil
     }
 
     private struct PairChoice {
@@ -290,7 +316,7 @@ public final class PairedMapper {
     }
 
     /// Looks for each mate of the pair near the other one.
-    private func rescue(_ search: CandidateSearch, _ a: Int) {
+    func rescue(_ search: CandidateSearch, _ a: Int) {
         let b = a + 1
         let topA = scratch.states[a].candidateCount > 0 ? scratch.candidates(of: a)[0].score : 0
         let topB = scratch.states[b].candidateCount > 0 ? scratch.candidates(of: b)[0].score : 0
@@ -311,7 +337,7 @@ public final class PairedMapper {
         return best
     }
 
-    private func finishPair(_ a: Int, into result: inout MappedBatch) {
+    private func finishPair(_ search: CandidateSearch, _ a: Int, into result: inout MappedBatch) {
         let b = a + 1
         var (chosenA, chosenB) = (-1, -1)
         let scoreA = bestPlain(a, &chosenA)
@@ -323,6 +349,7 @@ public final class PairedMapper {
         var isProperPair = false
         if pair.first >= 0 && pair.score > apart {
             isProperPair = true
+            (chosenA, chosenB) = (pair.first, pair.second)
             pair.runnerUp = max(pair.runnerUp, apart)
             if scratch.states[a].hiddenScore > 0 && scratch.states[b].hiddenScore > 0 {
                 pair.runnerUp = max(pair.runnerUp, scratch.states[a].hiddenScore + scratch.states[b].hiddenScore)
@@ -338,20 +365,32 @@ public final class PairedMapper {
             write(a, pair.first, quality: pairQuality(a, pair.first, together), &first, into: &result)
             write(b, pair.second, quality: pairQuality(b, pair.second, together), &second, into: &result)
         } else {
-            if chosenA >= 0 { write(a, chosenA, quality: singleQuality(a, chosenA), &first, into: &result) }
-            if chosenB >= 0 { write(b, chosenB, quality: singleQuality(b, chosenB), &second, into: &result) }
+            if chosenA >= 0 { write(a, chosenA, quality: apartQuality(a, chosenA), &first, into: &result) }
+            if chosenB >= 0 { write(b, chosenB, quality: apartQuality(b, chosenB), &second, into: &result) }
         }
         isProperPair = isProperPair && first.isMapped && second.isMapped
         link(&first, &second, isProperPair: isProperPair)
         result.reads.append(first)
         result.reads.append(second)
+        guard findsSupplementary else { return }
+        let place = result.reads.count - 2
+        if first.isMapped { addSupplementary(search, a, besides: chosenA, at: place, into: &result) }
+        if second.isMapped { addSupplementary(search, b, besides: chosenB, at: place + 1, into: &result) }
     }
 
     private func bestPlain(_ read: Int, _ chosen: inout Int) -> Int32 {
-        let count = scratch.states[read].candidateCount
-        guard count > 0, scratch.candidates(of: read)[0].plainScore >= Self.leastScore else { return 0 }
+        guard scratch.states[read].candidateCount > 0 else { return 0 }
+        let best = scratch.candidates(of: read)[0]
+        guard best.plainScore >= (best.isRescued ? Self.leastMateScore : Self.leastScore) else { return 0 }
         chosen = 0
-        return scratch.candidates(of: read)[0].plainScore
+        return best.plainScore
+    }
+
+    /// The mapping quality of a read that makes no proper pair; what is faint is found beside the mate only.
+    private func apartQuality(_ read: Int, _ chosen: Int) -> Int {
+        let quality = singleQuality(read, chosen)
+        let isFaint = scratch.candidates(of: read)[chosen].plainScore < Self.leastScore
+        return isFaint ? min(quality, Self.lentQuality.faint) : quality
     }
 
     private func pairQuality(_ read: Int, _ chosen: Int, _ together: Int) -> Int {
@@ -372,11 +411,14 @@ public final class PairedMapper {
         Self.describeMate(of: &a, b)
         Self.describeMate(of: &b, a)
         if a.isMapped && b.isMapped && a.contig == b.contig {
-            // As samtools fixmate has it: from 5' end to 5' end, the reverse strand's one past its last base.
-            let length = (b.flags.contains(.reverse) ? b.end : b.position) - (a.flags.contains(.reverse) ? a.end : a.position)
-            a.templateLength = length
-            b.templateLength = -length
+            a.templateLength = Self.templateLength(a, b)
+            b.templateLength = -a.templateLength
         }
+    }
+
+    /// As samtools fixmate has it: from 5' end to 5' end, the reverse strand's one past its last base.
+    static func templateLength(_ a: MappedRead, _ b: MappedRead) -> Int32 {
+        (b.flags.contains(.reverse) ? b.end : b.position) - (a.flags.contains(.reverse) ? a.end : a.position)
     }
 
     private static func describeMate(of read: inout MappedRead, _ mate: MappedRead) {
@@ -397,7 +439,15 @@ public final class PairedMapper {
     private func write(
         _ read: Int, _ chosen: Int, quality: Int, _ mapped: inout MappedRead, into result: inout MappedBatch
     ) {
-        let candidate = scratch.candidates(of: read)[chosen]
+        write(
+            scratch.candidates(of: read)[chosen], quality: quality, secondScore: runnerUp(read, chosen).score, &mapped,
+            into: &result)
+    }
+
+    func write(
+        _ candidate: Candidate, quality: Int, secondScore: Int32, _ mapped: inout MappedRead,
+        into result: inout MappedBatch
+    ) {
         let alignment = candidate.alignment
         let start = result.cigars.count
         if candidate.cigar >= 0 {
@@ -423,8 +473,7 @@ public final class PairedMapper {
         mapped.position = Int32(max(0, -before))
         mapped.end = Int32(Int(alignment.end) - Int(contig.start) - max(0, after))
         mapped.score = candidate.plainScore
-        let runner = runnerUp(read, chosen).score
-        mapped.secondScore = runner
+        mapped.secondScore = secondScore
         mapped.cigarStart = Int32(start)
         mapped.cigarCount = UInt16(result.cigars.count - start)
         mapped.editDistance = UInt16(max(0, Int(alignment.edits) - max(0, before) - max(0, after)))

@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 import Synchronization
 
 /// Calls `body(item, worker)` for every item of `0 ..< count` on `threads` threads; items are taken in order.
@@ -13,6 +14,7 @@ func inParallel(count: Int, threads: Int, _ body: @escaping @Sendable (_ item: I
     for worker in 0..<min(threads, count) {
         group.enter()
         let thread = Thread {
+            WorkerThreads.pin(worker: worker)
             while true {
                 let item = next.take()
                 if item >= count { break }

@@ -240,12 +240,13 @@ public final class ReadStore: @unchecked Sendable {
     // MARK: Reading
 
     /// Calls `body` for each read whose alignment overlaps `range` of `contig`, by (position, ordinal), if it starts at
-    /// most `maximumSpan` left of the range. Safe from many threads at once.
+    /// most `maximumSpan` left of the range. Supplementary alignments are shown to who asks for them. Safe from many
+    /// threads at once.
     ///
     /// - Throws: `Failure` when spilled reads cannot be read back.
     public func forEachRead(
         contig: Int, overlapping range: Range<Int>, maximumSpan: Int = ReadStore.maximumSpan,
-        _ body: (AlignedReadView) -> Void
+        includingSupplementary: Bool = false, _ body: (AlignedReadView) -> Void
     ) throws {
         try withUnsafeTemporaryAllocation(of: UInt8.self, capacity: max(1, 2 * longestRead)) { letters in
             try withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 1) { operation in
@@ -253,6 +254,7 @@ public final class ReadStore: @unchecked Sendable {
                     operation: operation.baseAddress.unsafelyUnwrapped, letters: letters.baseAddress.unsafelyUnwrapped)
                 try forEachNote(contig: contig, overlapping: range, maximumSpan) { note, span in
                     let stored = note.record.load(as: StoredRead.self)
+                    if stored.isSupplementary && !includingSupplementary { return }
                     let header = stored.header(
                         at: note.record, contig: Int32(contig), span: span, isDuplicate: note.isDuplicate)
                     body(stored.view(header, at: note.record, scratch))
@@ -261,12 +263,14 @@ public final class ReadStore: @unchecked Sendable {
         }
     }
 
-    /// As ``forEachRead(contig:overlapping:maximumSpan:_:)`` without CIGAR, bases and qualities.
+    /// As ``forEachRead(contig:overlapping:maximumSpan:includingSupplementary:_:)`` without CIGAR, bases, qualities and
+    /// supplementary alignments.
     public func forEachHeader(
         contig: Int, overlapping range: Range<Int>, _ body: (AlignedReadHeader) -> Void
     ) throws {
         try forEachNote(contig: contig, overlapping: range, Self.maximumSpan) { note, span in
             let stored = note.record.load(as: StoredRead.self)
+            if stored.isSupplementary { return }
             body(
                 stored.header(at: note.record, contig: Int32(contig), span: span, isDuplicate: note.isDuplicate))
         }
@@ -317,7 +321,8 @@ public final class ReadStore: @unchecked Sendable {
     private static let recordsAhead = 6
     private static let bytesAhead = 256
 
-    /// Whether ``forEachRead(contig:overlapping:maximumSpan:_:)`` would find a read, in steps of ``stretch`` bases; quick.
+    /// Whether ``forEachRead(contig:overlapping:maximumSpan:includingSupplementary:_:)`` would find an alignment of any
+    /// kind, in steps of ``stretch`` bases; quick.
     public func hasReads(contig: Int, overlapping range: Range<Int>) -> Bool {
         precondition(isSealed)
         guard !range.isEmpty, !covered.isEmpty, range.lowerBound < contigLengths[contig] else { return false }
@@ -330,7 +335,7 @@ public final class ReadStore: @unchecked Sendable {
 
     // MARK: Figures
 
-    /// Number of stored reads. While reads are being appended, the figure of some moment.
+    /// Number of stored alignments. While reads are being appended, the figure of some moment.
     public var count: Int { locked { writers.reduce(0) { $0 + $1.count } } }
 
     /// Bytes of memory that hold records and the notes of them, what is read back from a spill file apart.

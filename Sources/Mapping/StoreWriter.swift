@@ -80,23 +80,27 @@ package final class ReadStoreWriter: @unchecked Sendable {
 }
 
 extension ReadStoreWriter {
-    /// Appends the mapped reads of a batch, in reference orientation.
+    /// Appends the alignments of a batch, in reference orientation.
     ///
     /// - Parameter whole: with attachments, as alignments that are to be written need.
     func append(_ batch: ReadBatch, _ mapped: MappedBatch, whole: Bool) throws {
         var attachment: [UInt8] = []
         for read in 0..<batch.readCount where mapped.reads[read].isMapped {
-            if whole { ReadAttachment.make(batch, mapped, read, in: &attachment) }
-            try append(AlignedReadHeader(batch, mapped, read), batch, mapped, read, attachment)
+            for part in 0..<mapped.partCount(of: read) {
+                if whole { ReadAttachment.make(batch, mapped, read, part: part, in: &attachment) }
+                let placed = mapped.part(part, of: read)
+                try append(AlignedReadHeader(batch, placed, read), batch, mapped, read, placed, attachment)
+            }
         }
     }
 
-    /// Appends one read of a batch at the place that the header names.
+    /// Appends one alignment of a read of a batch at the place that the header names.
     func append(
-        _ header: AlignedReadHeader, _ batch: ReadBatch, _ mapped: MappedBatch, _ read: Int, _ attachment: [UInt8]
+        _ header: AlignedReadHeader, _ batch: ReadBatch, _ mapped: MappedBatch, _ read: Int, _ placed: MappedRead,
+        _ attachment: [UInt8]
     ) throws {
         let start = batch.range(ofRead: read).lowerBound
-        let firstOperation = Int(mapped.reads[read].cigarStart)
+        let firstOperation = Int(placed.cigarStart)
         var header = header
         header.attachmentCount = UInt16(attachment.count)
         try batch.bases.withUnsafeBufferPointer { bases in

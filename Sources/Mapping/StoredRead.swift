@@ -110,6 +110,18 @@ struct StoredRead: BitwiseCopyable {
         return align(next)
     }
 
+    var isSupplementary: Bool { AlignmentFlags(rawValue: flags).contains(.supplementary) }
+
+    /// The order of two alignments of one read that begin at the same place: the primary one first, then by strand and
+    /// by the clip that they begin with.
+    static func isBefore(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer) -> Bool {
+        func key(_ record: UnsafeRawPointer) -> (UInt16, UInt32) {
+            let stored = record.load(as: StoredRead.self)
+            return (stored.flags, stored.storedCigar(at: record).first ?? 0)
+        }
+        return key(a) < key(b)
+    }
+
     var ordinal: UInt64 { UInt64(ordinalHigh) << 32 | UInt64(ordinalLow) }
 
     private var storedOperations: Int { form & Self.oneMatch != 0 ? 0 : Int(cigarCount) }

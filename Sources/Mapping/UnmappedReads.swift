@@ -22,7 +22,8 @@ public final class UnmappedReads: Sendable {
     func append(_ batch: ReadBatch, _ mapped: MappedBatch, to writer: ReadStoreWriter) throws {
         var attachment: [UInt8] = []
         for read in 0..<batch.readCount where !mapped.reads[read].isMapped {
-            var header = AlignedReadHeader(batch, mapped, read)
+            let unmapped = mapped.reads[read]
+            var header = AlignedReadHeader(batch, unmapped, read)
             if header.mateContig >= 0 {
                 (header.contig, header.position) = (header.mateContig, header.matePosition)
             } else {
@@ -31,8 +32,8 @@ public final class UnmappedReads: Sendable {
             }
             // A read without alignment counts as one base long (SAMv1 section 4.2.1).
             header.end = header.position + 1
-            ReadAttachment.make(batch, mapped, read, in: &attachment)
-            try writer.append(header, batch, mapped, read, attachment)
+            ReadAttachment.make(batch, mapped, read, part: 0, in: &attachment)
+            try writer.append(header, batch, mapped, read, unmapped, attachment)
         }
     }
 

@@ -16,6 +16,12 @@ struct CallingOutputs: ParsableArguments {
     var sites: String?
     @Option(help: "VCF.gz of the genotypes at --sites.") var sitesOutput: String?
     @Option(help: "BAM to write too, in the order of coordinates; the index goes beside it.") var bam: String?
+    @Option(
+        help: ArgumentHelp(
+            "Beginning of the names of metrics files to write, as DRAGEN names them.",
+            discussion: "out/S1 gives out/S1.mapping_metrics.csv and others; docs/FORMATS.md lists them.",
+            valueName: "prefix"))
+    var metrics: String?
     @Flag(inversion: .prefixedNo, help: "Judge each variant by the learned filter (VQ, LowVQ).") var learnedFilter = true
     @Flag(help: ArgumentHelp("Write the learned filter's features of each variant (CF).", visibility: .hidden))
     var features = false
@@ -30,6 +36,10 @@ struct CallingOutputs: ParsableArguments {
         for (option, path) in [("--gvcf", gvcf), ("--sites-output", sitesOutput), ("--bam", bam)] where path == "-" {
             throw ValidationError("standard output has room for one result, that of -o: \(option) names a file")
         }
+        guard let metrics else { return }
+        guard metrics != "-", !metrics.isEmpty, !metrics.hasSuffix("/") else {
+            throw ValidationError("--metrics is the beginning of file names, with the directory that they go to")
+        }
     }
 
     var options: CallingOptions {
@@ -40,8 +50,9 @@ struct CallingOutputs: ParsableArguments {
     }
 
     var names: [String] {
-        [output, gvcf, sitesOutput].compactMap(\.self).flatMap { [$0, $0 + ".tbi"] }
-            + (bam.map { AlignmentFiles.names($0) } ?? [])
+        let calls = [output, gvcf, sitesOutput].compactMap(\.self)
+        return calls + calls.map { $0 + ".tbi" } + (bam.map { AlignmentFiles.names($0) } ?? [])
+            + (metrics.map { MetricsFiles.names($0) } ?? [])
     }
 }
 
@@ -153,7 +164,7 @@ enum SexChoice: String, ExpressibleByArgument, CaseIterable {
 enum ResultCommand {
     private static let values: Set<String> = [
         "-@", "--threads", "--memory", "--hardware-profile", "--index", "-o", "--output", "--gvcf", "--sites-output",
-        "--bam",
+        "--bam", "--metrics",
     ]
 
     static func text(_ arguments: [String] = CommandLine.arguments) -> String {

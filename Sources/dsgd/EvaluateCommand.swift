@@ -8,7 +8,7 @@ struct EvaluateCommand: ParsableCommand {
         abstract: "Compare calls, or a mapper's alignments, with the truth.",
         discussion: """
             Calls:
-              dsgd evaluate --truth truth.vcf.gz --calls calls.vcf.gz -r ref.fa.gz
+              dsgd evaluate variants --truth truth.vcf.gz --calls calls.vcf.gz -r ref.fa.gz
             Alignments:
               dsgd map -r ref.fa.gz -1 R1.fq -2 R2.fq | dsgd evaluate mapping -
             """,
@@ -26,6 +26,8 @@ struct EvaluateCommand: ParsableCommand {
             completion: .file())
         var regions: String?
         @Option(help: "Leave out calls whose QUAL is lower.") var minimumQuality: Double?
+        @Flag(help: "Also by genotype, length and repeats, and how often calls of each QUAL are wrong.") var strata =
+            false
         @Flag(help: "Print the whole comparison as JSON.") var json = false
 
         func validate() throws {
@@ -41,6 +43,7 @@ struct EvaluateCommand: ParsableCommand {
                 try printJSON(report)
             } else {
                 try printResult(report.table)
+                if strata { try printResult(report.passing.strataTable) }
                 try printResult(ComparisonReport.list(report.passing.differences))
             }
         }

@@ -47,6 +47,8 @@ struct GenotypeCommand: ParsableCommand {
         let gvcf = try outputs.gvcf.map { try CallFile(path: $0) }
         let sites = try outputs.sitesOutput.map { try CallFile(path: $0) }
         let alignments = try outputs.bam.map { try AlignmentFiles(path: $0) }
+        let metricsFiles = try outputs.metrics.map { try MetricsFiles(prefix: $0) }
+        let begun = monotonicSeconds()
         let profile = try HardwareProfile.choose(sample.hardwareProfile)
         profile.apply()
         let threads = sample.threadCount(profile)
@@ -60,6 +62,7 @@ struct GenotypeCommand: ParsableCommand {
         job.calling = outputs.options
         job.wantsVariants = variants != nil
         job.wantsGVCF = gvcf != nil
+        job.wantsFigures = metricsFiles != nil
         job.sites = try outputs.sites.map { try readSites($0, genome) }
         if let index = sample.index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
         let session = try engine.open(job)
@@ -79,6 +82,7 @@ struct GenotypeCommand: ParsableCommand {
             if let index = result.gvcfIndex { try gvcf?.commit(index) }
             if let found = result.sites { try sites?.commit(found.index) }
             if let alignments, let index = result.alignmentIndex { try alignments.commit(index) }
+            try metricsFiles?.commit(result, of: job, loading: started - begun, total: monotonicSeconds() - begun)
             Terminal.clearProgress()
             let seconds = monotonicSeconds() - started
             let stage = StageMeasurement(

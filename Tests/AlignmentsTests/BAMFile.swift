@@ -20,9 +20,19 @@ struct BAMRecord: Equatable {
     var offset = 0
 
     var isUnmapped: Bool { flags & 0x4 != 0 }
+    var isSupplementary: Bool { flags & 0x800 != 0 }
+    /// The record as another one of the read names it in SA.
+    var asPart: String { "\(contig) \(position + 1) \(isReverse ? "-" : "+") \(cigarText) \(mappingQuality) \(tags["NM"] ?? "")" }
     var isReverse: Bool { flags & 0x10 != 0 }
     var cigarText: String { cigar.map { "\($0.length)\($0.operation)" }.joined() }
     var end: Int { position + cigar.reduce(0) { "MDN=X".contains($1.operation) ? $0 + $1.length : $0 } }
+
+    /// Bases and qualities in the order of sequencing.
+    var sequenced: [UInt8] {
+        guard isReverse else { return Array(bases.utf8) + qualities }
+        let partner: [Character: Character] = ["A": "T", "C": "G", "G": "C", "T": "A"]
+        return Array(String(bases.reversed().map { partner[$0] ?? $0 }).utf8) + qualities.reversed()
+    }
 
     static func == (a: BAMRecord, b: BAMRecord) -> Bool {
         a.name == b.name && a.flags == b.flags && a.contig == b.contig && a.position == b.position
@@ -142,14 +152,53 @@ extension BAMFile {
             if record.tags["NM"] != "\(distance)" { fault("NM \(record.tags["NM"] ?? "none"), not \(distance)") }
             if record.tags["AS"] == nil || record.tags["XS"] == nil { fault("no AS or XS") }
         }
-        for (name, both) in pairs {
+        for (name, all) in pairs {
+            let both = all.filter { !$0.isSupplementary }
             guard both.count == 2, Set(both.map { $0.flags & 0xc0 }) == [0x40, 0x80] else {
                 faults.append("\(name): \(both.count) mates")
                 continue
             }
-            for (read, mate) in [(both[0], both[1]), (both[1], both[0])] { faults += mateFaults(read, mate) }
+            for (read, mate) in [(both[0], both[1]), (both[1], both[0])] {
+                faults += mateFaults(read, mate)
+                for part in all where part.isSupplementary && part.flags & 0xc0 == read.flags & 0xc0 {
+                    faults += mateFaults(part, mate)
+                }
+            }
+        }
+        return faults + partFaults()
+    }
+
+    /// The alignments of each read name each other, the primary one first, and show the same bases.
+    private func partFaults() -> [String] {
+        var faults: [String] = []
+        let reads = Dictionary(grouping: records) { "\($0.name)/\($0.flags & 0xc0)" }
+        for (name, parts) in reads {
+            let primary = parts.filter { !$0.isSupplementary }
+            guard primary.count == 1 else {
+                faults.append("\(name): \(primary.count) primary records")
+                continue
+            }
+            for part in parts {
+                let named = otherParts(part)
+                let others = parts.filter { $0 != part }.map(\.asPart)
+                if named.sorted() != others.sorted() { faults.append("\(name): SA \(named), not \(others)") }
+                if part.isSupplementary && named.first != primary[0].asPart { faults.append("\(name): SA begins elsewhere") }
+                if part.isUnmapped && parts.count > 1 { faults.append("\(name): an unmapped read has parts") }
+                if part.sequenced != primary[0].sequenced { faults.append("\(name): other bases") }
+                if (part.flags ^ primary[0].flags) & ~0x810 != 0 { faults.append("\(name): other flags") }
+                if part.mappingQuality > primary[0].mappingQuality { faults.append("\(name): MAPQ above the primary's") }
+            }
         }
         return faults
+    }
+
+    /// The parts that a record names, with the numbers of contigs.
+    func otherParts(_ record: BAMRecord) -> [String] {
+        (record.tags["SA"] ?? "").split(separator: ";").map { text in
+            var fields = text.split(separator: ",").map(String.init)
+            fields[0] = "\(contigs.firstIndex { $0.name == fields[0] } ?? -9)"
+            return fields.joined(separator: " ")
+        }
     }
 
     private func mateFaults(_ read: BAMRecord, _ mate: BAMRecord) -> [String] {
@@ -161,7 +210,7 @@ extension BAMFile {
         expect((read.flags & 0x20 != 0) == mate.isReverse, "mate's strand")
         expect(read.flags & 0x2 == mate.flags & 0x2, "proper pair")
         expect((read.mateContig, read.matePosition) == (mate.contig, mate.position), "mate's place")
-        expect(read.templateLength == -mate.templateLength, "TLEN")
+        expect(read.isSupplementary || read.templateLength == -mate.templateLength, "TLEN")
         expect(read.tags["MC"] == (mate.isUnmapped ? nil : mate.cigarText), "MC")
         expect(read.tags["MQ"] == (mate.isUnmapped ? nil : "\(mate.mappingQuality)"), "MQ")
         if read.isUnmapped { expect((read.contig, read.position) == (mate.contig, mate.position), "place of the mate") }

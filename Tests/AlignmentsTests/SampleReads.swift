@@ -57,13 +57,14 @@ struct SampleReads {
         let count = pairs.count
         for number in 0..<count {
             var pair = pairs[number]
+            let other = pairs[(number * 7919) % count]
             switch number % 40 {
             case 0: pairs.append([pair[0], junk()])
             case 1: pairs.append([junk(), pair[1]])
             case 2: pairs.append([junk(), junk()])
             case 3: pairs.append([pair[0], turned(pair[1])])
             case 4: pairs.append([turned(pair[0]), pair[1]])
-            case 5: pairs.append([pair[0], pairs[(number * 7919) % count][1]])
+            case 5: pairs.append([pair[0], other[1]])
             case 6: pairs.append([pair[1], pair[0]])
             case 7...12:
                 // Another template from the same place: other qualities, an end that will be clipped, a tie.
@@ -72,12 +73,28 @@ struct SampleReads {
                 pairs.append(pair)
                 if number % 2 == 0 { pairs.append([turned(pair[1]), pair[0]]) }
                 if number % 5 == 0 { pairs.append([pair[0], junk()]) }
+            // Reads in two or three parts, first and second mates, beside a mate that maps nowhere too.
+            case 13: pairs.append([joined([pair[0], other[1]]), pair[1]])
+            case 14: pairs.append([pair[0], joined([turned(other[0]), pair[1]])])
+            case 15: pairs.append([joined([pair[1], turned(pair[0]), other[0]]), junk()])
+            case 16: pairs.append([joined([other[1], pair[0]]), joined([pair[1], other[0]])])
             default: break
             }
         }
         // Odd pairs are as likely to have duplicates as others.
         for number in stride(from: count, to: pairs.count, by: 3) { pairs.append(pairs[number]) }
         for number in stride(from: count + 1, to: pairs.count, by: 7) { pairs.append(pairs[number].reversed()) }
+    }
+
+    /// A read whose parts are those of several.
+    private static func joined(_ reads: [Read]) -> Read {
+        var read = reads[0]
+        for (part, other) in reads.enumerated() {
+            let range = part * 150 / reads.count..<(part + 1) * 150 / reads.count
+            read.bases.replaceSubrange(range, with: other.bases[range])
+            read.qualities.replaceSubrange(range, with: other.qualities[range])
+        }
+        return read
     }
 
     private static func turned(_ read: Read) -> Read {

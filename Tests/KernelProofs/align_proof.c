@@ -229,7 +229,8 @@ static void one_read(uint32_t length) {
         check(untouched(CIGAR) && untouched(SCRATCH), "within its memory");
         uint32_t starts[CK_SCAN_RESULTS];
         int32_t scores[CK_SCAN_RESULTS];
-        const uint32_t found = variants[v].scan(planes, start - 64, 200, read, length, starts, scores);
+        const uint32_t run = CK_SCAN_LEAST_RUN + (uint32_t)length % (CK_SCAN_MOST_RUN + 1 - CK_SCAN_LEAST_RUN);
+        const uint32_t found = variants[v].scan(planes, start - 64, 200, read, length, run, starts, scores);
         bool right = found <= CK_SCAN_RESULTS;
         for (uint32_t i = 0; right && i < found; i++) {
             right &= scores[i] == best_stretch(codes, length, starts[i]) && (i == 0 || scores[i] <= scores[i - 1]);

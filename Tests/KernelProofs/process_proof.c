@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "proof.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -27,6 +28,18 @@ static bool names_thread(void) {
     return prctl(PR_GET_NAME, name) == 0 && strcmp(name, "a name of more ") == 0;
 }
 
+static bool pins_thread(void) {
+    int last = -1;
+    for (int cpu = 0; cpu < 1024; cpu++) {
+        if (ck_process_may_use_cpu(cpu)) last = cpu;
+    }
+    if (last < 0 || ck_process_pin_thread(last) != 0 || sched_getcpu() != last) return false;
+    for (int cpu = 0; cpu < 1024; cpu++) {
+        if (ck_process_may_use_cpu(cpu) != (cpu == last)) return false;
+    }
+    return ck_process_pin_thread(-1) != 0 && ck_process_pin_thread(1 << 20) != 0 && !ck_process_may_use_cpu(-1);
+}
+
 static void peers(void) {
     int pair[2];
     under_test("peer", 0);
@@ -44,5 +57,6 @@ void prove_process(void) {
     under_test("process", 0);
     check(in_child(ends_with_parent), "ends with its parent");
     check(in_child(names_thread), "a thread's name");
+    check(in_child(pins_thread), "a thread on one CPU");
     peers();
 }

@@ -108,6 +108,89 @@ static void seeds(size_t count) {
     }
 }
 
+// --- Seeds that differ from the read ---------------------------------------------------------------------------------
+
+typedef struct {
+    uint64_t key;
+    uint32_t offset;
+} near_seed;
+
+static int by_offset_and_key(const void *x, const void *y) {
+    const near_seed *a = x, *b = y;
+    if (a->offset != b->offset) return a->offset < b->offset ? -1 : 1;
+    return (a->key > b->key) - (a->key < b->key);
+}
+
+static near_seed near_expected[8 * CK_SUBSTITUTED_SEEDS];
+
+// Adds the seeds of `codes` whose offsets lie between two bounds, `shift` added to each.
+static size_t add_near(const uint8_t *codes, size_t count, ck_seed_shape shape, size_t from, size_t to, int shift,
+                       size_t expected) {
+    static uint64_t keys[CK_SEED_CHUNK];
+    static uint32_t offsets[CK_SEED_CHUNK];
+    const size_t found = seeds_by_definition(codes, count, shape, keys, offsets);
+    for (size_t i = 0; i < found; i++) {
+        if (offsets[i] < from || offsets[i] > to) continue;
+        near_expected[expected++] = (near_seed){keys[i], offsets[i] + (uint32_t)shift};
+    }
+    return expected;
+}
+
+static void check_near(const uint64_t *keys, const uint32_t *offsets, size_t found, size_t expected, const char *what) {
+    static near_seed actual[CK_SUBSTITUTED_SEEDS];
+    for (size_t i = 0; i < found; i++) actual[i] = (near_seed){keys[i], offsets[i]};
+    qsort(actual, found, sizeof actual[0], by_offset_and_key);
+    qsort(near_expected, expected, sizeof near_expected[0], by_offset_and_key);
+    bool same = found == expected;
+    for (size_t i = 0; same && i < found; i++) same = by_offset_and_key(&actual[i], &near_expected[i]) == 0;
+    check(same, what);
+    for (size_t i = 0; i < expected; i++) digest(&near_expected[i].key, 8);
+}
+
+static void near_seeds(size_t count) {
+    enum { CODES, KEYS, OFFSETS };
+    ck_seed_shape shape;
+    shape.window = 3 + 2 * (uint32_t)random_below(4);
+    shape.extension = (uint32_t)random_below(5);
+    const size_t length = ck_seed_length(shape);
+    uint8_t *codes = place(CODES, count, any_alignment()), changed[512];
+    for (size_t i = 0; i < count; i++) codes[i] = (uint8_t)(random_below(80) == 0 ? 4 : random_below(4));
+    uint64_t *keys = words_at(KEYS, CK_SUBSTITUTED_SEEDS);
+    uint32_t *offsets = halves_at(OFFSETS, CK_SUBSTITUTED_SEEDS);
+    under_test("near", count);
+
+    size_t expected = 0;
+    for (size_t missing = 1; missing <= shape.extension && count >= length; missing++) {
+        for (size_t rest = 0; rest < (size_t)1 << (2 * missing); rest++) {
+            for (size_t i = 0; i < missing; i++) changed[i] = rest >> (2 * i) & 3;
+            memcpy(changed + missing, codes, length - missing);
+            expected = add_near(changed, length, shape, 0, 0, -(int)missing, expected);
+            const size_t from = count - (length - missing);
+            memcpy(changed, codes + from, length - missing);
+            for (size_t i = 0; i < missing; i++) changed[length - missing + i] = rest >> (2 * i) & 3;
+            expected = add_near(changed, length, shape, 0, 0, (int)from, expected);
+        }
+    }
+    check_near(keys, offsets, ck_find_edge_seeds(codes, count, shape, keys, offsets), expected, "seeds at the edges");
+
+    uint32_t places[CK_SUBSTITUTIONS];
+    const size_t place_count = count == 0 ? 0 : random_below(CK_SUBSTITUTIONS + 1);
+    expected = 0;
+    for (size_t i = 0; i < place_count; i++) {
+        const size_t at = random_below(count);
+        places[i] = (uint32_t)at;
+        for (uint8_t base = 0; base < 4; base++) {
+            if (base == codes[at]) continue;
+            memcpy(changed, codes, count);
+            changed[at] = base;
+            expected = add_near(changed, count, shape, at + 1 > length ? at + 1 - length : 0, at, 0, expected);
+        }
+    }
+    const size_t found = ck_find_substituted_seeds(codes, count, shape, places, place_count, keys, offsets);
+    check_near(keys, offsets, found, expected, "seeds with another base");
+    check(untouched(KEYS) && untouched(OFFSETS), "near seeds within their arrays");
+}
+
 // --- Sorting ---------------------------------------------------------------------------------------------------------
 
 static int ascending(const void *x, const void *y) {
@@ -289,6 +372,7 @@ void prove_seed(void) {
     for (size_t count = 0; count <= 400; count++) seeds(count);
     for (int i = 0; i < 12; i++) seeds(random_below(CK_SEED_CHUNK + 1));
     seeds(CK_SEED_CHUNK);
+    for (size_t count = 0; count <= 300; count++) near_seeds(count);
     for (size_t count = 0; count <= 300; count++) sorting(count);
     for (int i = 0; i < 40; i++) sorting(random_below(4097));
     // Full to nine tenths, so that many buckets overflow; then two groups.

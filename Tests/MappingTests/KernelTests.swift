@@ -284,7 +284,7 @@ import Testing
                 let gap = ck_align_one_gap(words, 703, packed, UInt32(length), -20, 16, [25, -40], 2, &cigar)
                 var starts = [UInt32](repeating: 0, count: 4)
                 var scores = [Int32](repeating: 0, count: 4)
-                let found = ck_scan_diagonals(words, 100, 1200, packed, UInt32(length), &starts, &scores)
+                let found = ck_scan_diagonals(words, 100, 1200, packed, UInt32(length), 12, &starts, &scores)
                 ck_cpu_set_cap(before)
                 seen.append([
                     Int64(one.score), Int64(one.edits), Int64(one.clip_left), Int64(gap.score), Int64(gap.start),

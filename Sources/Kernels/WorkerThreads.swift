@@ -1,0 +1,24 @@
+import CKernels
+import Synchronization
+
+/// Where worker threads run. Results never depend on it.
+public enum WorkerThreads {
+    private static let list = Mutex<[Int]>([])
+
+    /// The CPUs that workers are pinned to, the first worker to the first one and so on, over and over; none for no
+    /// pinning. Holds for workers that start afterwards, in the whole process.
+    public static var cpus: [Int] {
+        get { list.withLock { $0 } }
+        set { list.withLock { $0 = newValue } }
+    }
+
+    /// Whether the calling thread may run on this CPU.
+    public static func mayUse(cpu: Int) -> Bool { ck_process_may_use_cpu(Int32(clamping: cpu)) == 1 }
+
+    /// Pins the calling thread, which is worker `number` of its stage. A CPU that was taken from the process in the
+    /// meantime leaves the thread where it is.
+    public static func pin(worker number: Int) {
+        let cpus = cpus
+        if !cpus.isEmpty { _ = ck_process_pin_thread(Int32(clamping: cpus[number % cpus.count])) }
+    }
+}
