@@ -1,7 +1,7 @@
 public import GenomicFormats
 
 /// How many copies of each place a genome has: 2 where nothing else is said.
-public struct PloidyMap: Sendable, Equatable {
+public struct PloidyMap: Sendable {
     /// By contig: sorted, disjoint ranges with another ploidy than the usual one.
     private var ranges: [[(range: Range<Int>, ploidy: Int)]]
     private let usual: Int
@@ -12,16 +12,13 @@ public struct PloidyMap: Sendable, Equatable {
         ranges = []
     }
 
-    /// `rules` are looked at in their order; the first that holds a place decides. A rule without a contig is the usual
-    /// ploidy.
+    /// What a list says of one sex.
+    ///
+    /// - Throws: `Failure` when the list names a contig that the reference does not have.
     public init(_ list: PloidyList, sex: Sex, reference: ReferenceGenome) throws {
         let rules = try list.rules(of: sex, contigs: reference.contigs.map { ($0.name, $0.length) })
         usual = rules.usual
         ranges = rules.ranges
-    }
-
-    public static func == (a: PloidyMap, b: PloidyMap) -> Bool {
-        a.usual == b.usual && a.ranges.elementsEqual(b.ranges) { $0.elementsEqual($1) { $0 == $1 } }
     }
 
     /// 0, 1 or 2.
@@ -35,13 +32,6 @@ public struct PloidyMap: Sendable, Equatable {
             if list[middle].range.upperBound > place { high = middle } else { low = middle + 1 }
         }
         return low < list.count && list[low].range.contains(place) ? list[low].ploidy : usual
-    }
-
-    /// Where the ploidy changes inside a range, its end last.
-    func borders(contig: Int, in range: Range<Int>) -> [Int] {
-        guard contig < ranges.count else { return [range.upperBound] }
-        let all = ranges[contig].flatMap { [$0.range.lowerBound, $0.range.upperBound] }
-        return Set(all.filter { $0 > range.lowerBound && $0 < range.upperBound }).sorted() + [range.upperBound]
     }
 }
 

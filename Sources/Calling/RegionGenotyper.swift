@@ -19,6 +19,10 @@ struct RegionGenotyper {
     /// More of them where reads are clipped, and as many as a deletion behind the clips may have before it is known.
     static let openFlank = 40
     static let assemblyFlank = 140
+    /// One mutation often changes several bases (a few in a hundred do, Schrider et al. 2011): an event this close
+    /// behind another one of its haplotype is likelier than alone, by this much in log10.
+    static let neighbourReach = 10
+    static let neighbourBonus = 1.0
     /// A read fits a haplotype by chance at least this often, whatever its qualities say: a tenth of the reads that are
     /// foreign or damaged.
     static let leastForeign = ColumnGenotyper.leastForeign / 10
@@ -247,8 +251,20 @@ struct RegionGenotyper {
         }
     }
 
+    /// The events of a haplotype that stand close behind another one of it.
+    private static func neighbours(_ mask: UInt64, _ events: [Event]) -> UInt64 {
+        var found: UInt64 = 0
+        var previous: Event?
+        for index in events.indices where mask >> UInt64(index) & 1 == 1 {
+            if let previous, events[index].start - previous.end < neighbourReach { found |= 1 << UInt64(index) }
+            previous = events[index]
+        }
+        return found
+    }
+
     private func addPairs(_ model: inout Model) {
         let width = model.masks.count
+        let neighbours = model.masks.map { Self.neighbours($0, model.events) }
         for a in 0..<width {
             for b in a..<width {
                 var total = 0.0
@@ -261,7 +277,8 @@ struct RegionGenotyper {
                         product = 1
                     }
                 }
-                model.pairs.append((a, b, total + log10(product)))
+                let prior = Double((neighbours[a] | neighbours[b]).nonzeroBitCount) * Self.neighbourBonus
+                model.pairs.append((a, b, total + log10(product) + prior))
             }
         }
     }

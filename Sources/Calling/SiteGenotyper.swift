@@ -2,7 +2,7 @@ import GenomicFormats
 
 /// Genotypes listed sites, whatever the reads show there.
 ///
-/// Where the caller wrote a record with an allele of the site, that record's evidence counts. Else a substitution is
+/// Where the caller found a record of the same kind, that record's evidence counts. Else a substitution is
 /// genotyped by its column, and what lies in an active region, insertions and deletions above all, by haplotypes with
 /// the listed alleles among the events. A genotype needs ``leastQuality`` by the likelihoods alone, because a listed
 /// site is no random one; without it there is none.
@@ -58,10 +58,12 @@ struct SiteGenotyper {
     }
 
     private func record(_ events: [Event], metrics: inout CallingMetrics) -> VariantRecord? {
-        func hasAny(_ record: VariantRecord) -> Bool {
-            record.place == events[0].anchor && !Set(record.events(reference)).isDisjoint(with: events)
+        // What the sample has there counts for alleles of the same kind, those that no read shows too.
+        if let known = called.first(where: {
+            $0.place == events[0].anchor && $0.events(reference)[0].isSubstitution == events[0].isSubstitution
+        }) {
+            return known
         }
-        if let known = called.first(where: hasAny) { return known }
         let first = events.map { $0.start - ($0.isSubstitution ? 0 : 1) }.min()!
         let last = events.map { max($0.end, $0.start + 1) }.max()!
         let near = active.first {
@@ -83,7 +85,9 @@ struct SiteGenotyper {
             return nil
         }
         let region = ActiveRegion(core: core, owned: 0..<reference.count, needsAssembly: near?.needsAssembly ?? false)
-        return regions.records(region, columns: positions, forced: events, metrics: &metrics).first(where: hasAny)
+        return regions.records(region, columns: positions, forced: events, metrics: &metrics).first {
+            $0.place == events[0].anchor && !Set($0.events(reference)).isDisjoint(with: events)
+        }
     }
 
     /// A place without alleles: what the caller found there, or the likeliest other base.

@@ -24,9 +24,6 @@ public struct SiteList: Sendable {
     /// Lines that name no place, and are left out: a scoring file has them for variants that could not be lifted over.
     public private(set) var linesWithoutPlace = 0
 
-    private let genome: ReferenceGenome
-    private let label: String
-
     /// - Throws: ``Failure`` with the line: no such contig, beyond its end, REF that is not the reference's, alleles that
     ///   are no bases, too long.
     public static func read(_ path: String, genome: ReferenceGenome) throws -> SiteList {
@@ -35,8 +32,6 @@ public struct SiteList: Sendable {
     }
 
     public init(parsing bytes: UnsafeRawBufferPointer, label: String, genome: ReferenceGenome) throws {
-        self.genome = genome
-        self.label = label
         var kind: Kind?
         var parsed: [Site] = []
         let contigs = Dictionary(

@@ -146,7 +146,7 @@ func other(_ base: UInt8) -> UInt8 { (base + 1) % 4 }
                 return (String(parts[0]), Double(parts[1]) ?? 0)
             })
         #expect(info["MQRankSum"]! < -3 && info["BaseQRankSum"]! < -3 && abs(info["ReadPosRankSum"]!) < 1)
-        #expect(info["SOR"]! < 1.5 && info["QD"]! > 10 && info["MPOS"]! > 15 && info["MPOS"]! < 35)
+        #expect(info["SOR"]! < 1.5 && info["QD"]! > 1 && info["MPOS"]! > 15 && info["MPOS"]! < 35)
         let depths = zip(line.numbers("ADF"), line.numbers("ADR")).map { $0 + $1 }
         #expect(depths == line.numbers("AD") && depths == [10, 10] && line["AF"] == "0.5")
     }
