@@ -82,6 +82,8 @@ let package = Package(
         library("Filtering", ["Diagnostics", "Storage", "Kernels", "Compression", "GenomicFormats", "Metering"]),
         library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library("Evaluation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+        library(
+            "FilterTraining", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Calling", "Evaluation"]),
 
         // Where the wings meet.
         library(
@@ -116,7 +118,7 @@ let package = Package(
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics", "Filtering",
-                "Simulation", "Evaluation", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
+                "Simulation", "Evaluation", "FilterTraining", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
                 toml,
             ],
             swiftSettings: strict),
@@ -143,6 +145,7 @@ let package = Package(
         tests("CallingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping", "Calling"]),
         tests("SimulationTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Simulation"]),
         tests("EvaluationTests", ["Diagnostics", "GenomicFormats", "Simulation", "Evaluation"]),
+        tests("FilterTrainingTests", ["Diagnostics", "Calling", "Evaluation", "FilterTraining"]),
         tests(
             "EnginesTests",
             ["Diagnostics", "Kernels", "Hardware", "GenomicFormats", "Simulation", "Evaluation", "Engines"]),
