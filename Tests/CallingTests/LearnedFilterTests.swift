@@ -126,6 +126,34 @@ import Testing
         }
     }
 
+    /// Two substitutions that swap bases of an impure repeat are marked, and a lone one is not.
+    @Test func reciprocalPairs() throws {
+        let unit = "ACATG"
+        let bases = genome(
+            9000, pieces: [(4000, String(repeating: unit, count: 6) + "CCATG" + String(repeating: unit, count: 6))])
+        let impure = 4030
+        let changes = [
+            Change(place: 2000, removed: 1, inserted: [other(bases[2000])]),
+            Change(place: impure, removed: 1, inserted: codes("A")),
+            Change(place: impure + 5, removed: 1, inserted: codes("C")),
+        ]
+        var reads = SyntheticReads(bases)
+        reads.add(range: 500..<8500, step: 8)
+        reads.add(changes, range: 500..<8500, step: 8)
+        try reads.store.seal()
+        var options = CallingOptions()
+        options.writesFeatures = true
+        var shares: [Int: Double] = [:]
+        _ = try VariantCaller(reference: reads.reference, options: options).call(store: reads.store, threads: 1) {
+            let line = Line(String(decoding: $0, as: UTF8.self))
+            let values = line.fields[7].split(separator: ";").last { $0.hasPrefix("CF=") }!.dropFirst(3).split(separator: ",")
+            shares[line.position - 1] = Double(values[CallFeatures.Feature.reciprocalShift.rawValue])
+        }
+        #expect(shares[2000] == 0)
+        #expect(try #require(shares[impure]) > 0.9)
+        #expect(shares[impure] == shares[impure + 5])
+    }
+
     private static func withoutFilter(_ line: String) -> String {
         var fields = line.split(separator: "\t").map(String.init)
         fields[6] = fields[6].replacingOccurrences(of: ";LowVQ", with: "").replacingOccurrences(of: "LowVQ", with: "PASS")
