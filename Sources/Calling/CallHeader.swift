@@ -53,7 +53,9 @@ enum CallHeader {
         _ output: CallOutput, reference: ReferenceGenome, sample: String, command: String, options: CallingOptions
     ) -> [UInt8] {
         var lines = ["##fileformat=VCFv4.3", "##source=\(Program.nameAndVersion)"]
-        lines += (output == .sites ? siteFilters : filters(options)).map { "##FILTER=<ID=\($0.0),Description=\"\($0.1)\">" }
+        lines += (output == .sites ? siteFilters : filters(options)).map {
+            "##FILTER=<ID=\($0.0),Description=\"\($0.1)\">"
+        }
         var info =
             output == .sites
             ? Array(Self.info.prefix(1)) : Self.info.filter { $0.0 != "VQ" || options.usesLearnedFilter }

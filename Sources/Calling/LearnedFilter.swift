@@ -4,8 +4,8 @@ import Foundation
 ///
 /// A logistic model of ramps: each term rises from 0 to 1 while one feature goes from an innocent value to a suspicious
 /// one, and stays there; its weight is never negative. The model is therefore monotone (more quality never makes a
-/// record worse), a strange value costs no more than its weight, and a coefficient can be read: it is what the term adds
-/// at most to the natural logarithm of the odds that the record is wrong. docs/LEARNED-FILTER.md has the table.
+/// record worse), a strange value costs no more than its weight, and a weight can be read: it is what the term adds at
+/// most to the natural logarithm of the odds that the record is wrong. docs/LEARNED-FILTER.md has the table.
 package struct LearnedFilter: Sendable, Equatable {
     /// Substitutions, and records that change the length, have weights of their own.
     package enum VariantKind: String, Sendable, CaseIterable {
@@ -113,7 +113,9 @@ package struct LearnedFilter: Sendable, Equatable {
     package static let passQuality = 10 * log10(2.0)
 
     /// A digest of what the weights depend on: names, order, ramps. 64-bit FNV-1a.
-    package static var termsDigest: String { digest(of: (CallFeatures.names + terms.map(\.name)).joined(separator: "\n")) }
+    package static var termsDigest: String {
+        digest(of: (CallFeatures.names + terms.map(\.name)).joined(separator: "\n"))
+    }
 
     package static func digest(of text: String) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325

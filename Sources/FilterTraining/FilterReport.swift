@@ -19,8 +19,8 @@ package struct FilterReport: Sendable {
             for kind in VariantClass.allCases {
                 let (a, b) = (before[kind], after[kind])
                 lines.append(
-                    "| \(set.source.name) | \(kind == .snp ? "SNP" : "indel") | \(a.falsePositives) | \(b.falsePositives) | "
-                        + "\(a.falseNegatives) | \(b.falseNegatives) | \(Self.text(a.f1, 5)) | \(Self.text(b.f1, 5)) |")
+                    "| \(set.source.name) | \(kind == .snp ? "SNP" : "indel") | \(a.falsePositives) "
+                        + "| \(b.falsePositives) | \(a.falseNegatives) | \(b.falseNegatives) | \(Self.text(a.f1, 5)) | \(Self.text(b.f1, 5)) |")
             }
         }
         return lines.joined(separator: "\n") + "\n"
@@ -53,8 +53,8 @@ package struct FilterReport: Sendable {
             let plain = FilterTrainer.loss(set.rows, FilterTrainer.genotyperLogOdds)
             let learned = FilterTrainer.loss(set.rows, filter.logOdds)
             lines.append(
-                "| \(set.source.name) | \(set.rows.count) | \(set.rows.count { $0.isWrong }) | \(Self.text(plain, 2)) | "
-                    + "\(Self.text(learned, 2)) |")
+                "| \(set.source.name) | \(set.rows.count) | \(set.rows.count { $0.isWrong }) "
+                    + "| \(Self.text(plain, 2)) | \(Self.text(learned, 2)) |")
         }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -84,8 +84,12 @@ package struct FilterTrainer: Sendable {
     /// Three decimals say what a weight says, and are the same on every machine.
     private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
 
-    /// The penalty under which samples that were left out are predicted best, and the loss for each that was tried:
-    /// the mean over the samples of a negative log likelihood per 1000 records.
+    /// A higher penalty, and so a smaller model, is taken when it predicts worse by no more than this share.
+    private static let tolerableLoss = 0.01
+
+    /// The highest penalty under which samples that were left out are predicted as well as under any, within a
+    /// hundredth, and the loss for each that was tried: the mean of the samples' negative log likelihoods per 1000
+    /// records.
     package static func choosePenalty(
         _ sets: [[LabelledCalls.Row]], from penalties: [Double] = [1, 3, 10, 30]
     ) -> (penalty: Double, losses: [Double]) {
@@ -97,9 +101,8 @@ package struct FilterTrainer: Sendable {
             }
             return each.reduce(0, +) / Double(max(1, each.count))
         }
-        var best = 0
-        for index in losses.indices where losses[index] <= losses[best] { best = index }
-        return (penalties[best], losses)
+        let most = losses.min()! * (1 + tolerableLoss)
+        return (zip(penalties, losses).filter { $0.1 <= most }.map(\.0).max()!, losses)
     }
 
     /// Negative log likelihood of the labels per 1000 records.

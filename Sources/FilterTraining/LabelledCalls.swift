@@ -45,7 +45,7 @@ package struct LabelledCalls: Sendable {
     /// The row of each of `calls`; nil outside the regions.
     private var rowOfCall: [Int?]
 
-    /// Reads calls that were written by `dsgd genotype --features --no-learned-filter`, and compares them with the truth.
+    /// Reads calls that `dsgd genotype --features --no-learned-filter` wrote, and compares them with the truth.
     ///
     /// - Throws: `Failure` for a file that cannot be read, or a record without features.
     package init(_ source: Source) throws {
@@ -111,7 +111,8 @@ package struct LabelledCalls: Sendable {
             let fields = line.split(separator: UInt8(ascii: "\t"), omittingEmptySubsequences: false)
             guard fields.count > 7 else { continue }
             for item in fields[7].split(separator: UInt8(ascii: ";")) where item.starts(with: "CF=".utf8) {
-                let values = String(decoding: item.dropFirst(3), as: UTF8.self).split(separator: ",").compactMap { Double($0) }
+                let text = String(decoding: item.dropFirst(3), as: UTF8.self)
+                let values = text.split(separator: ",").compactMap { Double($0) }
                 guard values.count == CallFeatures.names.count else { continue }
                 found[number + 1] = CallFeatures(values: values)
             }
@@ -123,7 +124,8 @@ package struct LabelledCalls: Sendable {
     /// dot where there are no regions. Lines that begin with # are passed over.
     package static func sources(_ path: String) throws -> [Source] {
         let text = try String(contentsOfFile: path, encoding: .utf8)
-        return try text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().compactMap { number, line in
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        return try lines.enumerated().compactMap { number, line in
             if line.isEmpty || line.hasPrefix("#") { return nil }
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             guard fields.count == 6, let use = Source.Use(rawValue: fields[1]) else {

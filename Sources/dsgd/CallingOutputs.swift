@@ -22,7 +22,8 @@ struct CallingOutputs: ParsableArguments {
             discussion: "out/S1 gives out/S1.mapping_metrics.csv and others; docs/FORMATS.md lists them.",
             valueName: "prefix"))
     var metrics: String?
-    @Flag(inversion: .prefixedNo, help: "Judge each variant by the learned filter (VQ, LowVQ).") var learnedFilter = true
+    @Flag(inversion: .prefixedNo, help: "Judge each variant by the learned filter (VQ, LowVQ).")
+    var learnedFilter = true
     @Flag(help: ArgumentHelp("Write the learned filter's features of each variant (CF).", visibility: .hidden))
     var features = false
 

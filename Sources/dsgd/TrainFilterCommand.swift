@@ -9,25 +9,28 @@ struct TrainFilterCommand: ParsableCommand {
         commandName: "train-filter",
         abstract: "Learn the weights of the learned filter from calls with known truth, and judge them.",
         discussion: """
-            The list has a line for each sample: name, train or held-out, calls, truth, reference, and regions or a dot, \
-            between tabs. Calls are what `dsgd genotype --features --no-learned-filter` writes. Without samples to train \
-            on, the weights of this program are judged. scripts/train-filter makes the samples and the list.
+            The list has a line for each sample: name, train or held-out, calls, truth, reference, and regions or a \
+            dot, between tabs. Calls are what `dsgd genotype --features --no-learned-filter` writes. Without samples \
+            to train on, the weights of this program are judged. scripts/train-filter makes the samples and the list.
             """,
         shouldDisplay: false)
 
     @Argument(help: "List of samples.", completion: .file()) var list: String
     @Option(help: "Swift source with the weights to write.", completion: .file()) var weights: String?
-    @Option(help: "Cost of a weight; when left out, the one under which samples left out are predicted best.")
+    @Option(help: "Cost of a weight; when left out, the one under which samples that are left out are predicted well.")
     var penalty: Double?
 
     func validate() throws {
-        guard penalty.map({ $0.isFinite && $0 > 0 }) ?? true else { throw ValidationError("--penalty is a number above 0") }
+        guard penalty.map({ $0.isFinite && $0 > 0 }) ?? true else {
+            throw ValidationError("--penalty is a number above 0")
+        }
     }
 
     func run() throws {
         let sources = try LabelledCalls.sources(list)
         try checkFileNames(
-            inputs: [list] + sources.flatMap { [$0.calls, $0.truth, $0.reference] }, outputs: [weights].compactMap(\.self))
+            inputs: [list] + sources.flatMap { [$0.calls, $0.truth, $0.reference] },
+            outputs: [weights].compactMap(\.self))
         let sets = try sources.map { try LabelledCalls($0) }
         let training = sets.filter { $0.source.use == .train }
         let heldOut = sets.filter { $0.source.use == .heldOut }

@@ -146,7 +146,8 @@ import Testing
         var shares: [Int: Double] = [:]
         _ = try VariantCaller(reference: reads.reference, options: options).call(store: reads.store, threads: 1) {
             let line = Line(String(decoding: $0, as: UTF8.self))
-            let values = line.fields[7].split(separator: ";").last { $0.hasPrefix("CF=") }!.dropFirst(3).split(separator: ",")
+            let item = line.fields[7].split(separator: ";").last { $0.hasPrefix("CF=") }!
+            let values = item.dropFirst(3).split(separator: ",")
             shares[line.position - 1] = Double(values[CallFeatures.Feature.reciprocalShift.rawValue])
         }
         #expect(shares[2000] == 0)
@@ -156,7 +157,8 @@ import Testing
 
     private static func withoutFilter(_ line: String) -> String {
         var fields = line.split(separator: "\t").map(String.init)
-        fields[6] = fields[6].replacingOccurrences(of: ";LowVQ", with: "").replacingOccurrences(of: "LowVQ", with: "PASS")
+        fields[6] = fields[6].replacingOccurrences(of: ";LowVQ", with: "")
+            .replacingOccurrences(of: "LowVQ", with: "PASS")
         fields[7] = fields[7].split(separator: ";").filter { !$0.hasPrefix("VQ=") }.joined(separator: ";")
         return fields.joined(separator: "\t")
     }

@@ -18,8 +18,8 @@ import Testing
         }
     }
 
-    /// Substitutions that are wrong with log odds -3, and 4 more when all alternate bases lie at read ends; strand and GC
-    /// are noise.
+    /// Substitutions that are wrong with log odds -3, and 4 more when all alternate bases lie at read ends; strand and
+    /// GC are noise.
     static func planted(_ count: Int, seed: UInt64) -> [LabelledCalls.Row] {
         var noise = Noise(state: seed)
         return (0..<count).map { _ in
