@@ -95,15 +95,15 @@ struct VariantRecord {
             line.put(";\(name)=")
             line.put(features[feature], 3)
         }
+        if let learnedQuality {
+            line.put(";VQ=")
+            line.put(learnedQuality, 1)
+        }
         if !features.repeatUnit.isEmpty {
             line.put(";RU=")
             line.put(features.repeatUnit)
             line.put(";REFREP=")
             line.put(Int(features[.repeatUnits]))
-        }
-        if let learnedQuality {
-            line.put(";VQ=")
-            line.put(learnedQuality, 1)
         }
         guard writesFeatures else { return }
         for (rank, value) in features.values.enumerated() {
