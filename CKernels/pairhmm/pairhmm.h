@@ -9,14 +9,18 @@
 // e is 1 - p for equal bases and p / 3 for unequal ones, p = 10^(-q/10), at most 3/4: qualities 0 and 1 say nothing. A
 // base code above 3 in the read or in the haplotype gives 1/4.
 //
-// The sums run in float, scaled by 2^120, with denormals flushed to zero, and again in double when the float result is
-// too small to be trusted. No variant contracts multiply and add, and all of them add in the same order: the results
-// are equal to the bit on every processor with IEEE arithmetic.
+// The sums run in float, scaled by 2^120, with denormals flushed to zero. Below CK_PAIRHMM_LEAST a sum has lost terms to
+// underflow, and the read is foreign to the haplotype: every such likelihood is given as CK_PAIRHMM_LEAST. No variant
+// contracts multiply and add, and all of them add in the same order: the results are equal to the bit on every processor
+// with IEEE arithmetic.
 #ifndef CK_PAIRHMM_H
 #define CK_PAIRHMM_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+// log10 of the least likelihood that is told from others.
+#define CK_PAIRHMM_LEAST -56.0
 
 typedef struct {
     const uint8_t *bases;      // 0 to 3, above: unknown

@@ -72,8 +72,7 @@ TARGET void NAME(const ck_pairhmm_read *reads, size_t count, const ck_pairhmm_ha
             JOIN(NAME, _group)(reads + first, lanes, longest, haplotype, gap_extend, scratch, sums);
         }
         for (size_t lane = 0; lane < lanes; lane++) {
-            log10_likelihood[first + lane] =
-                ck_pairhmm_finish(sums[lane], &reads[first + lane], haplotype, gap_extend, scratch);
+            log10_likelihood[first + lane] = ck_pairhmm_finish(sums[lane], &reads[first + lane], haplotype);
         }
     }
 }

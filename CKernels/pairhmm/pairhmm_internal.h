@@ -13,15 +13,12 @@
 
 #define CK_PAIRHMM_MAX_QUALITY 60
 #define CK_PAIRHMM_SCALE 0x1p120f
-// Below this scaled sum the float result has lost terms to underflow.
-#define CK_PAIRHMM_TRUSTED 1e-20f
 
 // Fills match[i] and mismatch[i] of one base: probability of the read base given an equal or an unequal haplotype base.
 void ck_pairhmm_emission(uint8_t base, uint8_t quality, float *match, float *mismatch);
 
-// Turns the scaled float sum into log10, running the double version when it is too small.
-double ck_pairhmm_finish(float sum, const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype,
-                         float gap_extend, void *scratch);
+// Turns the scaled float sum into log10.
+double ck_pairhmm_finish(float sum, const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype);
 
 typedef void ck_pairhmm_variant(const ck_pairhmm_read *reads, size_t count, const ck_pairhmm_haplotype *haplotype,
                                 float gap_extend, void *scratch, double *log10_likelihood);

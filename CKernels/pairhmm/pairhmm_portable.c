@@ -1,4 +1,4 @@
-// Scalar reference of the pair HMM, and the double version for underflow.
+// Scalar reference of the pair HMM.
 #include <math.h>
 
 #include "pairhmm_internal.h"
@@ -28,41 +28,11 @@ void ck_pairhmm_emission(uint8_t base, uint8_t quality, float *match, float *mis
 
 size_t ck_pairhmm_scratch_size(uint32_t longest_read) { return ((size_t)longest_read + 1) * 6 * 64; }
 
-static double double_likelihood(const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype, float gap_extend,
-                                double *scratch) {
-    size_t length = read->length;
-    double *m = scratch, *ins = m + length + 1, *del = ins + length + 1;
-    double initial = 0x1p1000 / haplotype->length, extend = gap_extend, leave = 1.0 - extend, sum = 0;
-    for (size_t i = 0; i <= length; i++) m[i] = ins[i] = del[i] = 0;
-    for (size_t j = 0; j < haplotype->length; j++) {
-        double open = haplotype->gap_open[j];
-        double open_before = j > 0 ? haplotype->gap_open[j - 1] : 0;
-        double stay_before = 1.0 - 2.0 * open_before;
-        double diagonal_m = 0, diagonal_gap = initial;
-        uint8_t letter = haplotype->bases[j];
-        for (size_t i = 1; i <= length; i++) {
-            float match, mismatch;
-            ck_pairhmm_emission(read->bases[i - 1], read->qualities[i - 1], &match, &mismatch);
-            double emission = letter > 3 ? 0.25 : (double)(read->bases[i - 1] == letter ? match : mismatch);
-            double next_m = emission * (stay_before * diagonal_m + leave * diagonal_gap);
-            double next_del = open_before * m[i] + extend * del[i];
-            diagonal_m = m[i];
-            diagonal_gap = ins[i] + del[i];
-            m[i] = next_m;
-            del[i] = next_del;
-            ins[i] = 0.25 * (open * m[i - 1] + extend * ins[i - 1]);
-        }
-        sum += m[length] + ins[length];
-    }
-    return log10(sum) - log10(0x1p1000);
-}
-
-double ck_pairhmm_finish(float sum, const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype,
-                         float gap_extend, void *scratch) {
+double ck_pairhmm_finish(float sum, const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype) {
     if (read->length == 0) return 0;
     if (haplotype->length == 0) return -INFINITY;
-    if (sum < CK_PAIRHMM_TRUSTED) return double_likelihood(read, haplotype, gap_extend, scratch);
-    return log10((double)sum) - log10((double)CK_PAIRHMM_SCALE);
+    const double likelihood = log10((double)sum) - log10((double)CK_PAIRHMM_SCALE);
+    return likelihood > CK_PAIRHMM_LEAST ? likelihood : CK_PAIRHMM_LEAST;
 }
 
 static float float_likelihood(const ck_pairhmm_read *read, const ck_pairhmm_haplotype *haplotype, float gap_extend,
@@ -103,6 +73,6 @@ void ck_pairhmm_scalar(const ck_pairhmm_read *reads, size_t count, const ck_pair
         if (reads[r].length > 0 && haplotype->length > 0) {
             sum = float_likelihood(&reads[r], haplotype, gap_extend, scratch);
         }
-        log10_likelihood[r] = ck_pairhmm_finish(sum, &reads[r], haplotype, gap_extend, scratch);
+        log10_likelihood[r] = ck_pairhmm_finish(sum, &reads[r], haplotype);
     }
 }

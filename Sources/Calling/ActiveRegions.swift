@@ -21,6 +21,18 @@ struct ActiveRegionFinder {
     static let joinDistance = 13
     /// A substitution this close to an indel's tract is settled together with it: alignments end badly there.
     static let indelReach = 20
+    /// Clipped ends this close to each other are of one event: the two sides of a deletion or of a tandem duplication.
+    static let clipPairReach = 110
+    /// What alignments show this close to clipped ends is likely to be the clipped event too.
+    static let clipReach = 60
+    /// So many substitutions at this mean distance are likely to be a shifted alignment: two indels, or an inversion.
+    static let crowd = 5
+    static let crowdSpacing = 6
+    /// Indels of a smaller share of the reads are no trigger, and those of a larger one always are.
+    static let leastShare = 0.06
+    static let clearShare = 0.2
+    /// From this length error on a tract decides with the bases in it and beside it.
+    static let errorOfLongTract = 5e-4
 
     private enum Kind { case column, indel, clip }
     private struct Trigger {
@@ -28,68 +40,84 @@ struct ActiveRegionFinder {
         var kind: Kind
     }
 
-    /// Positions with enough mismatching bases to be worth genotyping.
-    func candidateColumns() -> [Int] {
-        var found: [Int] = []
-        for place in 0..<pileup.range.count {
-            let slot = place * 4
-            let most = max(
-                max(pileup.mismatches[slot], pileup.mismatches[slot + 1]),
-                max(pileup.mismatches[slot + 2], pileup.mismatches[slot + 3]))
-            if most >= 2, Double(most) >= 0.08 * Double(pileup.depth[place]) {
-                found.append(pileup.range.lowerBound + place)
-            }
-        }
-        return found
-    }
-
     private func tract(of position: Int) -> Range<Int> {
         let index = min(max(0, position - tractOrigin), tracts.start.count - 1)
         return Int(tracts.start[index]) + tractOrigin..<Int(tracts.end[index]) + tractOrigin
     }
 
+    private func error(at position: Int) -> Double {
+        Double(tracts.error[min(max(0, position - tractOrigin), tracts.error.count - 1)])
+    }
+
+    /// The whole tract of a position with the base in front of it, as far as one region may reach.
+    private func tractReach(_ position: Int) -> Range<Int> {
+        let tract = tract(of: position)
+        let half = options.maximumRegionLength / 2
+        return max(0, max(tract.lowerBound - 1, position - half))..<min(tract.upperBound, position + half)
+    }
+
     /// Reach of an indel: its tract, or the reference bases it could be shifted over.
     private func reach(_ event: Event) -> Range<Int> {
-        let behind = tract(of: event.start)
         var upper = max(event.end, event.start + 1)
-        if tracts.error[min(max(0, event.start - tractOrigin), tracts.error.count - 1)] > 0 {
-            upper = max(upper, behind.upperBound)
-        }
+        if error(at: event.start) > 0 { upper = max(upper, tractReach(event.start).upperBound) }
         return event.start - 1..<upper
     }
 
-    /// An indel is a trigger when its count is more than the tract's error rate explains (two standard deviations).
-    private func isTrigger(_ event: Event, count: Int) -> Bool {
-        guard count >= 2, pileup.range.contains(event.start) else { return false }
-        let depth = Double(pileup.depth[event.start - pileup.range.lowerBound])
-        let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
-        let expected = depth * Double(tracts.error[index])
-        return Double(count) >= max(0.06 * depth, expected + 2 * expected.squareRoot())
+    /// Indels are triggers when all those of their tract are more than its error rate explains (two standard
+    /// deviations), or more than no error rate explains.
+    private func triggeringIndels() -> [Event] {
+        var sums: [Int: Int] = [:]
+        func key(_ event: Event) -> Int {
+            error(at: event.start) > 0 ? tract(of: event.start).lowerBound : -1 - event.start
+        }
+        for (event, count) in pileup.indels { sums[key(event), default: 0] += count }
+        return pileup.indels.compactMap { event, count in
+            guard count >= 2, pileup.range.contains(event.start) else { return nil }
+            let depth = Double(pileup.depth[event.start - pileup.range.lowerBound])
+            let expected = depth * error(at: event.start)
+            let least = max(Self.leastShare * depth, expected + 2 * expected.squareRoot())
+            return Double(sums[key(event)]!) >= min(least, Self.clearShare * depth) ? event : nil
+        }
     }
 
     /// Splits the active places: columns that stand alone, and regions in order.
     func split(columns: [Int]) -> (alone: [Int], regions: [ActiveRegion]) {
         var triggers = columns.map { position -> Trigger in
-            let index = position - tractOrigin
-            // A base in or beside a long repeat shares its fate.
-            for neighbour in [index - 1, index, index + 1] where tracts.start.indices.contains(neighbour) {
-                if tracts.error[neighbour] > 5e-4 {
-                    return Trigger(range: position..<position + 1, kind: .indel)
-                }
+            // A base in or beside a long repeat shares its fate, and that of the repeat's indels.
+            for neighbour in position - 1...position + 1 where error(at: neighbour) > Self.errorOfLongTract {
+                let reach = tractReach(neighbour)
+                let joined = min(position, reach.lowerBound)..<max(position + 1, reach.upperBound)
+                return Trigger(range: joined, kind: .indel)
             }
             return Trigger(range: position..<position + 1, kind: .column)
         }
-        for (event, count) in pileup.indels where isTrigger(event, count: count) {
-            triggers.append(Trigger(range: reach(event), kind: .indel))
-        }
-        for place in 0..<pileup.range.count where pileup.clips[place] >= 2 {
-            let depth = max(1, Int(pileup.depth[place]))
-            guard Int(pileup.clips[place]) * 8 >= depth else { continue }
-            let position = pileup.range.lowerBound + place
-            triggers.append(Trigger(range: position..<position + 1, kind: .clip))
-        }
+        for event in triggeringIndels() { triggers.append(Trigger(range: reach(event), kind: .indel)) }
+        triggers += clipTriggers()
         triggers.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
         return group(triggers)
+    }
+
+    /// Places where reads are clipped alike, joined to pairs.
+    private func clipTriggers() -> [Trigger] {
+        var found: [Trigger] = []
+        for place in 0..<pileup.range.count where pileup.clips[place] >= 2 {
+            guard Int(pileup.clips[place]) * 8 >= max(1, Int(pileup.depth[place])) else { continue }
+            let position = pileup.range.lowerBound + place
+            if let last = found.last, position - last.range.upperBound < Self.clipPairReach,
+                position + 1 - last.range.lowerBound <= options.maximumRegionLength
+            {
+                found[found.count - 1].range = last.range.lowerBound..<position + 1
+            } else {
+                found.append(Trigger(range: position..<position + 1, kind: .clip))
+            }
+        }
+        return found
+    }
+
+    /// How far apart two neighbouring triggers may be and still be one region.
+    private func reach(_ a: Kind, _ b: Kind) -> Int {
+        if a == .clip || b == .clip { return Self.clipReach }
+        return a == .indel || b == .indel ? Self.indelReach : Self.joinDistance
     }
 
     private func group(_ triggers: [Trigger]) -> (alone: [Int], regions: [ActiveRegion]) {
@@ -99,15 +127,14 @@ struct ActiveRegionFinder {
         while first < triggers.count {
             var core = triggers[first].range
             var next = first + 1
-            var previousIsIndel = triggers[first].kind != .column
+            var previous = triggers[first].kind
             while next < triggers.count {
                 let trigger = triggers[next]
-                let distance = previousIsIndel || trigger.kind != .column ? Self.indelReach : Self.joinDistance
                 let joined = core.lowerBound..<max(core.upperBound, trigger.range.upperBound)
-                guard trigger.range.lowerBound - core.upperBound < distance,
+                guard trigger.range.lowerBound - core.upperBound < reach(previous, trigger.kind),
                     joined.count <= options.maximumRegionLength
                 else { break }
-                if trigger.range.upperBound >= core.upperBound { previousIsIndel = trigger.kind != .column }
+                if trigger.range.upperBound >= core.upperBound { previous = trigger.kind }
                 core = joined
                 next += 1
             }
@@ -115,8 +142,10 @@ struct ActiveRegionFinder {
             if members.allSatisfy({ $0.kind == .column }), members.count == 1 {
                 alone.append(core.lowerBound)
             } else {
-                regions.append(
-                    ActiveRegion(core: core, owned: core, needsAssembly: members.contains { $0.kind == .clip }))
+                let columns = members.count { $0.kind == .column }
+                let isCrowded = columns >= Self.crowd && core.count < columns * Self.crowdSpacing
+                let isClipped = members.contains { $0.kind == .clip }
+                regions.append(ActiveRegion(core: core, owned: core, needsAssembly: isClipped || isCrowded))
             }
             first = next
         }

@@ -3,17 +3,18 @@ public struct CallingOptions: Sendable, Equatable {
     /// Reads below this mapping quality never speak for or against a variant.
     public var minimumMappingQuality: UInt8 = 1
     /// Bases below this quality are not counted in the pileup and do not speak in a column.
-    public var minimumBaseQuality: UInt8 = 13
+    public var minimumBaseQuality: UInt8 = 10
     /// Base qualities above this are lowered to it: an error before sequencing is not seen by the sequencer.
     public var maximumBaseQuality: UInt8 = 40
     /// Prior probability that a base is heterozygous.
     public var snpHeterozygosity: Double = 1e-3
     /// Prior probability of a heterozygous insertion or deletion of one base outside repeats.
     public var indelHeterozygosity: Double = 1e-4
-    /// Variants with at least this QUAL pass, those below carry `LowQual`: 10 is a probability of nine in ten.
-    public var passQuality: Double = 10
+    /// Variants with at least this QUAL pass, those below carry `LowQual`: 3 is a probability of one half, where a
+    /// calibrated QUAL gives the best F1.
+    public var passQuality: Double = 3
     /// Variants below this QUAL are not written.
-    public var emitQuality: Double = 5
+    public var emitQuality: Double = 1
     /// Depth above which the reads of a place are sampled, by a hash of the fragment's ordinal.
     public var maximumDepth: Int = 500
     /// The same for the reads of a region that goes through the pair HMM.

@@ -3,9 +3,15 @@ import Foundation
 /// Genotype likelihoods of one record and what follows from them: genotype, QUAL, GQ, PL (VCF 4.3 sections 1.4.1,
 /// 1.4.2).
 package struct GenotypeTable {
-    /// log10 likelihood of the genotypes in VCF order: (j, k), j <= k, at k (k + 1) / 2 + j.
+    /// log10 likelihood of the genotypes in VCF order: (j, k), j <= k, at k (k + 1) / 2 + j; of the alleles when
+    /// haploid.
     package let likelihoods: [Double]
-    let alleleCount: Int
+    /// Heterozygosities of the alternate alleles.
+    let alternatePriors: [Double]
+    /// 2, or 1.
+    package let ploidy: Int
+    var alleleCount: Int { alternatePriors.count + 1 }
+    /// Two equal alleles when haploid.
     package private(set) var genotype: (Int, Int) = (0, 0)
     /// Phred-scaled probability that no alternate allele is there.
     package private(set) var quality = 0.0
@@ -15,16 +21,24 @@ package struct GenotypeTable {
 
     package static func index(_ a: Int, _ b: Int) -> Int { max(a, b) * (max(a, b) + 1) / 2 + min(a, b) }
 
+    /// The alleles of a diploid genotype by its place in VCF order.
+    static func alleles(_ index: Int) -> (Int, Int) {
+        var row = 0
+        while (row + 1) * (row + 2) / 2 <= index { row += 1 }
+        return (index - row * (row + 1) / 2, row)
+    }
+
     /// `alternatePriors` are the heterozygosities of the alternate alleles, one by one.
-    package init(likelihoods: [Double], alternatePriors: [Double]) {
+    package init(likelihoods: [Double], alternatePriors: [Double], ploidy: Int = 2) {
         self.likelihoods = likelihoods
-        alleleCount = alternatePriors.count + 1
-        let posteriors = Self.posteriors(likelihoods, alternatePriors)
+        self.alternatePriors = alternatePriors
+        self.ploidy = ploidy
+        let posteriors =
+            ploidy == 1
+            ? Self.haploidPosteriors(likelihoods, alternatePriors) : Self.posteriors(likelihoods, alternatePriors)
         var best = 0
         for index in posteriors.indices where posteriors[index] > posteriors[best] { best = index }
-        var row = 0
-        while (row + 1) * (row + 2) / 2 <= best { row += 1 }
-        genotype = (best - row * (row + 1) / 2, row)
+        genotype = ploidy == 1 ? (best, best) : Self.alleles(best)
         let total = log10Sum(posteriors)
         quality = min(Self.highestQuality, max(0, -10 * (posteriors[0] - total)))
         var others = posteriors
@@ -50,6 +64,12 @@ package struct GenotypeTable {
         }
         result[0] += log10(max(0.5, 1 - 1.5 * priors.reduce(0, +)))
         return result
+    }
+
+    /// One chromosome differs from the reference half as often as either of two does.
+    private static func haploidPosteriors(_ likelihoods: [Double], _ priors: [Double]) -> [Double] {
+        let alternates = zip(likelihoods.dropFirst(), priors).map { $0 + log10($1 / 2) }
+        return [likelihoods[0] + log10(max(0.5, 1 - priors.reduce(0, +) / 2))] + alternates
     }
 
     /// Phred-scaled likelihoods, 0 for the most likely genotype.

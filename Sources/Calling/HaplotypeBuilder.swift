@@ -21,8 +21,11 @@ struct Witness {
 enum HaplotypeBuilder {
     static let mostEvents = 14
 
-    /// Event masks of the haplotypes, the reference (0) first, at most `limit`. `events` are sorted.
-    static func combinations(events: [Event], witnesses: [Witness], limit: Int) -> [UInt64] {
+    /// Event masks of the haplotypes, the reference (0) first: `assembled`, which were seen as they are, and beside them
+    /// at most `limit`. `events` are sorted.
+    static func combinations(
+        events: [Event], witnesses: [Witness], assembled: [UInt64], limit: Int
+    ) -> [UInt64] {
         var patterns: [UInt64] = [0]
         var seen: UInt64 = 0
         for index in events.indices {
@@ -37,7 +40,7 @@ enum HaplotypeBuilder {
                 patterns = pruned(patterns, witnesses: witnesses, seen: seen, newest: bit, limit: limit)
             }
         }
-        return patterns
+        return patterns + Set(assembled).subtracting(patterns).sorted()
     }
 
     /// Keeps the reference, the best haplotype of every event so far, and then the best supported ones.

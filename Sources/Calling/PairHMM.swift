@@ -8,6 +8,9 @@ struct PairHMM {
         var count: Int
     }
 
+    /// log10 of the least likelihood: of all haplotypes that a read is foreign to.
+    static let least = CK_PAIRHMM_LEAST
+
     /// log10 P(read | haplotype) at `read * haplotypes.count + haplotype`.
     static func likelihoods(reads: [Read], haplotypes: [[UInt8]], model: StutterModel) -> [Double] {
         // Reads of like length share a vector; the order has no influence on the result.

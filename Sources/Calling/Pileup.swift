@@ -15,11 +15,18 @@ struct Pileup {
     /// A clip shorter than this, or of worse mean quality, says nothing.
     static let shortestClip = 6
     static let clipQuality = 15
+    /// Least share of a column's bases that must agree on a mismatch.
+    static let leastShare = 0.08
+    /// The same when there is one such base alone: that one is then evidence only among few.
+    static let leastLoneShare = 0.25
+    /// A lone base in a column that is this many times shallower than the unit is more likely a misplaced read.
+    static let mostLoneDepthRatio = 4.0
 
     init(_ window: ReadWindow, range: Range<Int>, reference: UnsafeBufferPointer<UInt8>, options: CallingOptions) {
+        precondition(window.unmappable.count == range.count + 1, "the window is of another range")
         self.range = range
         depth = [Int32](repeating: 0, count: range.count + 1)
-        unmappableDepth = depth
+        unmappableDepth = window.unmappable
         mismatches = [UInt16](repeating: 0, count: range.count * 4)
         clips = [UInt16](repeating: 0, count: range.count + 1)
         var found: [Event: (count: Int, last: UInt64)] = [:]
@@ -34,12 +41,33 @@ struct Pileup {
                 found[event] = entry
             }
         }
-        for (start, end) in window.unmappableDepth { Self.add(start, end, range, &unmappableDepth) }
         for place in 1..<depth.count {
             depth[place] += depth[place - 1]
             unmappableDepth[place] += unmappableDepth[place - 1]
         }
         indels = found.map { ($0.key, $0.value.count) }.sorted { $0.event < $1.event }
+    }
+
+    /// Positions with enough mismatching bases to be worth genotyping. Where reads are few everywhere, one is enough.
+    func candidateColumns() -> [Int] {
+        let covered = depth.reduce(into: (bases: 0, depth: 0)) { sum, depth in
+            if depth > 0 { sum = (sum.bases + 1, sum.depth + Int(depth)) }
+        }
+        let typicalDepth = Double(covered.depth) / Double(max(1, covered.bases))
+        var found: [Int] = []
+        for place in 0..<range.count {
+            let slot = place * 4
+            let most = max(
+                max(mismatches[slot], mismatches[slot + 1]), max(mismatches[slot + 2], mismatches[slot + 3]))
+            guard most > 0 else { continue }
+            let share = Double(most) / Double(max(1, depth[place]))
+            let isEnough =
+                most > 1
+                ? share >= Self.leastShare
+                : share >= Self.leastLoneShare && Double(depth[place]) * Self.mostLoneDepthRatio >= typicalDepth
+            if isEnough { found.append(range.lowerBound + place) }
+        }
+        return found
     }
 
     private static func add(_ start: Int, _ end: Int, _ range: Range<Int>, _ counts: inout [Int32]) {

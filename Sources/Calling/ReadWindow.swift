@@ -1,8 +1,8 @@
 import GenomicFormats
-import Mapping
+package import Mapping
 
 /// The reads of one unit of work, copied out of the store into flat arrays, with mates that overlap made one witness.
-struct ReadWindow {
+package struct ReadWindow {
     struct Read {
         var ordinal: UInt64
         var position: Int
@@ -23,62 +23,68 @@ struct ReadWindow {
     private(set) var bases: [UInt8] = []
     /// Qualities for the pair HMM: lowered where both mates read the same base, 0 where they disagree.
     private(set) var qualities: [UInt8] = []
-    /// Qualities for columns: the better mate keeps its quality, the other one gets 0.
+    /// Qualities for columns: where both mates read a base, one of them speaks for both and the other one has 0.
     private(set) var columnQualities: [UInt8] = []
-    private(set) var unmappableDepth: [(start: Int, end: Int)] = []
-    private(set) var sampledOut = 0
+    /// Change, from each base of the range to the next, of the number of reads whose mapping quality is too low.
+    private(set) var unmappable: [Int32]
+    package private(set) var sampledOut = 0
     private(set) var longestSpan = 1
+    private var longestAligned = 1
 
     /// Where both mates read a base, each counts with at most this quality in the pair HMM: together about one good
     /// base.
     static let sharedQuality: UInt8 = 20
 
+    package var count: Int { reads.count }
+
     /// - Throws: `Failure` when spilled reads cannot be read back.
-    init(store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions) throws {
-        let keep = try Self.keepLimits(store: store, contig: contig, range: range, options: options)
+    package init(store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions) throws {
+        let selection = try ReadSelection(store: store, contig: contig, range: range, options: options)
+        unmappable = [Int32](repeating: 0, count: range.count + 1)
+        reads.reserveCapacity(selection.reads)
+        cigars.reserveCapacity(selection.operations)
+        bases.reserveCapacity(selection.bases)
+        qualities.reserveCapacity(selection.bases)
         var mates: [UInt64: Int] = [:]
         try store.forEachRead(contig: contig, overlapping: range) { view in
             let header = view.header
-            guard !header.flags.contains(.unmapped), !header.flags.contains(.duplicate), header.baseCount > 0,
-                !view.cigar.isEmpty
-            else { return }
-            if header.mappingQuality < options.minimumMappingQuality {
-                unmappableDepth.append((Int(header.position), Int(header.end)))
+            switch selection.use(of: header) {
+            case .none: return
+            case .unmappable:
+                unmappable[max(0, Int(header.position) - range.lowerBound)] += 1
+                unmappable[min(range.count, Int(header.end) - range.lowerBound)] -= 1
                 return
-            }
-            let bin = max(0, Int(header.position) - range.lowerBound) >> 6
-            if let keep, hashOfFragment(header.ordinal >> 1) > keep[bin] {
+            case .sampledOut:
                 sampledOut += 1
                 return
+            case .kept: break
             }
             append(view, options: options)
             guard header.flags.contains(.paired), header.mateContig == header.contig else { return }
-            let gap = abs(Int(header.matePosition) - Int(header.position))
-            guard gap <= Int(header.baseCount) * 2 + 64 else { return }
             let index = reads.count - 1
-            if let mate = mates[header.ordinal >> 1] { merge(mate, index) } else { mates[header.ordinal >> 1] = index }
+            let fragment = header.ordinal >> 1
+            // Only a mate that starts inside the first one's alignment shares bases with it.
+            if header.matePosition >= header.position, header.matePosition < header.end, mates[fragment] == nil {
+                mates[fragment] = index
+            } else if header.matePosition <= header.position,
+                Int(header.position) - Int(header.matePosition) < longestAligned,
+                let mate = mates.removeValue(forKey: fragment)
+            {
+                merges.append((mate, index))
+            }
         }
+        columnQualities = qualities
+        for (first, second) in merges { merge(first, second, highest: options.maximumBaseQuality) }
+        merges = []
     }
 
-    /// For each 64 bases of start positions the largest hash that is kept; nil when no place is too deep.
-    private static func keepLimits(
-        store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions
-    ) throws -> [UInt64]? {
-        var starts = [Int](repeating: 0, count: range.count >> 6 + 1)
-        var longest = 1
-        try store.forEachHeader(contig: contig, overlapping: range) { header in
-            guard !header.flags.contains(.duplicate) else { return }
-            starts[max(0, Int(header.position) - range.lowerBound) >> 6] += 1
-            longest = max(longest, Int(header.baseCount))
-        }
-        let most = max(64, options.maximumDepth * 64 / longest)
-        guard starts.contains(where: { $0 > most }) else { return nil }
-        return starts.map { $0 <= most ? .max : UInt64(Double(UInt64.max >> 1) * Double(most) / Double($0)) << 1 }
-    }
+    /// Overlapping mates, until all reads are there.
+    private var merges: [(first: Int, second: Int)] = []
 
     private mutating func append(_ view: AlignedReadView, options: CallingOptions) {
         let header = view.header
         let template = abs(Int(header.templateLength))
+        let span = Int(header.end) - Int(header.position)
         reads.append(
             Read(
                 ordinal: header.ordinal, position: Int(header.position), end: Int(header.end), cigarStart: cigars.count,
@@ -87,41 +93,53 @@ struct ReadWindow {
                 clipsAreGenome: template == 0 || template > view.bases.count))
         cigars.append(contentsOf: view.cigar)
         bases.append(contentsOf: view.bases)
-        for quality in view.qualities { qualities.append(min(quality, options.maximumBaseQuality)) }
-        columnQualities.append(contentsOf: qualities[(qualities.count - view.qualities.count)...])
-        longestSpan = max(longestSpan, Int(header.end) - Int(header.position) + 2 * view.bases.count)
+        let start = qualities.count
+        qualities.append(contentsOf: view.qualities)
+        let highest = options.maximumBaseQuality
+        qualities.withUnsafeMutableBufferPointer { values in
+            for index in start..<values.count { values[index] = min(values[index], highest) }
+        }
+        longestAligned = max(longestAligned, span)
+        longestSpan = max(longestSpan, span + 2 * view.bases.count)
     }
 
     /// Makes two mates one witness wherever both have a base at the same reference position.
-    private mutating func merge(_ first: Int, _ second: Int) {
-        let from = max(reads[first].position, reads[second].position)
-        let to = min(reads[first].end, reads[second].end)
-        guard from < to else { return }
-        var place = [Int32](repeating: -1, count: to - from)
+    private mutating func merge(_ first: Int, _ second: Int, highest: UInt8) {
+        // The witness is one mate or the other, fragment by fragment: both strands speak equally often.
+        let isFirst = reads[first].fragment & 1 == 0
+        var shared: [(first: Int, second: Int, count: Int)] = []
         forEachMatch(first) { position, base, count in
-            for offset in max(0, from - position)..<max(max(0, from - position), min(count, to - position)) {
-                place[position + offset - from] = Int32(base + offset)
+            forEachMatch(second) { otherPosition, otherBase, otherCount in
+                let low = max(position, otherPosition)
+                let high = min(position + count, otherPosition + otherCount)
+                guard low < high else { return }
+                shared.append((base + low - position, otherBase + low - otherPosition, high - low))
             }
         }
-        var updates: [(Int, Int)] = []
-        forEachMatch(second) { position, base, count in
-            for offset in max(0, from - position)..<max(max(0, from - position), min(count, to - position)) {
-                let other = place[position + offset - from]
-                if other >= 0 { updates.append((Int(other), base + offset)) }
-            }
-        }
-        for (a, b) in updates {
-            if bases[a] == bases[b] {
-                let best = max(qualities[a], qualities[b])
-                columnQualities[a] = best
-                columnQualities[b] = 0
-                qualities[a] = min(qualities[a], Self.sharedQuality)
-                qualities[b] = min(qualities[b], Self.sharedQuality)
-            } else {
-                columnQualities[a] = 0
-                columnQualities[b] = 0
-                qualities[a] = 0
-                qualities[b] = 0
+        bases.withUnsafeBufferPointer { bases in
+            qualities.withUnsafeMutableBufferPointer { qualities in
+                columnQualities.withUnsafeMutableBufferPointer { columns in
+                    for run in shared {
+                        for offset in 0..<run.count {
+                            let a = run.first + offset
+                            let b = run.second + offset
+                            guard bases[a] < 4, bases[b] < 4 else { continue }
+                            let (qualityA, qualityB) = (columns[a], columns[b])
+                            columns[a] = 0
+                            columns[b] = 0
+                            if bases[a] == bases[b] {
+                                columns[isFirst ? a : b] = min(highest, qualityA + qualityB)
+                                qualities[a] = min(qualities[a], Self.sharedQuality)
+                                qualities[b] = min(qualities[b], Self.sharedQuality)
+                            } else {
+                                // One of them errs; the better one keeps what it is better by.
+                                columns[qualityA >= qualityB ? a : b] = max(qualityA, qualityB) - min(qualityA, qualityB)
+                                qualities[a] = 0
+                                qualities[b] = 0
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -192,6 +210,12 @@ struct ReadWindow {
         return low..<max(low, firstRead(from: range.upperBound + longestSpan))
     }
 
+    /// Reads whose alignment may cover a base of `range`: their indices.
+    func aligned(over range: Range<Int>) -> Range<Int> {
+        let low = firstRead(from: range.lowerBound - longestAligned + 1)
+        return low..<max(low, firstRead(from: range.upperBound))
+    }
+
     /// Index of the first read that starts at or behind a position.
     func firstRead(from position: Int) -> Int {
         var low = 0
@@ -202,13 +226,4 @@ struct ReadWindow {
         }
         return low
     }
-}
-
-/// A well-mixed hash of a fragment's ordinal (the finaliser of SplitMix64): which reads are sampled out never depends
-/// on the order of work.
-func hashOfFragment(_ fragment: UInt64) -> UInt64 {
-    var value = fragment &+ 0x9E37_79B9_7F4A_7C15
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
 }

@@ -16,6 +16,16 @@ struct RegionGenotyper {
     /// Bases of reference beside the core: enough to anchor a read.
     static let flank = 26
     static let longestFlankGrowth = 80
+    /// More of them where reads are clipped, and as many as a deletion behind the clips may have before it is known.
+    static let openFlank = 40
+    static let assemblyFlank = 140
+    /// One mutation often changes several bases (a few in a hundred do, Schrider et al. 2011): an event this close
+    /// behind another one of its haplotype is likelier than alone, by this much in log10.
+    static let neighbourReach = 10
+    static let neighbourBonus = 1.0
+    /// A read fits a haplotype by chance at least this often, whatever its qualities say: a tenth of the reads that are
+    /// foreign or damaged.
+    static let leastForeign = ColumnGenotyper.leastForeign / 10
     /// Indels of at least this many bases are looked for by assembly too, because alignments break there.
     static let longIndel = 12
 
@@ -31,15 +41,20 @@ struct RegionGenotyper {
         var pairs: [(a: Int, b: Int, likelihood: Double)] = []
     }
 
-    func records(_ region: ActiveRegion, columns: [Int], metrics: inout CallingMetrics) -> [VariantRecord] {
-        var events = alignedEvents(region, columns: columns)
+    /// The records of a region; of `forced` events too when the sample does not have them.
+    func records(
+        _ region: ActiveRegion, columns: [Int], forced: [Event] = [], metrics: inout CallingMetrics
+    ) -> [VariantRecord] {
+        var events = Set(alignedEvents(region, columns: columns) + forced).sorted()
         var core = region.core
-        var stretch = self.stretch(core, events: events, isOpen: region.needsAssembly)
+        var stretch = self.stretch(core, events: events, openFlank: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)
         guard reads.fragmentCount > 0 else { return [] }
+        var assembled: [[Event]] = []
         if region.needsAssembly || events.contains(where: { !$0.isSubstitution && $0.length >= Self.longIndel }) {
             let begin = monotonicSeconds()
-            events = Set(events + assembledEvents(reads, stretch: stretch)).sorted()
+            assembled = assembledHaplotypes(reads, core: core, stretch: stretch)
+            events = Set(events + assembled.joined()).sorted()
             metrics.assembledRegions += 1
             metrics.assemblySeconds += monotonicSeconds() - begin
             // Assembly sees beyond the core: the reads of what it found must speak too.
@@ -49,7 +64,7 @@ struct RegionGenotyper {
             if low < core.lowerBound || high > core.upperBound {
                 core = min(low, core.lowerBound)..<max(high, core.upperBound)
                 events.removeAll { $0.start <= core.lowerBound - 1 || $0.end > core.upperBound }
-                stretch = self.stretch(core, events: events, isOpen: true)
+                stretch = self.stretch(core, events: events, openFlank: Self.openFlank)
                 reads = regionReads(core, stretch: stretch)
             }
         }
@@ -57,17 +72,26 @@ struct RegionGenotyper {
         events = Array(events.prefix(60))
         guard !events.isEmpty else { return [] }
         metrics.regions += 1
-        guard let model = model(events, reads: reads, stretch: stretch, metrics: &metrics) else { return [] }
+        let masks = assembled.compactMap { Self.mask(of: $0, in: events) }
+        guard let model = model(events, assembled: masks, reads: reads, stretch: stretch, metrics: &metrics) else {
+            return []
+        }
         return VariantExtractor(
             events: model.events, masks: model.masks, likelihoods: model.likelihoods, isUsable: model.isUsable,
             pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
-            pileup: pileup
+            pileup: pileup, forced: forced
         ).records().filter { region.owned.contains($0.place) }
     }
 
-    private func stretch(_ core: Range<Int>, events: [Event], isOpen: Bool) -> Range<Int> {
+    /// Where the repeat that ends at a place, or holds it, ends.
+    func tractEnd(_ end: Int) -> Int {
+        let index = min(max(0, end - 1 - tractOrigin), tracts.end.count - 1)
+        return tracts.error[index] > 0 ? max(end, Int(tracts.end[index]) + tractOrigin) : end
+    }
+
+    private func stretch(_ core: Range<Int>, events: [Event], openFlank: Int) -> Range<Int> {
         let growth = min(Self.longestFlankGrowth, events.map(\.length).max() ?? 0)
-        return anchored(core, flank: Self.flank + growth + (isOpen ? 40 : 0))
+        return anchored(core, flank: Self.flank + growth + openFlank)
     }
 
     private func regionReads(_ core: Range<Int>, stretch: Range<Int>) -> RegionReads {
@@ -110,7 +134,18 @@ struct RegionGenotyper {
         return low..<high
     }
 
-    private func assembledEvents(_ reads: RegionReads, stretch: Range<Int>) -> [Event] {
+    /// The events of one haplotype as a mask; nil when one of them is not in the list.
+    private static func mask(of haplotype: [Event], in events: [Event]) -> UInt64? {
+        var mask: UInt64 = 0
+        for event in haplotype {
+            guard let index = events.firstIndex(of: event) else { return nil }
+            mask |= 1 << UInt64(index)
+        }
+        return mask
+    }
+
+    /// The events of each haplotype that assembly finds.
+    private func assembledHaplotypes(_ reads: RegionReads, core: Range<Int>, stretch: Range<Int>) -> [[Event]] {
         window.bases.withUnsafeBufferPointer { bases in
             window.qualities.withUnsafeBufferPointer { qualities in
                 let parts = reads.entries.map {
@@ -119,11 +154,21 @@ struct RegionGenotyper {
                         qualities: UnsafeBufferPointer(rebasing: qualities[$0.first..<$0.first + $0.count])
                     )
                 }
-                let found = LocalAssembler.haplotypes(
-                    reference: Array(reference[stretch]), reads: parts, most: options.maximumHaplotypes / 2)
-                return found.flatMap {
+                // Where the wide stretch repeats itself, a narrow one may not.
+                let reach = Self.flank + Self.openFlank
+                let narrow = (core.lowerBound - reach..<core.upperBound + reach).clamped(to: stretch)
+                var found: [[UInt8]]?
+                for part in [stretch, narrow] where found == nil {
+                    let before = Array(reference[stretch.lowerBound..<part.lowerBound])
+                    let behind = Array(reference[part.upperBound..<stretch.upperBound])
+                    found = LocalAssembler.haplotypes(
+                        reference: Array(reference[part]), reads: parts, most: options.maximumHaplotypes / 2
+                    )?.map { before + $0 + behind }
+                }
+                return (found ?? []).map {
                     HaplotypeAligner.events(haplotype: $0, reference: reference, range: stretch)
-                }.filter { $0.start > stretch.lowerBound && $0.end < stretch.upperBound }
+                        .filter { $0.start > stretch.lowerBound && $0.end < stretch.upperBound }
+                }
             }
         }
     }
@@ -138,7 +183,8 @@ struct RegionGenotyper {
     }
 
     private func model(
-        _ events: [Event], reads: RegionReads, stretch: Range<Int>, metrics: inout CallingMetrics
+        _ events: [Event], assembled: [UInt64], reads: RegionReads, stretch: Range<Int>,
+        metrics: inout CallingMetrics
     ) -> Model? {
         let reach = events.map { event -> Range<Int> in
             let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
@@ -148,7 +194,7 @@ struct RegionGenotyper {
         let witnesses = reads.witnesses(
             events: events, reach: reach, reference: reference, floor: options.minimumBaseQuality)
         let combinations = HaplotypeBuilder.combinations(
-            events: events, witnesses: witnesses, limit: options.maximumHaplotypes)
+            events: events, witnesses: witnesses, assembled: assembled, limit: options.maximumHaplotypes)
         var masks: [UInt64] = []
         var haplotypes: [[UInt8]] = []
         // Equal sequences with different events: the simplest description stays.
@@ -193,11 +239,10 @@ struct RegionGenotyper {
         for (index, entry) in reads.entries.enumerated() {
             let row = table[index * width..<(index + 1) * width]
             let best = row.max()!
-            guard best > -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100) else {
-                continue
-            }
+            let least = -4 * max(2, (Double(entry.count) * 0.03).rounded(.up)) - log10(Double(width) * 100)
+            guard best > max(PairHMM.least, least) else { continue }
             let mappingQuality = Double(window.reads[entry.read].mappingQuality)
-            let foreign = max(ColumnGenotyper.leastForeign / 4, pow(10, -mappingQuality / 10))
+            let foreign = max(Self.leastForeign, pow(10, -mappingQuality / 10))
             model.isUsable[entry.fragment] = true
             for (column, value) in row.enumerated() {
                 let relative = pow(10, value - best)
@@ -206,8 +251,20 @@ struct RegionGenotyper {
         }
     }
 
+    /// The events of a haplotype that stand close behind another one of it.
+    private static func neighbours(_ mask: UInt64, _ events: [Event]) -> UInt64 {
+        var found: UInt64 = 0
+        var previous: Event?
+        for index in events.indices where mask >> UInt64(index) & 1 == 1 {
+            if let previous, events[index].start - previous.end < neighbourReach { found |= 1 << UInt64(index) }
+            previous = events[index]
+        }
+        return found
+    }
+
     private func addPairs(_ model: inout Model) {
         let width = model.masks.count
+        let neighbours = model.masks.map { Self.neighbours($0, model.events) }
         for a in 0..<width {
             for b in a..<width {
                 var total = 0.0
@@ -220,7 +277,8 @@ struct RegionGenotyper {
                         product = 1
                     }
                 }
-                model.pairs.append((a, b, total + log10(product)))
+                let prior = Double((neighbours[a] | neighbours[b]).nonzeroBitCount) * Self.neighbourBonus
+                model.pairs.append((a, b, total + log10(product) + prior))
             }
         }
     }

@@ -13,6 +13,9 @@ struct RepeatTracts {
     private(set) var error: [Float]
     private(set) var period: [UInt8]
 
+    /// Units that make a tract.
+    static func leastUnits(_ period: Int) -> Int { period == 1 ? 4 : 3 }
+
     private let model: StutterModel
 
     init(_ bases: UnsafeBufferPointer<UInt8>, model: StutterModel) {
@@ -38,7 +41,7 @@ struct RepeatTracts {
 
     private mutating func mark(_ tract: Range<Int>, period step: Int) {
         let units = tract.count / step
-        guard units >= (step == 1 ? 4 : 3) else { return }
+        guard units >= Self.leastUnits(step) else { return }
         let probability = model.lengthError(period: step, units: units)
         for place in tract where probability > error[place] {
             error[place] = probability

@@ -14,7 +14,7 @@ public struct VariantCaller: Sendable {
     /// Bases that a unit sees on each side of its own.
     static let margin = 700
     /// Columns below this QUAL are not worth a thought.
-    static let leastColumnQuality = 3.0
+    static let leastColumnQuality = 1.0
 
     /// Units from which the sample's stutter is estimated.
     static let stutterUnits = 48
@@ -27,20 +27,27 @@ public struct VariantCaller: Sendable {
         self.options = options
     }
 
-    /// The VCF header, last line included, for one sample. `command` is written only when it is not empty.
-    public static func header(reference: ReferenceGenome, sample: String, command: String) -> [UInt8] {
-        VariantRecord.header(reference: reference, sample: sample, command: command)
+    /// The header of an output, last line included, for one sample. `command` is written only when it is not empty.
+    public static func header(
+        _ output: CallOutput = .variants, reference: ReferenceGenome, sample: String, command: String
+    ) -> [UInt8] {
+        CallHeader.text(output, reference: reference, sample: sample, command: command)
     }
 
     private struct Unit {
         var contig: Int
         var range: Range<Int>
-        /// Records are written for these places of the unit; nil writes all.
-        var wanted: [Range<Int>]?
+        /// Records are written for these places of the unit.
+        var wanted: [Range<Int>]
+        var sites: ArraySlice<SiteList.Site>
     }
 
     private struct Outcome {
-        var lines: [[UInt8]] = []
+        var contig: Int
+        var variants: [[UInt8]] = []
+        var gvcf: [GVCFLine] = []
+        var blocks: GVCFBlocks?
+        var sites: [[UInt8]] = []
         var metrics = CallingMetrics()
     }
 
@@ -55,35 +62,48 @@ public struct VariantCaller: Sendable {
         store: ReadStore, threads: Int, regions: [(contig: Int, range: Range<Int>)]? = nil, sample: String = "",
         emit: ([UInt8]) throws -> Void
     ) throws -> CallingMetrics {
+        try call(store: store, threads: threads, request: CallingRequest(regions: regions)) { _, line in try emit(line) }
+    }
+
+    /// As ``call(store:threads:regions:sample:emit:)`` for all outputs that `request` asks for, each in its own order.
+    public func call(
+        store: ReadStore, threads: Int, request: CallingRequest, emit: (CallOutput, [UInt8]) throws -> Void
+    ) throws -> CallingMetrics {
         precondition(store.isSealed && threads > 0)
         precondition(store.contigLengths == reference.contigs.map(\.length), "store and reference differ")
         let begin = monotonicSeconds()
         let stutter = try estimateStutter(store)
-        let units = units(regions)
+        let units = units(request)
         var metrics = CallingMetrics()
+        var joiner = GVCFJoiner()
         let batch = 32 * threads
         for first in stride(from: 0, to: units.count, by: batch) {
             let slice = units[first..<min(units.count, first + batch)]
-            for outcome in try run(slice, store: store, stutter: stutter, threads: threads) {
+            for outcome in try run(slice, request, store: store, stutter: stutter, threads: threads) {
                 metrics.add(outcome.metrics)
-                for line in outcome.lines { try emit(line) }
+                for line in outcome.variants { try emit(.variants, line) }
+                let contig = reference.contigs[outcome.contig]
+                for line in outcome.gvcf {
+                    if let bytes = joiner.joined(line, contig: outcome.contig, contig) { try emit(.gvcf, bytes) }
+                }
+                for line in outcome.sites { try emit(.sites, line) }
             }
         }
         metrics.wallSeconds = monotonicSeconds() - begin
         return metrics
     }
 
-    private func run(_ units: ArraySlice<Unit>, store: ReadStore, stutter: StutterModel, threads: Int) throws
-        -> [Outcome]
-    {
-        let outcomes = Mutex([Result<Outcome, any Error>](repeating: .success(Outcome()), count: units.count))
+    private func run(
+        _ units: ArraySlice<Unit>, _ request: CallingRequest, store: ReadStore, stutter: StutterModel, threads: Int
+    ) throws -> [Outcome] {
+        let outcomes = Mutex([Result<Outcome, any Error>](repeating: .success(Outcome(contig: 0)), count: units.count))
         let next = Atomic<Int>(0)
         @Sendable func work() {
             while true {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < units.count else { return }
                 let unit = units[units.startIndex + index]
-                let outcome = Result { try self.outcome(unit, store: store, stutter: stutter) }
+                let outcome = Result { try self.outcome(unit, request, store: store, stutter: stutter) }
                 outcomes.withLock { $0[index] = outcome }
             }
         }
@@ -91,22 +111,26 @@ public struct VariantCaller: Sendable {
         return try outcomes.withLock { try $0.map { try $0.get() } }
     }
 
-    private func units(_ regions: [(contig: Int, range: Range<Int>)]?) -> [Unit] {
+    private func units(_ request: CallingRequest) -> [Unit] {
+        let isEverywhere = request.outputs != [.sites]
         var units: [Unit] = []
         for (contig, entry) in reference.contigs.enumerated() {
-            let wanted = regions?.filter { $0.contig == contig }.map { $0.range.clamped(to: 0..<entry.length) }
+            let wanted = request.regions?.filter { $0.contig == contig }.map { $0.range.clamped(to: 0..<entry.length) }
             for start in stride(from: 0, to: entry.length, by: Self.unitLength) {
                 let range = start..<min(entry.length, start + Self.unitLength)
-                let inside = wanted?.filter { $0.overlaps(range) }
-                if let inside, inside.isEmpty { continue }
-                units.append(Unit(contig: contig, range: range, wanted: inside))
+                let sites = request.sites?.sites(contig: contig, in: range) ?? []
+                let inside = isEverywhere ? wanted?.filter { $0.overlaps(range) } ?? [range] : []
+                if inside.isEmpty && sites.isEmpty { continue }
+                units.append(Unit(contig: contig, range: range, wanted: inside, sites: sites))
             }
         }
         return units
     }
 
-    private func outcome(_ unit: Unit, store: ReadStore, stutter: StutterModel) throws -> Outcome {
-        var outcome = Outcome()
+    private func outcome(
+        _ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel
+    ) throws -> Outcome {
+        var outcome = Outcome(contig: unit.contig)
         let contig = reference.contigs[unit.contig]
         let seen = max(0, unit.range.lowerBound - Self.margin)..<min(contig.length, unit.range.upperBound + Self.margin)
         let begin = monotonicSeconds()
@@ -114,25 +138,63 @@ public struct VariantCaller: Sendable {
         outcome.metrics.reads = window.reads.count
         outcome.metrics.sampledOutReads = window.sampledOut
         outcome.metrics.loadSeconds = monotonicSeconds() - begin
-        guard !window.reads.isEmpty else { return outcome }
-        var records = contig.bases.withUnsafeBufferPointer {
-            self.records(
-                window, unit: unit.range, seen: seen, reference: $0, stutter: stutter, metrics: &outcome.metrics)
+        guard !window.reads.isEmpty || request.outputs != [.variants] else { return outcome }
+        contig.bases.withUnsafeBufferPointer { bases in
+            let ploidy = { request.ploidy.ploidy(contig: unit.contig, at: $0) }
+            var records = self.records(
+                window, unit: unit, seen: seen, reference: bases, stutter: stutter, request: request, outcome: &outcome)
+            records = wanted(records, unit, ploidy)
+            records = Annotator(window: window, reference: bases, options: options).annotated(records)
+            outcome.metrics.records = records.count
+            outcome.metrics.passedRecords = records.count { $0.filters(options).isEmpty }
+            if request.outputs.contains(.variants) {
+                outcome.variants = records.map { $0.line(contig: contig.name, options: options) }
+            }
+            if let blocks = outcome.blocks {
+                outcome.blocks = nil
+                let between = blocks.lines(
+                    wanted: unit.wanted, records: records, reference: bases, contig: contig.name, ploidy: ploidy)
+                let lines = records.map {
+                    GVCFLine(
+                        start: $0.place, end: $0.end,
+                        bytes: $0.line(contig: contig.name, options: options, hasUnseenAllele: true))
+                }
+                outcome.gvcf = merged(between, lines)
+            }
         }
-        records = records.filter { record in
-            guard unit.range.contains(record.place), record.table.quality >= options.emitQuality else { return false }
-            return unit.wanted?.contains { $0.contains(record.place) } ?? true
+        return outcome
+    }
+
+    /// Two lists of lines by place; no block begins where a record does.
+    private func merged(_ blocks: [GVCFLine], _ records: [GVCFLine]) -> [GVCFLine] {
+        var lines: [GVCFLine] = []
+        lines.reserveCapacity(blocks.count + records.count)
+        var next = 0
+        for record in records {
+            while next < blocks.count, blocks[next].start < record.start {
+                lines.append(blocks[next])
+                next += 1
+            }
+            lines.append(record)
+        }
+        return lines + blocks[next...]
+    }
+
+    /// The records that are written, in order.
+    private func wanted(_ all: [VariantRecord], _ unit: Unit, _ ploidy: (Int) -> Int) -> [VariantRecord] {
+        var records = all.compactMap { record -> VariantRecord? in
+            guard unit.range.contains(record.place), unit.wanted.contains(where: { $0.contains(record.place) }),
+                let record = record.converted(toPloidy: ploidy(record.place)),
+                record.table.quality >= options.emitQuality
+            else { return nil }
+            return record
         }
         records.sort { a, b in
             if a.place != b.place { return a.place < b.place }
             if a.reference.count != b.reference.count { return a.reference.count < b.reference.count }
             return a.alternates[0].lexicographicallyPrecedes(b.alternates[0])
         }
-        records = withoutRepeats(records)
-        outcome.metrics.records = records.count
-        outcome.metrics.passedRecords = records.count { $0.filters(options).isEmpty }
-        outcome.lines = records.map { $0.line(contig: contig.name, options: options) }
-        return outcome
+        return withoutRepeats(records)
     }
 
     /// A region and a lone column may find the same substitution: the first of equal records stays.
@@ -149,7 +211,7 @@ public struct VariantCaller: Sendable {
 
     /// The sample's stutter, from units spread over the whole reference, whatever regions are asked for.
     private func estimateStutter(_ store: ReadStore) throws -> StutterModel {
-        let used = units(nil).filter { store.hasReads(contig: $0.contig, overlapping: $0.range) }
+        let used = units(CallingRequest()).filter { store.hasReads(contig: $0.contig, overlapping: $0.range) }
         var observed = StutterModel.Observation()
         let step = max(1, used.count / Self.stutterUnits)
         for index in stride(from: 0, to: used.count, by: step) {
@@ -163,20 +225,20 @@ public struct VariantCaller: Sendable {
     }
 
     private func records(
-        _ window: ReadWindow, unit: Range<Int>, seen: Range<Int>, reference: UnsafeBufferPointer<UInt8>,
-        stutter: StutterModel, metrics: inout CallingMetrics
+        _ window: ReadWindow, unit: Unit, seen: Range<Int>, reference: UnsafeBufferPointer<UInt8>,
+        stutter: StutterModel, request: CallingRequest, outcome: inout Outcome
     ) -> [VariantRecord] {
         var begin = monotonicSeconds()
         let pileup = Pileup(window, range: seen, reference: reference, options: options)
         let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]), model: stutter)
         let finder = ActiveRegionFinder(
             pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, options: options)
-        metrics.pileupSeconds += monotonicSeconds() - begin
+        outcome.metrics.pileupSeconds += monotonicSeconds() - begin
         begin = monotonicSeconds()
         let columnGenotyper = ColumnGenotyper(window: window, reference: reference, options: options)
         var columns: [Int: VariantRecord] = [:]
         var positions: [Int] = []
-        for position in finder.candidateColumns() {
+        for position in pileup.candidateColumns() {
             let unmapped = Double(pileup.unmappableDepth[position - seen.lowerBound])
             let depth = Double(pileup.depth[position - seen.lowerBound]) + unmapped
             guard let record = columnGenotyper.record(at: position, unmappableShare: unmapped / max(1, depth)),
@@ -185,8 +247,8 @@ public struct VariantCaller: Sendable {
             columns[position] = record
             positions.append(position)
         }
-        metrics.columns += positions.count
-        metrics.columnSeconds += monotonicSeconds() - begin
+        outcome.metrics.columns += positions.count
+        outcome.metrics.columnSeconds += monotonicSeconds() - begin
         begin = monotonicSeconds()
         let (alone, regions) = finder.split(columns: positions)
         var records = alone.compactMap { columns[$0] }.filter { $0.table.genotype != (0, 0) }
@@ -194,10 +256,24 @@ public struct VariantCaller: Sendable {
             window: window, reference: reference, tracts: tracts, tractOrigin: seen.lowerBound, pileup: pileup,
             options: options, stutter: stutter)
         for region in regions
-        where region.owned.lowerBound < unit.upperBound && region.owned.upperBound > unit.lowerBound {
-            records += genotyper.records(region, columns: positions, metrics: &metrics)
+        where region.owned.lowerBound < unit.range.upperBound && region.owned.upperBound > unit.range.lowerBound {
+            records += genotyper.records(region, columns: positions, metrics: &outcome.metrics)
         }
-        metrics.regionSeconds += monotonicSeconds() - begin
+        outcome.metrics.regionSeconds += monotonicSeconds() - begin
+        if request.outputs.contains(.gvcf) {
+            outcome.blocks = GVCFBlocks(
+                window, range: unit.range, reference: reference, columns: columnGenotyper, tracts: tracts,
+                tractOrigin: seen.lowerBound)
+        }
+        guard !unit.sites.isEmpty else { return records }
+        let sites = SiteGenotyper(
+            columns: columnGenotyper, regions: genotyper, pileup: pileup, active: regions, positions: positions,
+            called: records, reference: reference, options: options)
+        let contig = self.reference.contigs[unit.contig].name
+        for site in unit.sites {
+            let ploidy = request.ploidy.ploidy(contig: unit.contig, at: site.position)
+            outcome.sites += sites.lines(site, contig: contig, ploidy: ploidy, metrics: &outcome.metrics)
+        }
         return records
     }
 }

@@ -15,6 +15,8 @@ struct VariantExtractor {
     let window: ReadWindow
     let reference: UnsafeBufferPointer<UInt8>
     let pileup: Pileup
+    /// Events whose records are made even when the sample does not have them.
+    var forced: [Event] = []
 
     /// log10 below the best that a genotype without any pair of haplotypes gets.
     private static let unsupported = 30.0
@@ -35,10 +37,11 @@ struct VariantExtractor {
 
     private func record(_ group: [Int]) -> VariantRecord? {
         let whole = table(group)
-        let chosen = Set([whole.genotype.0, whole.genotype.1]).subtracting([0]).sorted().map { group[$0 - 1] }
+        let asked = group.indices.filter { forced.contains(events[group[$0]]) }.map { $0 + 1 }
+        let chosen = Set([whole.genotype.0, whole.genotype.1] + asked).subtracting([0]).sorted().map { group[$0 - 1] }
         guard !chosen.isEmpty else { return nil }
         let table = chosen.count == group.count ? whole : self.table(chosen)
-        guard table.genotype != (0, 0) else { return nil }
+        guard table.genotype != (0, 0) || !asked.isEmpty else { return nil }
         let place = events[chosen[0]].anchor
         let end = chosen.map { max(events[$0].end, place + 1) }.max()!
         let alternates = chosen.map { index -> [UInt8] in
@@ -55,7 +58,8 @@ struct VariantExtractor {
         return VariantRecord(
             place: place, reference: letters, alternates: alternates, table: table, alleleDepths: support.depths,
             depth: support.total, mappingQuality: support.mappingQuality, strandBias: strandBias(support.strands),
-            endShare: 0, unmappableShare: Double(unmapped) / Double(max(1, mapped + unmapped)))
+            endShare: 0, unmappableShare: Double(unmapped) / Double(max(1, mapped + unmapped)),
+            witnesses: support.witnesses)
     }
 
     /// Allele of each haplotype for the events of a group: 0 without any.
@@ -96,6 +100,7 @@ struct VariantExtractor {
         var total = 0
         var strands = (0, 0, 0, 0)
         var mappingQuality = 0.0
+        var witnesses: [VariantRecord.Witness] = []
     }
 
     /// Counts the fragments that overlap the chosen events by the allele that explains them best.
@@ -118,6 +123,7 @@ struct VariantExtractor {
             let order = best.indices.sorted { (best[$0], $1) > (best[$1], $0) }
             guard log10(best[order[0]]) - log10(max(1e-300, best[order[1]])) >= Self.clearlyBetter else { continue }
             support.depths[order[0]] += 1
+            support.witnesses.append(VariantRecord.Witness(read: entry.read, allele: UInt8(order[0])))
             switch (order[0] == 0, read.isReverse) {
             case (true, false): support.strands.0 += 1
             case (true, true): support.strands.1 += 1

@@ -1,8 +1,15 @@
+import Diagnostics
 import Foundation
 import GenomicFormats
 
 /// One line of the VCF before it is written: alleles as base codes, zero-based place.
 struct VariantRecord {
+    /// What one fragment says: the read of it that was looked at, and the allele.
+    struct Witness {
+        var read: Int
+        var allele: UInt8
+    }
+
     var place: Int
     var reference: [UInt8]
     var alternates: [[UInt8]]
@@ -16,10 +23,24 @@ struct VariantRecord {
     /// Share of the alternate evidence that lies within 8 bases of the end of its alignment.
     var endShare: Double
     var unmappableShare: Double
+    /// The fragments that ``alleleDepths`` counts.
+    var witnesses: [Witness] = []
+    var features: CallFeatures?
+    var phase: Phase?
+
+    /// The alleles of a heterozygote in the order of the two haplotypes of a phase set.
+    struct Phase: Equatable {
+        /// Zero-based place of the set's first record.
+        var set: Int
+        var first: Int
+        var second: Int
+    }
 
     static let strandBiasLimit = 60.0
     static let endShareLimit = 0.9
-    static let unmappableLimit = 0.5
+    static let unmappableLimit = 0.9
+
+    var end: Int { place + reference.count }
 
     func filters(_ options: CallingOptions) -> [String] {
         var failed: [String] = []
@@ -30,28 +51,166 @@ struct VariantRecord {
         return failed
     }
 
-    /// The line's bytes, newline included.
-    func line(contig: String, options: CallingOptions) -> [UInt8] {
-        func text(_ bases: [UInt8]) -> String {
-            String(decoding: bases.map { BaseCode.ascii[Int($0)] }, as: UTF8.self)
+    /// The line's bytes, newline included. With `hasUnseenAllele`, `<NON_REF>` is the last alternate (gVCF).
+    func line(contig: String, options: CallingOptions, hasUnseenAllele: Bool = false) -> [UInt8] {
+        var line = VCFLine(contig: contig, place: place)
+        line.field(".")
+        line.field(reference)
+        line.tab()
+        for (rank, alternate) in alternates.enumerated() {
+            if rank > 0 { line.put(",") }
+            line.put(alternate)
         }
+        if hasUnseenAllele { line.put(",<NON_REF>") }
+        line.tab()
+        line.put(table.quality, 2)
         let failed = filters(options)
-        let (a, b) = table.genotype
-        var fields = [contig, String(place + 1), ".", text(reference), alternates.map(text).joined(separator: ",")]
-        fields.append(Self.decimal(table.quality, 2))
-        fields.append(failed.isEmpty ? "PASS" : failed.joined(separator: ";"))
-        fields.append("DP=\(depth);MQ=\(Self.decimal(mappingQuality, 1));FS=\(Self.decimal(strandBias, 1))")
-        fields.append("GT:AD:DP:GQ:PL")
-        let depths = alleleDepths.map { String($0) }.joined(separator: ",")
-        let scaled = table.scaled.map { String($0) }.joined(separator: ",")
-        fields.append("\(a)/\(b):\(depths):\(depth):\(table.genotypeQuality):\(scaled)")
-        return Array((fields.joined(separator: "\t") + "\n").utf8)
+        line.field(failed.isEmpty ? "PASS" : failed.joined(separator: ";"))
+        line.tab()
+        putInfo(&line)
+        line.field(features == nil ? "GT:AD:DP:GQ:PL" : "GT:AD:DP:GQ:PL:AF:ADF:ADR")
+        if phase != nil { line.put(":PS") }
+        line.tab()
+        putSample(&line, hasUnseenAllele: hasUnseenAllele)
+        line.put("\n")
+        return line.bytes
     }
 
-    /// A non-negative number with at most `places` decimals and at most six significant digits, without zeros at its end:
-    /// what htslib writes for the same value, so that a pass through bcftools changes no byte. Integer arithmetic gives
-    /// the same bytes in every locale.
+    private func putInfo(_ line: inout VCFLine) {
+        line.put("DP=")
+        line.put(depth)
+        for (name, value, places) in [("MQ", mappingQuality, 1), ("FS", strandBias, 1)] {
+            line.put(";\(name)=")
+            line.put(value, places)
+        }
+        guard let features else { return }
+        for (name, feature) in Self.annotations {
+            // Rank sums compare two groups.
+            if name.hasSuffix("RankSum"), alleleDepths[0] == 0 || alleleDepths.dropFirst().allSatisfy({ $0 == 0 }) {
+                continue
+            }
+            line.put(";\(name)=")
+            line.put(features[feature], 3)
+        }
+        guard !features.repeatUnit.isEmpty else { return }
+        line.put(";RU=")
+        line.put(features.repeatUnit)
+        line.put(";REFREP=")
+        line.put(Int(features[.repeatUnits]))
+    }
+
+    private static let annotations: [(String, CallFeatures.Feature)] = [
+        ("SOR", .strandOddsRatio), ("QD", .qualityByDepth), ("MQRankSum", .mappingQualityRankSum),
+        ("ReadPosRankSum", .readPositionRankSum), ("BaseQRankSum", .baseQualityRankSum),
+        ("MPOS", .alternateReadPosition),
+    ]
+
+    private func putSample(_ line: inout VCFLine, hasUnseenAllele: Bool) {
+        let unseen = hasUnseenAllele ? [0] : []
+        if let phase {
+            line.put("\(phase.first)|\(phase.second)")
+        } else {
+            line.put(genotypeText)
+        }
+        line.put(":")
+        line.put(list: alleleDepths + unseen)
+        line.put(":\(depth):\(table.genotypeQuality):")
+        line.put(list: hasUnseenAllele ? table.scaledWithUnseenAllele(depths: alleleDepths) : table.scaled)
+        if let features {
+            let total = Double(max(1, alleleDepths.reduce(0, +)))
+            for (rank, count) in (alleleDepths.dropFirst() + unseen).enumerated() {
+                line.put(rank == 0 ? ":" : ",")
+                line.put(Double(count) / total, 3)
+            }
+            line.put(":")
+            line.put(list: features.forward + unseen)
+            line.put(":")
+            line.put(list: features.reverse + unseen)
+        }
+        if let phase { line.put(":\(phase.set + 1)") }
+    }
+
+    private var genotypeText: String {
+        let (a, b) = table.genotype
+        return table.ploidy == 1 ? "\(b)" : "\(a)/\(b)"
+    }
+
+    /// The record with some of its alternates, in their order, for a table that was made for these.
+    func keeping(_ alleles: [Int], table: GenotypeTable) -> VariantRecord {
+        var kept = self
+        kept.table = table
+        kept.alternates = alleles.map { alternates[$0 - 1] }
+        kept.alleleDepths = [alleleDepths[0]] + alleles.map { alleleDepths[$0] }
+        kept.witnesses = witnesses.compactMap { witness in
+            if witness.allele == 0 { return witness }
+            guard let rank = alleles.firstIndex(of: Int(witness.allele)) else { return nil }
+            return Witness(read: witness.read, allele: UInt8(rank + 1))
+        }
+        // What all alleles share at the end is cut, the first base stays.
+        let shared = ([reference] + kept.alternates).map { $0.count }.min()! - 1
+        var cut = 0
+        while cut < shared, kept.alternates.allSatisfy({ $0[$0.count - 1 - cut] == reference[reference.count - 1 - cut] }) {
+            cut += 1
+        }
+        kept.reference = Array(reference.dropLast(cut))
+        kept.alternates = kept.alternates.map { Array($0.dropLast(cut)) }
+        return kept
+    }
+}
+
+/// Builds one line of a VCF.
+struct VCFLine {
+    private(set) var bytes: [UInt8] = []
+
+    init(contig: String, place: Int) {
+        bytes.reserveCapacity(256)
+        put(contig)
+        tab()
+        put(place + 1)
+    }
+
+    mutating func tab() { bytes.append(9) }
+    mutating func put(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    mutating func put(_ bases: [UInt8]) { for base in bases { bytes.append(BaseCode.ascii[Int(base)]) } }
+
+    mutating func field(_ text: String) {
+        tab()
+        put(text)
+    }
+
+    mutating func field(_ bases: [UInt8]) {
+        tab()
+        put(bases)
+    }
+
+    mutating func put(_ value: Int) {
+        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        var rest = value.magnitude
+        let first = bytes.count
+        repeat {
+            bytes.append(48 + UInt8(rest % 10))
+            rest /= 10
+        } while rest > 0
+        bytes[first...].reverse()
+    }
+
+    mutating func put(list: [Int]) {
+        for (rank, value) in list.enumerated() {
+            if rank > 0 { put(",") }
+            put(value)
+        }
+    }
+
+    mutating func put(_ value: Double, _ places: Int) { put(Self.decimal(value, places)) }
+
+    /// A number with at most `places` decimals and at most six significant digits, without zeros at its end: what
+    /// htslib writes for the same value, so that a pass through bcftools changes no byte. Integer arithmetic gives the
+    /// same bytes in every locale.
     static func decimal(_ value: Double, _ places: Int) -> String {
+        if value < 0 {
+            let text = decimal(-value, places)
+            return text == "0" ? text : "-" + text
+        }
         var places = places
         while places > 0, value >= 1e6 / Double(power(places)) { places -= 1 }
         let scale = power(places)
@@ -64,30 +223,4 @@ struct VariantRecord {
     }
 
     private static func power(_ places: Int) -> Int { (0..<places).reduce(1) { scale, _ in scale * 10 } }
-
-    /// The header of a one-sample file (VCF 4.3 section 1.4).
-    static func header(reference: ReferenceGenome, sample: String, command: String) -> [UInt8] {
-        var lines = [
-            "##fileformat=VCFv4.3", "##source=dsgd",
-            "##FILTER=<ID=PASS,Description=\"All filters passed\">",
-            "##FILTER=<ID=LowQual,Description=\"QUAL below the pass threshold\">",
-            "##FILTER=<ID=StrandBias,Description=\"Fisher strand bias (FS) above 60\">",
-            "##FILTER=<ID=ReadEnd,Description=\"Over 90% of the alternate bases lie within 8 bases of a read's end\">",
-            "##FILTER=<ID=LowMapQ,Description=\"Over half of the depth has mapping quality below the minimum\">",
-            "##INFO=<ID=DP,Number=1,Type=Integer,Description=\"Usable fragments at the place\">",
-            "##INFO=<ID=MQ,Number=1,Type=Float,Description=\"Root mean square mapping quality of usable reads\">",
-            "##INFO=<ID=FS,Number=1,Type=Float,Description=\"Phred-scaled p-value of Fisher's test of strand bias\">",
-            "##FORMAT=<ID=GT,Number=1,Type=String,Description=\"Genotype\">",
-            "##FORMAT=<ID=AD,Number=R,Type=Integer,Description=\"Fragments that speak for each allele\">",
-            "##FORMAT=<ID=DP,Number=1,Type=Integer,Description=\"Usable fragments at the place\">",
-            "##FORMAT=<ID=GQ,Number=1,Type=Integer,Description=\"Phred-scaled probability of a wrong genotype\">",
-            "##FORMAT=<ID=PL,Number=G,Type=Integer,Description=\"Phred-scaled genotype likelihoods\">",
-        ]
-        lines += reference.contigs.map { "##contig=<ID=\($0.name),length=\($0.length)>" }
-        if !command.isEmpty {
-            lines.append("##dsgdCommand=" + command.split(whereSeparator: \.isNewline).joined(separator: " "))
-        }
-        lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\t\(sample)")
-        return Array((lines.joined(separator: "\n") + "\n").utf8)
-    }
 }

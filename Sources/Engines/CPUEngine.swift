@@ -107,8 +107,9 @@ final class CPUSession: GenotypingSession {
 
     func submit(_ batch: ReadBatch) throws { try run.submit(batch) }
 
-    func finish(alignments: ByteSink?) throws -> GenotypingResult {
+    func finish(alignments: ByteSink?, gvcf: ByteSink?) throws -> GenotypingResult {
         precondition((job.alignments == nil) == (alignments == nil), "alignments are written when the job wants them")
+        precondition(job.wantsGVCF == (gvcf != nil), "a gVCF is written when the job wants one")
         let mapped = try run.finish()
         let mapping = monotonicSeconds() - started
         let counts = mapped.metrics
@@ -128,28 +129,13 @@ final class CPUSession: GenotypingSession {
         let counting = monotonicSeconds()
         try counter?.count(mapped.store, threads: threads)
         let counted = monotonicSeconds() - counting
-        let header = VariantCaller.header(reference: genome, sample: job.sample, command: job.command ?? "")
-        let output = Output()
-        let writer = try VCFWriter(
-            header: try header.withUnsafeBytes { try VCFHeader(parsing: $0, label: "engine cpu") }, label: "engine cpu"
-        ) { output.bytes.append(contentsOf: $0) }
+        let files = try CallFiles(job: job, genome: genome, gvcf: gvcf)
         let caller = VariantCaller(reference: genome, options: CallingOptions())
-        let regions = job.regions.map { regions in
-            genome.contigs.enumerated().flatMap { number, contig in
-                regions.intervals(of: contig.name).map { $0.ranges.map { (contig: number, range: $0) } } ?? []
-            }
+        let calling = try caller.call(store: mapped.store, threads: threads, request: files.request) {
+            if $0 == .variants { $1.withUnsafeBytes { counter?.count(line: $0) } }
+            try files.write($0, $1)
         }
-        let calling = try caller.call(store: mapped.store, threads: threads, regions: regions, sample: job.sample) {
-            try $0.withUnsafeBytes { line in
-                counter?.count(line: line)
-                try writer.write(lines: line)
-            }
-        }
-        guard let index = try writer.finish() else {
-            throw Failure(
-                .internalError, at: "engine cpu", "the calls are not in order and cannot be indexed",
-                remedy: "report this with the job's receipt")
-        }
+        try files.finish()
         var metrics = GenotypingMetrics()
         metrics.reads = counts.reads
         metrics.mappedReads = counts.mapped
@@ -166,12 +152,13 @@ final class CPUSession: GenotypingSession {
         ]
         if alignmentIndex != nil { metrics.seconds["alignments"] = writing }
         if counter != nil { metrics.seconds["metrics"] = counted }
-        return GenotypingResult(
-            vcfGz: output.bytes, index: index, vcfBytes: writer.plainBytes, alignmentIndex: alignmentIndex,
-            metrics: metrics, figures: counter?.figures)
+        var result = GenotypingResult(
+            vcfGz: files.bytes(.variants), index: files.index(.variants), vcfBytes: files.plainBytes,
+            alignmentIndex: alignmentIndex, metrics: metrics, figures: counter?.figures)
+        if job.wantsGVCF { result.gvcfIndex = files.index(.gvcf) }
+        if job.sites != nil { result.sites = IndexedVCF(vcfGz: files.bytes(.sites), index: files.index(.sites)) }
+        return result
     }
 
     func cancel() { run.cancel() }
-
-    private final class Output { var bytes: [UInt8] = [] }
 }

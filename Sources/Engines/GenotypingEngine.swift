@@ -1,4 +1,5 @@
 public import Alignments
+public import Calling
 public import Compression
 public import GenomicFormats
 public import RunMetrics
@@ -25,11 +26,19 @@ public struct GenotypingJob: Sendable {
     public var sample: String
     /// Text for the header's `##dsgdCommand` line; nil leaves the line out.
     public var command: String?
-    /// Where records are written, by the reference's contig names; nil for everywhere.
+    /// Where variants and blocks are written, by the reference's contig names; nil for everywhere.
     public var regions: RegionSet?
+    /// Copies of each place of the genome.
+    public var ploidy = PloidyMap()
+    /// Whether ``GenotypingResult/vcfGz`` is wanted; empty, with its index, when not.
+    public var wantsVariants = true
+    /// Whether a gVCF is wanted, which ``GenotypingSession/finish(alignments:gvcf:)`` then writes.
+    public var wantsGVCF = false
+    /// Sites that are genotyped whatever the reads show; nil for none.
+    public var sites: SiteList?
     /// What ``ReadBatch/readGroup`` counts: lanes and libraries of the sample, at least one.
     public var readGroups: [ReadGroup]
-    /// The header of the alignments that ``GenotypingSession/finish(alignments:)`` is to write; batches then need
+    /// The header of the alignments that ``GenotypingSession/finish(alignments:gvcf:)`` is to write; batches then need
     /// names. nil when none are wanted.
     public var alignments: AlignmentHeader?
     /// Whether the result is to have ``GenotypingResult/figures``.
@@ -74,6 +83,17 @@ public struct GenotypingMetrics: Sendable, Codable, Equatable {
     public init() {}
 }
 
+/// A BGZF-compressed VCF and its tabix index.
+public struct IndexedVCF: Sendable {
+    public var vcfGz: [UInt8]
+    public var index: [UInt8]
+
+    public init(vcfGz: [UInt8], index: [UInt8]) {
+        self.vcfGz = vcfGz
+        self.index = index
+    }
+}
+
 /// What a job leaves: everything in memory, nothing on disk.
 public struct GenotypingResult: Sendable {
     /// BGZF-compressed VCF 4.3.
@@ -82,6 +102,10 @@ public struct GenotypingResult: Sendable {
     public var index: [UInt8]
     /// Bytes of the VCF before compression: `size(VCF)` of the paper's formulas.
     public var vcfBytes: Int
+    /// The listed sites as ``vcfGz``, and their index, when the job names any.
+    public var sites: IndexedVCF?
+    /// The index of the gVCF, when the job wanted one.
+    public var gvcfIndex: [UInt8]?
     /// The index of the alignments, when the job wanted them.
     public var alignmentIndex: AlignmentIndex?
     public var metrics: GenotypingMetrics
@@ -118,8 +142,8 @@ public protocol GenotypingEngine: Sendable {
 }
 
 extension GenotypingSession {
-    /// As ``finish(alignments:)``, for jobs that want no alignments.
-    public func finish() throws -> GenotypingResult { try finish(alignments: nil) }
+    /// As ``finish(alignments:gvcf:)``, for jobs that want neither.
+    public func finish() throws -> GenotypingResult { try finish(alignments: nil, gvcf: nil) }
 }
 
 /// One job in an engine. Batches come in input order from one thread.
@@ -129,8 +153,10 @@ public protocol GenotypingSession: AnyObject {
 
     /// Waits for all batches, calls variants and returns the result. Throws when the reads cannot be genotyped.
     ///
-    /// - Parameter alignments: receives the BAM file that the job wants, in order.
-    func finish(alignments: ByteSink?) throws -> GenotypingResult
+    /// - Parameters:
+    ///   - alignments: receives the BAM file that the job wants, in order.
+    ///   - gvcf: receives the BGZF-compressed gVCF that the job wants, in order.
+    func finish(alignments: ByteSink?, gvcf: ByteSink?) throws -> GenotypingResult
 
     /// Gives the job up and frees what it held. Safe to call at any time, also after `finish`.
     func cancel()

@@ -17,42 +17,37 @@ struct GenotypeCommand: ParsableCommand {
             or as --fastq-list: a CSV file with the columns RGID,RGSM,RGLB,Lane,Read1File,Read2File, paths relative to it.
             Mates have the same name, but for /1 and /2, what follows a blank, and .1 and .2 behind the number of a spot.
             Without second mates, and without --interleaved, reads are taken as unpaired. `-` is standard input for one
-            file of reads, and standard output for the VCF.gz, which gets no index there.
+            file of reads, and standard output for -o, which gets no index there.
+
+            One run writes any of: variants (-o), a gVCF for joint genotyping (--gvcf), genotypes at sites of a list:
+              dsgd genotype -r ref.fa.gz -1 R1.fastq.gz -2 R2.fastq.gz -o out.vcf.gz --gvcf out.g.vcf.gz
+              dsgd genotype -r ref.fa.gz -1 R1.fastq.gz -2 R2.fastq.gz --sites PGS000001.txt.gz --sites-output score.vcf.gz
+            At a site, 0/0 is what the reads show, and ./. that they do not settle it. Genomes are diploid; --sex knows the
+            human X, Y and mitochondrion, --ploidy takes any other.
             """)
 
     @OptionGroup var sample: SampleOptions
-    @Option(name: .shortAndLong, help: "VCF.gz to write; the index goes beside it.") var output: String
-    @Option(help: "BAM to write too, in the order of coordinates; the index goes beside it.") var bam: String?
-    @Option(
-        help: ArgumentHelp(
-            "Beginning of the names of metrics files to write, as DRAGEN names them.",
-            discussion: "out/S1 gives out/S1.mapping_metrics.csv and others; docs/FORMATS.md lists them.",
-            valueName: "prefix"))
-    var metrics: String?
-    @Option(name: [.customShort("R"), .long], help: "Call at these regions only (BED).", completion: .file())
-    var regions: String?
+    @OptionGroup var outputs: CallingOutputs
+    @OptionGroup var genome: GenomeOptions
     @Flag(help: "Print counts and times as JSON.") var json = false
 
     func validate() throws {
-        guard output != "-" || !json else { throw ValidationError("standard output is the VCF: --json needs -o FILE") }
-        guard bam != "-" else { throw ValidationError("standard output has room for one result: --bam names a file") }
-        guard let metrics else { return }
-        guard metrics != "-", !metrics.isEmpty, !metrics.hasSuffix("/") else {
-            throw ValidationError("--metrics is the beginning of file names, with the directory that they go to")
+        guard outputs.output != "-" || !json else {
+            throw ValidationError("standard output is the VCF: --json needs -o FILE")
         }
     }
 
     func run() throws {
         let input = try sample.input()
         try checkFileNames(
-            inputs: sample.inputs(input) + [regions].compactMap(\.self),
-            outputs: [output, output + ".tbi"] + (bam.map { AlignmentFiles.names($0) } ?? [])
-                + (metrics.map { MetricsFiles.names($0) } ?? []))
+            inputs: sample.inputs(input) + self.genome.inputs + [outputs.sites].compactMap(\.self),
+            outputs: outputs.names)
         // The outputs come first: a place that cannot be written is known before hours of work.
-        let vcf = try PartialFile(path: output, audience: .everyone)
-        let indexFile = vcf.isStream ? nil : try PartialFile(path: output + ".tbi", audience: .everyone)
-        let alignments = try bam.map { try AlignmentFiles(path: $0) }
-        let metricsFiles = try metrics.map { try MetricsFiles(prefix: $0) }
+        let variants = try outputs.output.map { try CallFile(path: $0) }
+        let gvcf = try outputs.gvcf.map { try CallFile(path: $0) }
+        let sites = try outputs.sitesOutput.map { try CallFile(path: $0) }
+        let alignments = try outputs.bam.map { try AlignmentFiles(path: $0) }
+        let metricsFiles = try outputs.metrics.map { try MetricsFiles(prefix: $0) }
         let begun = monotonicSeconds()
         let profile = try HardwareProfile.choose(sample.hardwareProfile)
         profile.apply()
@@ -60,17 +55,15 @@ struct GenotypeCommand: ParsableCommand {
         let engine = CPUEngine(profile: profile, threads: threads, memory: sample.memoryBytes)
         let genome = try FASTAReader.read(sample.reference, threads: threads)
         try alignments?.prepareIndex(for: genome)
-        let wanted = try regions.map { path in
-            let wanted = try BEDReader.read(path)
-            let contigs = genome.contigs.map { VCFHeader.Contig(name: $0.name, length: $0.length) }
-            try wanted.check(against: contigs, label: path)
-            return wanted
-        }
-        if let index = sample.index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
         var job = GenotypingJob(
-            sample: input.name, regions: wanted, readGroups: input.readGroups,
-            alignments: alignments == nil ? nil : sample.alignmentHeader(genome, input))
+            sample: input.name, command: ResultCommand.text(), regions: try self.genome.regions(of: genome),
+            readGroups: input.readGroups, alignments: alignments == nil ? nil : sample.alignmentHeader(genome, input))
+        job.ploidy = try self.genome.ploidies(of: genome)
+        job.wantsVariants = variants != nil
+        job.wantsGVCF = gvcf != nil
         job.wantsFigures = metricsFiles != nil
+        job.sites = try outputs.sites.map { try readSites($0, genome) }
+        if let index = sample.index { try engine.prepare(genome, index: index) } else { try engine.prepare(genome) }
         let session = try engine.open(job)
         let source = sample.files(input, threads: threads, keepsNames: alignments != nil)
         let started = monotonicSeconds()
@@ -79,11 +72,14 @@ struct GenotypeCommand: ParsableCommand {
                 try session.submit(batch)
                 Terminal.progress("\(batch.firstOrdinal + UInt64(batch.readCount)) reads")
             }
-            let result = try session.finish(alignments: alignments.map { files in { try files.write($0) } })
-            try vcf.write(result.vcfGz)
-            try indexFile?.write(result.index)
-            try vcf.commit()
-            try indexFile?.commit()
+            let result = try session.finish(
+                alignments: alignments.map { files in { try files.write($0) } },
+                gvcf: gvcf.map { file in { try file.write($0) } })
+            try variants?.write(result.vcfGz)
+            if let found = result.sites { try sites?.write(found.vcfGz) }
+            try variants?.commit(result.index)
+            if let index = result.gvcfIndex { try gvcf?.commit(index) }
+            if let found = result.sites { try sites?.commit(found.index) }
             if let alignments, let index = result.alignmentIndex { try alignments.commit(index) }
             try metricsFiles?.commit(result, of: job, loading: started - begun, total: monotonicSeconds() - begun)
             Terminal.clearProgress()
@@ -101,6 +97,14 @@ struct GenotypeCommand: ParsableCommand {
             session.cancel()
             throw error
         }
+    }
+
+    private func readSites(_ path: String, _ genome: ReferenceGenome) throws -> SiteList {
+        let list = try SiteList.read(path, genome: genome)
+        if list.linesWithoutPlace > 0 {
+            Terminal.say("\(path): \(list.linesWithoutPlace) lines name no place on the genome and are left out")
+        }
+        return list
     }
 }
 

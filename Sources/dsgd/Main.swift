@@ -19,7 +19,7 @@ struct DSGD: ParsableCommand {
             Exit codes: 0 done, 64 usage, 65 bad data, 66 no input, 69 peer unavailable, 70 internal error, 73 cannot
             create, 74 I/O, 77 not authorised, 78 configuration, 141 nobody reads the output, 143 ended by SIGTERM, 175 try again.
             """,
-        version: "dsgd 0.1.0",
+        version: Program.nameAndVersion,
         groupedSubcommands: [
             CommandGroup(name: "See it work", subcommands: [DemoCommand.self, SimulateCommand.self]),
             CommandGroup(

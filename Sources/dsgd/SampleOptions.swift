@@ -55,10 +55,9 @@ struct SampleOptions: ParsableArguments {
     }
 
     func alignmentHeader(_ genome: ReferenceGenome, _ input: FASTQList.Sample) -> AlignmentHeader {
-        let version = String(DSGD.configuration.version.drop { $0 != " " }.dropFirst())
         return AlignmentHeader(
             genome: genome, readGroups: input.readGroups,
-            program: .init(version: version, commandLine: CommandLine.arguments.joined(separator: " ")))
+            program: .init(version: Program.version, commandLine: CommandLine.arguments.joined(separator: " ")))
     }
 }
 

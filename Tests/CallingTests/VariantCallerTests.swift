@@ -88,7 +88,7 @@ import Testing
         reads.add(range: everywhere, step: 7)
         let calls = try reads.call()
         #expect(calls.map { $0.summary.split(separator: " ")[0] } == ["501", "502", "507"])
-        #expect(calls.allSatisfy { $0.summary.hasSuffix("0/1") && $0.filter == "PASS" })
+        #expect(calls.allSatisfy { $0.summary.hasSuffix("0|1") && $0.filter == "PASS" })
     }
 
     @Test func twoDifferentInsertionsAreOneRecord() throws {

@@ -39,15 +39,16 @@ struct EngineRun {
     var memory = 0
     /// Reads per batch; 0 leaves the batches as the reader cuts them.
     var batchSize = 0
+    var job = GenotypingJob(sample: "S1")
 
-    func result() throws -> GenotypingResult {
+    func result(gvcf: ((UnsafeRawBufferPointer) throws -> Void)? = nil) throws -> GenotypingResult {
         let engine = CPUEngine(profile: try HardwareProfile.choose("portable"), threads: threads, memory: memory)
         try engine.prepare(genome)
-        let session = try engine.open(GenotypingJob(sample: "S1"))
+        let session = try engine.open(job)
         do {
             let batches = try Self.batches(reads, layout)
             for batch in batchSize > 0 ? Self.cut(batches, into: batchSize) : batches { try session.submit(batch) }
-            return try session.finish()
+            return try session.finish(alignments: nil, gvcf: gvcf)
         } catch {
             session.cancel()
             throw error

@@ -1,0 +1,172 @@
+import Calling
+import Diagnostics
+import GenomicFormats
+import TestSupport
+import Testing
+
+@Suite struct SiteTests {
+    private let bases = genome(6000, pieces: [(2499, "GTTTTTTTTC")])
+
+    /// 20-fold up to 4000, then 2-fold up to 4500, then nothing; heterozygous at 2000, homozygous for a lost T of eight.
+    private func reads() -> SyntheticReads {
+        var reads = SyntheticReads(bases)
+        let lost = Change(place: 2500, removed: 1, inserted: [])
+        reads.add([lost], range: 1003..<3950, step: 10)
+        reads.add([Change(place: 2000, removed: 1, inserted: [other(bases[2000])]), lost], range: 1003..<3950, step: 10)
+        reads.add(range: 4100..<4400, step: 50)
+        return reads
+    }
+
+    private func line(_ site: String, _ reads: SyntheticReads, ploidy: PloidyMap = PloidyMap()) throws -> [Line] {
+        let request = CallingRequest(ploidy: ploidy, outputs: [.sites], sites: try reads.sites(site + "\n"))
+        return try reads.outputs(request)[.sites]!
+    }
+
+    private func base(_ place: Int, _ shift: UInt8 = 0) -> String {
+        String(decoding: [BaseCode.ascii[Int((bases[place] + shift) % 4)]], as: UTF8.self)
+    }
+
+    @Test func referenceIsToldFromNothingKnown() throws {
+        let reads = reads()
+        let deep = try line("one\t1501\trs1\t\(base(1500))\t\(base(1500, 1))", reads)[0]
+        #expect(deep["GT"] == "0/0" && deep["DP"] == "20" && deep["AD"] == "20,0" && deep.fields[2] == "rs1")
+        #expect(deep.fields[6] == "PASS" && deep.numbers("GQ")[0] > 50)
+        let shallow = try line("one\t4301\t.\t\(base(4300))\t\(base(4300, 1))", reads)[0]
+        #expect(shallow["GT"] == "./." && shallow["DP"] == "2" && shallow.fields[6] == "LowGQ")
+        #expect(shallow.numbers("PL")[0] == 0 && shallow.numbers("PL")[1] == 6)
+        let none = try line("one\t5001\t.\t\(base(5000))\t\(base(5000, 1))", reads)[0]
+        #expect(none["GT"] == "./." && none["DP"] == "0" && none.fields[6] == "NoCoverage" && none["PL"] == "0,0,0")
+    }
+
+    @Test func calledAllelesAndOthers() throws {
+        let reads = reads()
+        let listed = try line("one\t2001\t.\t\(base(2000))\t\(base(2000, 2)),\(base(2000, 1))", reads)[0]
+        #expect(listed["GT"] == "0/2" && listed["AD"] == "10,0,10" && listed.numbers("PL").count == 6)
+        #expect(listed.numbers("PL")[3] == 0)
+        // The sample's allele is not on the list: it is said all the same.
+        let unlisted = try line("one\t2001\t.\t\(base(2000))\t\(base(2000, 2))", reads)[0]
+        #expect(unlisted["GT"] == "0/2" && unlisted.fields[4] == "\(base(2000, 2)),\(base(2000, 1))")
+        let point = try line("one\t2001\t.\t\(base(2000))\t.", reads)[0]
+        #expect(point["GT"] == "0/1" && point.fields[4] == base(2000, 1))
+        let same = try line("one\t1501\t.\t\(base(1500))\t.", reads)[0]
+        #expect(same["GT"] == "0/0" && same.fields[4] == "." && same["PL"] == "0" && same.numbers("GQ")[0] > 50)
+    }
+
+    @Test func insertionsAndDeletions() throws {
+        let reads = reads()
+        // The same deletion, spelled further to the right.
+        for spelled in ["one\t2500\t.\tGT\tG", "one\t2504\t.\tTTT\tTT"] {
+            let lost = try line(spelled, reads)[0]
+            #expect(lost["GT"] == "1/1" && lost.fields[6] == "PASS", "\(lost.text)")
+        }
+        let absent = try line("one\t1501\t.\t\(reads.letters(1500..<1504))\t\(base(1500))", reads)[0]
+        #expect(absent["GT"] == "0/0" && absent.numbers("DP")[0] > 15 && absent.numbers("AD")[1] == 0)
+        let inserted = try line("one\t1501\t.\t\(base(1500))\t\(base(1500))ACGATTG", reads)[0]
+        #expect(inserted["GT"] == "0/0" && inserted.numbers("GQ")[0] > 30)
+        let unknown = try line("one\t5001\t.\t\(reads.letters(5000..<5004))\t\(base(5000))", reads)[0]
+        #expect(unknown["GT"] == "./." && unknown["DP"] == "0")
+        let mixed = try line("one\t2001\t.\t\(reads.letters(2000..<2002))\t\(base(2000)),\(base(2000, 1))\(base(2001))", reads)
+        #expect(mixed.map { $0["GT"] } == ["0/0", "0/1"])
+    }
+
+    @Test func listsDoNotChangeCalls() throws {
+        let reads = reads()
+        let list = try reads.sites("one\t2500\t.\tGT\tG\none\t2001\t.\t\(base(2000))\t\(base(2000, 2))\n")
+        let with = try reads.outputs(CallingRequest(outputs: [.variants, .sites], sites: list))
+        let without = try reads.outputs(CallingRequest())
+        #expect(with[.variants]!.map(\.text) == without[.variants]!.map(\.text))
+        #expect(with[.sites]!.map(\.position) == [2001, 2500])
+    }
+
+    @Test func listsThatAreWrong() throws {
+        let reads = SyntheticReads(bases)
+        func problem(_ text: String) -> Failure? { failure { _ = try reads.sites("one\t5\t.\t\(base(4))\t.\n" + text + "\n") } }
+        for (text, word) in [
+            ("two\t5\t.\tA\tC", "contig 'two'"), ("one\t5\t.\t\(base(4, 1))\tC", "REF"), ("one\t7000\t.\tA\tC", "beyond"),
+            ("one\tx\t.\tA\tC", "POS"), ("one\t5\t.\t\(base(4))\t<DEL>", "allele"), ("one\t5", "columns"),
+            ("one\t5\t.\t\(base(4))\t\(base(4))", "twice"),
+            ("one\t5\t.\t\(base(4))\t\(String(repeating: "A", count: 201))", "201"),
+        ] {
+            let found = problem(text)
+            #expect(found?.place == "sites:line 4" && found?.problem.contains(word) == true, "\(text): \(String(describing: found))")
+        }
+        #expect(failure { _ = try reads.sites("") }?.kind == .data)
+    }
+
+    @Test func scoringFiles() throws {
+        let reference = ReferenceGenome(contigs: [.init(name: "chr1", bases: codes("ACGTACGTTT"))])
+        func list(_ text: String) throws -> SiteList {
+            try Array(text.utf8).withUnsafeBytes { try SiteList(parsing: $0, label: "pgs", genome: reference) }
+        }
+        let head = "###PGS\n#x\nrsID\tchr_name\tchr_position\teffect_allele\tother_allele\teffect_weight\thm_chr\thm_pos\n"
+        let found = try list(head + "rs1\t1\t99\tC\tT\t1\t1\t2\nrs2\t1\t9\tG\tA\t1\t1\t1\nrs3\t1\t9\tG\tA\t1\t\t\nrs4\t1\t9\tTA\tT\t1\t1\t4\n")
+        #expect(found.sites.map(\.identifier) == ["rs2", "rs1", "rs4"] && found.linesWithoutPlace == 1)
+        #expect(found.sites.map(\.reference) == [codes("A"), codes("C"), codes("TA")])
+        #expect(found.sites.map(\.alternates) == [[codes("G")], [codes("T")], [codes("T")]])
+        let wrong = failure { _ = try list(head + "rs1\t1\t99\tC\tT\t1\t1\t1\n") }
+        #expect(wrong?.place == "pgs:line 4" && wrong?.problem.contains("none of the alleles") == true)
+        let points = try list("chr1\t2\t4\trs9\n")
+        #expect(points.sites.map(\.position) == [2, 3] && points.sites.allSatisfy { $0.alternates.isEmpty })
+    }
+}
+
+@Suite struct PloidyTests {
+    @Test func haploidTables() {
+        let table = GenotypeTable(likelihoods: [-40, -20, -3], alternatePriors: [1e-3], ploidy: 2)
+        let single = GenotypeTable(likelihoods: [-40, -3], alternatePriors: [1e-3], ploidy: 1)
+        #expect(table.genotype == (1, 1) && single.genotype == (1, 1) && single.scaled == [370, 0])
+        #expect(GenotypeTable(likelihoods: [-2, 0], alternatePriors: [1e-3], ploidy: 1).genotype == (0, 0))
+    }
+
+    @Test func copiesDecideWhatIsWritten() throws {
+        let bases = genome(4000)
+        var reads = SyntheticReads(bases)
+        let both = [Change(place: 1500, removed: 1, inserted: [other(bases[1500])])]
+        reads.add(both, range: 1003..<3000, step: 10)
+        reads.add(both + [Change(place: 2000, removed: 1, inserted: [other(bases[2000])])], range: 1003..<3000, step: 10)
+        func lines(_ rules: String) throws -> [CallOutput: [Line]] {
+            let list = try Array(rules.utf8).withUnsafeBytes { try PloidyList(parsing: $0, label: "p") }
+            let map = try PloidyMap(list, sex: .male, reference: reads.reference)
+            let sites = try reads.sites("one\t1501\t.\t\(reads.letters(1500..<1501))\t.\n")
+            return try reads.outputs(
+                CallingRequest(ploidy: map, outputs: [.variants, .gvcf, .sites], sites: sites))
+        }
+        let single = try lines("one 1 1600 M 1\n* * * M 2\n")
+        #expect(single[.variants]!.map { $0["GT"] } == ["1", "0/1"])
+        #expect(single[.variants]![0].numbers("PL").count == 2 && single[.sites]![0]["GT"] == "1")
+        let blocks = single[.gvcf]!.filter(\.isBlock)
+        #expect(blocks.allSatisfy { $0.numbers("PL").count == ($0.end <= 1600 ? 2 : 3) && ($0.end <= 1600 || $0.position > 1600) })
+        #expect(single[.gvcf]!.first { $0.position == 1501 }?.numbers("PL").count == 3)
+        let none = try lines("one 1 4000 M 0\n")
+        #expect(none[.variants]!.isEmpty && none[.gvcf]!.isEmpty && none[.sites]![0]["GT"] == "./.")
+        #expect(try lines("one 1 4000 F 0\n")[.variants]!.map { $0["GT"] } == ["1/1", "0/1"])
+        // Half of the reads are no haplotype of one copy: the place is no clear variant.
+        let all = try lines("* * * * 1\n")
+        #expect(all[.variants]!.first?["GT"] == "1" && all[.variants]!.allSatisfy { !$0["GT"].contains("/") })
+    }
+
+    @Test func humanAssemblies() throws {
+        let contigs = [("chr1", 248_956_422), ("chrX", 156_040_895), ("chrY", 57_227_415), ("chrM", 16_569)]
+        let list = try #require(PloidyList.human(contigs: contigs.map { (name: $0.0, length: $0.1) }))
+        let male = try list.rules(of: .male, contigs: contigs.map { (name: $0.0, length: $0.1) }).ranges
+        func ploidy(_ contig: Int, _ place: Int) -> Int { male[contig].first { $0.range.contains(place) }?.ploidy ?? 2 }
+        #expect(ploidy(0, 5) == 2 && ploidy(1, 100_000) == 2 && ploidy(1, 2_781_478) == 2 && ploidy(1, 2_781_479) == 1)
+        #expect(ploidy(1, 155_701_381) == 1 && ploidy(1, 155_701_382) == 2 && ploidy(2, 20_000_000) == 1 && ploidy(3, 9) == 1)
+        let female = try list.rules(of: .female, contigs: contigs.map { (name: $0.0, length: $0.1) }).ranges
+        #expect(female[1].isEmpty && female[2].map(\.ploidy) == [0] && female[3].map(\.ploidy) == [1])
+        #expect(PloidyList.human(contigs: [(name: "chrX", length: 5000)]) == nil)
+    }
+
+    @Test func listsThatAreWrong() {
+        for (text, word) in [
+            ("one 1 5 M", "five"), ("one 1 5 M 3", "PLOIDY"), ("one 1 5 Q 1", "SEX"), ("one 5 1 M 1", "FROM"),
+            ("* * * M 0", "everywhere else"), ("two 1 5 M 1", "contig 'two'"),
+        ] {
+            let found = failure {
+                let list = try Array(text.utf8).withUnsafeBytes { try PloidyList(parsing: $0, label: "p") }
+                _ = try PloidyMap(list, sex: .male, reference: ReferenceGenome(contigs: [.init(name: "one", bases: codes("ACGT"))]))
+            }
+            #expect(found?.place == "p:line 1" && found?.problem.contains(word) == true, "\(text)")
+        }
+    }
+}
