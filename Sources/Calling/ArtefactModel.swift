@@ -33,6 +33,8 @@ enum ArtefactModel {
     /// mapping quality q of those that show it. Which reads map badly is no evidence by itself, because an allele that
     /// makes reads resemble another place lowers their mapping quality too.
     static let foreignPrior = 1e-3
+    /// From this mean mapping quality on, the end of the scale, the mapper knows of no other place.
+    static let uniqueMappingQuality = 55.0
 
     /// Rates at which affected reads show the other base, with their shares of the prior: the higher, the rarer.
     private typealias Rates = [(rate: Double, weight: Double)]
@@ -47,6 +49,7 @@ enum ArtefactModel {
     static func likelihood(_ column: [ColumnBase], allele: Int, other: Int, plain: Double) -> Double {
         var terms = [plain]
         func consider(_ prior: Double, _ rates: Rates, _ isAffected: (ColumnBase) -> Bool) {
+            guard prior > 0 else { return }
             var logarithms = [Double](repeating: plain + log10(prior), count: rates.count)
             var products = rates.map(\.weight)
             var isShown = false
@@ -83,6 +86,7 @@ enum ArtefactModel {
             sum += Int(entry.mappingQuality)
             count += 1
         }
-        return count == 0 ? 0 : pow(10, -Double(sum) / Double(count) / 10)
+        let mean = Double(sum) / Double(max(1, count))
+        return mean < uniqueMappingQuality ? pow(10, -mean / 10) : 0
     }
 }
