@@ -9,10 +9,10 @@
 // e is 1 - p for equal bases and p / 3 for unequal ones, p = 10^(-q/10), at most 3/4: qualities 0 and 1 say nothing. A
 // base code above 3 in the read or in the haplotype gives 1/4.
 //
-// The sums run in float, scaled by 2^120, with denormals flushed to zero. Below CK_PAIRHMM_LEAST a sum has lost terms to
-// underflow, and the read is foreign to the haplotype: every such likelihood is given as CK_PAIRHMM_LEAST. No variant
-// contracts multiply and add, and all of them add in the same order: the results are equal to the bit on every processor
-// with IEEE arithmetic.
+// The sums run in float, scaled by 2^120, with denormals flushed to zero. Below CK_PAIRHMM_LEAST a sum has lost terms
+// to underflow, and the read is foreign to the haplotype: every such likelihood is given as CK_PAIRHMM_LEAST. No
+// variant contracts multiply and add, and all of them add in the same order: the results are equal to the bit on every
+// processor with IEEE arithmetic.
 #ifndef CK_PAIRHMM_H
 #define CK_PAIRHMM_H
 

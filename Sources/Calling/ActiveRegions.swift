@@ -21,6 +21,8 @@ struct ActiveRegionFinder {
     static let joinDistance = 13
     /// A substitution this close to an indel's tract is settled together with it: alignments end badly there.
     static let indelReach = 20
+    /// Ends clipped alike count from one in so many reads on, as in the assembly's graph.
+    static let readsPerClip = 12
     /// Clipped ends this close to each other are of one event: the two sides of a deletion or of a tandem duplication.
     static let clipPairReach = 110
     /// What alignments show this close to clipped ends is likely to be the clipped event too.
@@ -101,7 +103,7 @@ struct ActiveRegionFinder {
     private func clipTriggers() -> [Trigger] {
         var found: [Trigger] = []
         for place in 0..<pileup.range.count where pileup.clips[place] >= 2 {
-            guard Int(pileup.clips[place]) * 8 >= max(1, Int(pileup.depth[place])) else { continue }
+            guard Int(pileup.clips[place]) * Self.readsPerClip >= Int(pileup.depth[place]) else { continue }
             let position = pileup.range.lowerBound + place
             if let last = found.last, position - last.range.upperBound < Self.clipPairReach,
                 position + 1 - last.range.lowerBound <= options.maximumRegionLength

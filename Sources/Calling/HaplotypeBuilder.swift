@@ -21,11 +21,9 @@ struct Witness {
 enum HaplotypeBuilder {
     static let mostEvents = 14
 
-    /// Event masks of the haplotypes, the reference (0) first: `assembled`, which were seen as they are, and beside them
-    /// at most `limit`. `events` are sorted.
-    static func combinations(
-        events: [Event], witnesses: [Witness], assembled: [UInt64], limit: Int
-    ) -> [UInt64] {
+    /// Event masks of the haplotypes, the reference (0) first: `assembled`, which were seen as they are, and beside
+    /// them at most `limit`. `events` are sorted.
+    static func combinations(events: [Event], witnesses: [Witness], assembled: [UInt64], limit: Int) -> [UInt64] {
         var patterns: [UInt64] = [0]
         var seen: UInt64 = 0
         for index in events.indices {

@@ -163,8 +163,8 @@ private struct WordTable {
     private var count = 0
 
     private func slot(_ word: UInt128) -> Int {
-        let mixed = (UInt64(truncatingIfNeeded: word) ^ (UInt64(truncatingIfNeeded: word >> 64) &* 0x9E37_79B9_7F4A_7C15))
-            &* 0xBF58_476D_1CE4_E5B9
+        let (low, high) = (UInt64(truncatingIfNeeded: word), UInt64(truncatingIfNeeded: word >> 64))
+        let mixed = (low ^ (high &* 0x9E37_79B9_7F4A_7C15)) &* 0xBF58_476D_1CE4_E5B9
         var place = Int(truncatingIfNeeded: mixed >> 32) & (words.count - 1)
         while words[place] != word, words[place] != Self.empty { place = (place + 1) & (words.count - 1) }
         return place

@@ -16,9 +16,9 @@ struct RegionGenotyper {
     /// Bases of reference beside the core: enough to anchor a read.
     static let flank = 26
     static let longestFlankGrowth = 80
-    /// More of them where reads are clipped, and as many as a deletion behind the clips may have before it is known.
-    static let openFlank = 40
+    /// More of them for assembly: as many as a deletion behind clipped ends may have, or fewer where so many repeat.
     static let assemblyFlank = 140
+    static let narrowAssemblyFlank = 40
     /// One mutation often changes several bases (a few in a hundred do, Schrider et al. 2011): an event this close
     /// behind another one of its haplotype is likelier than alone, by this much in log10.
     static let neighbourReach = 10
@@ -47,7 +47,7 @@ struct RegionGenotyper {
     ) -> [VariantRecord] {
         var events = Set(alignedEvents(region, columns: columns) + forced).sorted()
         var core = region.core
-        var stretch = self.stretch(core, events: events, openFlank: region.needsAssembly ? Self.assemblyFlank : 0)
+        var stretch = self.stretch(core, events: events, more: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)
         guard reads.fragmentCount > 0 else { return [] }
         var assembled: [[Event]] = []
@@ -61,12 +61,10 @@ struct RegionGenotyper {
             let most = options.maximumRegionLength
             let low = max(events.map { $0.start - 1 }.min() ?? core.lowerBound, core.upperBound - most)
             let high = min(events.map { $0.end }.max() ?? core.upperBound, core.lowerBound + most)
-            if low < core.lowerBound || high > core.upperBound {
-                core = min(low, core.lowerBound)..<max(high, core.upperBound)
-                events.removeAll { $0.start <= core.lowerBound - 1 || $0.end > core.upperBound }
-                stretch = self.stretch(core, events: events, openFlank: Self.openFlank)
-                reads = regionReads(core, stretch: stretch)
-            }
+            core = min(low, core.lowerBound)..<max(high, core.upperBound)
+            events.removeAll { $0.start <= core.lowerBound - 1 || $0.end > core.upperBound }
+            stretch = self.stretch(core, events: events)
+            reads = regionReads(core, stretch: stretch)
         }
         metrics.sampledOutReads += reads.sampledOut
         events = Array(events.prefix(60))
@@ -89,9 +87,10 @@ struct RegionGenotyper {
         return tracts.error[index] > 0 ? max(end, Int(tracts.end[index]) + tractOrigin) : end
     }
 
-    private func stretch(_ core: Range<Int>, events: [Event], openFlank: Int) -> Range<Int> {
+    private func stretch(_ core: Range<Int>, events: [Event], more: Int = 0) -> Range<Int> {
+        // What is clipped in front of an event is laid out as far beside it as the event is long.
         let growth = min(Self.longestFlankGrowth, events.map(\.length).max() ?? 0)
-        return anchored(core, flank: Self.flank + growth + openFlank)
+        return anchored(core, flank: Self.flank + growth + more)
     }
 
     private func regionReads(_ core: Range<Int>, stretch: Range<Int>) -> RegionReads {
@@ -155,7 +154,7 @@ struct RegionGenotyper {
                     )
                 }
                 // Where the wide stretch repeats itself, a narrow one may not.
-                let reach = Self.flank + Self.openFlank
+                let reach = Self.flank + Self.narrowAssemblyFlank
                 let narrow = (core.lowerBound - reach..<core.upperBound + reach).clamped(to: stretch)
                 var found: [[UInt8]]?
                 for part in [stretch, narrow] where found == nil {

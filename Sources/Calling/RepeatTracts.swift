@@ -16,33 +16,37 @@ struct RepeatTracts {
     /// Units that make a tract.
     static func leastUnits(_ period: Int) -> Int { period == 1 ? 4 : 3 }
 
-    private let model: StutterModel
-
     init(_ bases: UnsafeBufferPointer<UInt8>, model: StutterModel) {
-        self.model = model
         let count = bases.count
-        start = (0..<Int32(count)).map { $0 }
-        end = (0..<Int32(count)).map { $0 + 1 }
+        start = [Int32](unsafeUninitializedCapacity: count) { places, filled in
+            for place in 0..<count { places.initializeElement(at: place, to: Int32(place)) }
+            filled = count
+        }
+        end = [Int32](unsafeUninitializedCapacity: count) { places, filled in
+            for place in 0..<count { places.initializeElement(at: place, to: Int32(place + 1)) }
+            filled = count
+        }
         error = [Float](repeating: 0, count: count)
         period = [UInt8](repeating: 0, count: count)
+        guard let first = bases.baseAddress else { return }
         for step in 1...Self.longestPeriod where count > step {
+            // Bases in a row that equal those one period before them.
+            let least = (Self.leastUnits(step) - 1) * step
             var run = step
             while run < count {
-                guard bases[run] == bases[run - step], bases[run] < 4 else {
+                guard first[run] == first[run - step], first[run] < 4 else {
                     run += 1
                     continue
                 }
                 let from = run - step
-                while run < count, bases[run] == bases[run - step], bases[run] < 4 { run += 1 }
-                mark(from..<run, period: step)
+                while run < count, first[run] == first[run - step], first[run] < 4 { run += 1 }
+                if run - from - step >= least { mark(from..<run, period: step, model) }
             }
         }
     }
 
-    private mutating func mark(_ tract: Range<Int>, period step: Int) {
-        let units = tract.count / step
-        guard units >= Self.leastUnits(step) else { return }
-        let probability = model.lengthError(period: step, units: units)
+    private mutating func mark(_ tract: Range<Int>, period step: Int, _ model: StutterModel) {
+        let probability = model.lengthError(period: step, units: tract.count / step)
         for place in tract where probability > error[place] {
             error[place] = probability
             start[place] = Int32(tract.lowerBound)

@@ -3,8 +3,8 @@ import Foundation
 /// How often a read shows another number of repeat units than its molecule has.
 ///
 /// The probability grows about geometrically with the number of units until it saturates (DRAGEN-GATK tabulates the
-/// same by period and length). Chemistry and PCR change it several fold, so the sample itself corrects the curve of each
-/// period where it shows enough tracts.
+/// same by period and length). Chemistry and PCR change it several fold, so the sample itself corrects the
+/// curve of each period where it shows enough tracts.
 struct StutterModel: Sendable {
     static let longestPeriod = RepeatTracts.longestPeriod
     /// Tracts of more units share the last entry.

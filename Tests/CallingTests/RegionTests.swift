@@ -11,7 +11,8 @@ import Testing
     private func addClippedReads(_ reads: inout SyntheticReads, removed: Range<Int>, step: Int) {
         let genome = reads.reference.contigs[0].bases
         let haplotype = Array(genome[..<removed.lowerBound] + genome[removed.upperBound...])
-        for (rank, start) in stride(from: removed.lowerBound - 300, to: removed.lowerBound + 300, by: step).enumerated() {
+        let first = removed.lowerBound - 300
+        for (rank, start) in stride(from: first, to: first + 600, by: step).enumerated() {
             let bases = Array(haplotype[start..<start + length])
             let before = max(0, min(length, removed.lowerBound - start))
             let isReverse = rank % 2 == 1
