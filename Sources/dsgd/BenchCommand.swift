@@ -9,7 +9,8 @@ import MappingBenchmarks
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measure the shipped code on this machine.", subcommands: [Kernels.self, Genotype.self])
+        commandName: "bench", abstract: "Measure the shipped code on this machine.",
+        subcommands: [Kernels.self, Genotype.self])
 
     struct Kernels: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -20,7 +21,9 @@ struct BenchCommand: ParsableCommand {
                 limits the instruction sets.
                 """)
 
-        @Option(name: [.customShort("@"), .long], help: "Threads of the second set of figures; 0 for all cores.")
+        @Option(
+            name: [.customShort("@", allowingJoined: true), .long],
+            help: "Threads of the second set of figures; 0 for all cores.")
         var threads = 0
         @Option(help: "Seconds of each of the nine samples of a figure.") var seconds = 0.03
         @Flag(help: "Print one JSON object.") var json = false
@@ -69,7 +72,9 @@ struct BenchCommand: ParsableCommand {
         var reads1: String
         @Option(name: [.customShort("2"), .customLong("reads2")], help: "Second mates.", completion: .file())
         var reads2: String?
-        @Option(name: [.customShort("@"), .long], help: "Threads of the second set of figures; 0 for all cores.")
+        @Option(
+            name: [.customShort("@", allowingJoined: true), .long],
+            help: "Threads of the second set of figures; 0 for all cores.")
         var threads = 0
         @Option(help: "Reads to take from the beginning of the files.") var reads = 1_000_000
         @Option(help: "Runs at each number of threads.") var samples = 3

@@ -21,7 +21,9 @@ struct DemoCommand: ParsableCommand {
     var directory: String?
     @Option(name: .shortAndLong, help: "Directory for configurations, states, logs, answers and report.html.")
     var output = "demo"
-    @Option(name: [.customShort("@"), .long], help: "Worker threads of the engine; 0 for all cores.") var threads = 0
+    @Option(
+        name: [.customShort("@", allowingJoined: true), .long], help: "Worker threads of the engine; 0 for all cores.")
+    var threads = 0
     @Option(help: "Key rate of each QKD link in Mbit/s.") var linkRate = 40.0
     @Option(help: "Key in store at each link when the demonstration starts, in MiB.") var linkStock = 64.0
     @Flag(help: "Print the results as JSON on standard output.") var json = false

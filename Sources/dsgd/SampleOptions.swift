@@ -7,7 +7,8 @@ import Storage
 
 /// The number of worker threads, the same option for every command that has it.
 struct ThreadOptions: ParsableArguments {
-    @Option(name: [.customShort("@"), .long], help: "Worker threads; 0 for all cores.") var threads = 0
+    @Option(name: [.customShort("@", allowingJoined: true), .long], help: "Worker threads; 0 for all cores.")
+    var threads = 0
 
     func validate() throws {
         guard (0...1024).contains(threads) else { throw ValidationError("--threads is 0 to 1024") }

@@ -46,7 +46,7 @@ import Testing
             }
             try session.submit(Self.odd(last!, firstOrdinal: next))
             var bam: [UInt8] = []
-            result = try session.finish { bam += $0 }
+            result = try session.finish(alignments: { bam += $0 }, gvcf: nil)
             try directory.write(bam, to: "a.bam")
             try directory.write(result.alignmentIndex!.bytes, to: "a.bam" + result.alignmentIndex!.suffix)
         }
