@@ -33,7 +33,7 @@ final class PieceCounter {
     func count(_ contig: Int, _ range: Range<Int>, _ reference: [UInt8]) throws -> (all: Histogram, known: Histogram) {
         steps.initialize(repeating: 0)
         try reference.withUnsafeBufferPointer { reference in
-            try store.forEachRead(contig: contig, overlapping: range) { view in
+            try store.forEachRead(contig: contig, overlapping: range, includingSupplementary: true) { view in
                 let isOwn = Int(view.header.position) >= range.lowerBound
                 if isOwn { figures[groups.group(of: view.header.ordinal)].count(view, reference) }
                 guard Self.covers(view.header) else { return }

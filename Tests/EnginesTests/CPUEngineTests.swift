@@ -72,9 +72,10 @@ import Testing
             result, truth: sample.file("truth.vcf.gz"), reference: sample.file("reference.fa.gz"),
             regions: sample.file("confident.bed"))
         #expect(found.snp.truthMatched > 200 && found.indel.truthMatched > 20)
-        #expect(found.snp.f1 ?? 0 >= 0.995)
+        // Three hundred SNPs; a deletion in a tandem repeat that no read spans looks like two more.
+        #expect(found.snp.f1 ?? 0 >= 0.99 && found.snp.falseNegatives == 0)
         // Some forty indels, nearly half of them in homopolymers and short tandem repeats.
-        #expect(found.indel.f1 ?? 0 >= 0.94)
+        #expect(found.indel.f1 ?? 0 >= 0.96)
         #expect(result.metrics.mappedReads > result.metrics.reads * 99 / 100)
         #expect(abs(result.metrics.insertSizeMean - 400) < 5)
     }

@@ -17,8 +17,8 @@ import Testing
         let run = EngineRun(genome: try FASTAReader.read(files[0]), reads: Array(files[1...2]))
         let result = try run.result()
         let proxy = try compare(result, truth: files[3], reference: files[0], regions: files[4])
-        #expect(proxy.snp.f1 ?? 0 >= 0.9791)
-        #expect(proxy.indel.f1 ?? 0 >= 0.8621)
+        #expect(proxy.snp.f1 ?? 0 >= 0.9907)
+        #expect(proxy.indel.f1 ?? 0 >= 0.9057)
         let confident = try compare(result, truth: files[3], reference: files[0], regions: files[5])
         #expect(confident.snp.truthMatched == 45 && confident.indel.truthMatched == 4)
         #expect(confident.differences.isEmpty)
@@ -33,8 +33,9 @@ import Testing
         guard files.count == names.count else { return }
         let run = EngineRun(genome: try FASTAReader.read(files[0]), reads: Array(files[1...2]))
         let found = try compare(try run.result(), truth: files[3], reference: files[0])
-        // Where two genes are alike neither side is the truth; this holds the agreement that was measured.
-        #expect(found.snp.f1 ?? 0 >= 0.87)
-        #expect(found.indel.f1 ?? 0 >= 0.91)
+        // Where two genes are alike neither side is the truth; this holds the agreement that was measured. Insertions of
+        // over a hundred bases, which tell the two genes apart, are called and are not in the other pipeline's list.
+        #expect(found.snp.f1 ?? 0 >= 0.886)
+        #expect(found.indel.f1 ?? 0 >= 0.88)
     }
 }
