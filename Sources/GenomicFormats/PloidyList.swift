@@ -39,7 +39,9 @@ public struct PloidyList: Sendable {
             let fields = line.split(whereSeparator: { $0 == 9 || $0 == 32 }).map { String(decoding: $0, as: UTF8.self) }
             guard !fields.isEmpty else { return }
             guard fields.count == 5 else { throw failure("has \(fields.count) columns, not five") }
-            guard let ploidy = Int(fields[4]), (0...2).contains(ploidy) else { throw failure("PLOIDY is not 0, 1 or 2") }
+            guard let ploidy = Int(fields[4]), (0...2).contains(ploidy) else {
+                throw failure("PLOIDY is not 0, 1 or 2")
+            }
             guard let sex = ["M": Sex.male, "F": .female, "*": nil][fields[3]] else {
                 throw failure("SEX is not M, F or *")
             }
@@ -52,6 +54,11 @@ public struct PloidyList: Sendable {
                 throw failure("FROM and TO are no range of places from 1 on")
             }
             rules.append(Rule(contig: fields[0], range: from - 1..<to, sex: sex, ploidy: ploidy, line: number))
+        }
+        guard !rules.isEmpty else {
+            throw Failure(
+                .data, at: label, "holds no rule",
+                remedy: "write CHROM FROM TO SEX PLOIDY, as for bcftools call --ploidy-file")
         }
         self.init(rules: rules, label: label, needsContigs: true)
     }
@@ -96,9 +103,11 @@ public struct PloidyList: Sendable {
         of sex: Sex, contigs: [(name: String, length: Int)]
     ) throws -> (usual: Int, ranges: [[(range: Range<Int>, ploidy: Int)]]) {
         let wanted = rules.filter { $0.sex == nil || $0.sex == sex }
-        if needsContigs, let rule = rules.first(where: { rule in
-            rule.contig.map { name in !contigs.contains { $0.name == name } } ?? false
-        }) {
+        if needsContigs,
+            let rule = rules.first(where: { rule in
+                rule.contig.map { name in !contigs.contains { $0.name == name } } ?? false
+            })
+        {
             throw Failure(
                 .data, at: "\(label):line \(rule.line)", "contig '\(rule.contig ?? "")' is not in the reference",
                 remedy: "check that the names agree (chrX is not X)")

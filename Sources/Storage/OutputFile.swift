@@ -40,7 +40,7 @@ public final class PartialFile {
             guard descriptor >= 0 else { throw Self.refusal(at: path, "cannot be opened: \(errorText())") }
             return
         }
-        let partial = path + ".partial"
+        let partial = Self.partialName(of: path)
         descriptor = try Self.create(partial, for: path, mode: audience == .owner ? 0o600 : 0o666)
         partialPath = partial
     }
@@ -93,6 +93,9 @@ public final class PartialFile {
         close(descriptor)
         descriptor = -1
     }
+
+    /// The name that a file has until it is whole.
+    static func partialName(of path: String) -> String { path + ".partial" }
 
     /// Whether the name is a device, a pipe or a socket, and not the place of a regular file.
     private static func leadsToStream(_ path: String) throws -> Bool {
@@ -182,10 +185,26 @@ public func checkFileNames(inputs: [String], outputs: [String]) throws {
             throw Failure(
                 .usage, at: output, "is the output and also the input \(input)", remedy: "name another file to write")
         }
-        guard output == "-" || !outputs[..<position].contains(output) else {
+        // The file is written under this name until it is whole.
+        if let input = inputs.first(where: { isSameFile($0, PartialFile.partialName(of: output)) }) {
+            throw Failure(
+                .usage, at: output, "would be written over the input \(input)", remedy: "name another file to write")
+        }
+        guard output == "-" || !outputs[..<position].contains(where: { isSamePlace($0, output) }) else {
             throw Failure(.usage, at: output, "is named for two outputs", remedy: "name a file for each")
         }
     }
+}
+
+/// Whether two names are of one entry of one directory; devices may be named twice.
+private func isSamePlace(_ one: String, _ other: String) -> Bool {
+    func name(_ path: String) -> Substring { path.split(separator: "/", omittingEmptySubsequences: false).last ?? "" }
+    var first = stat(), second = stat()
+    if stat(one, &first) == 0, first.st_mode & S_IFMT != S_IFREG { return false }
+    return one == other
+        || name(one) == name(other) && stat(directory(of: one), &first) == 0
+            && stat(directory(of: other), &second) == 0 && first.st_dev == second.st_dev
+            && first.st_ino == second.st_ino
 }
 
 /// Whether two names lead to one regular file.

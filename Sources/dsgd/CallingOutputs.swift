@@ -91,6 +91,9 @@ struct GenomeOptions: ParsableArguments {
     var inputs: [String] { [regions, ploidy.flatMap { ["1", "2"].contains($0) ? nil : $0 }].compactMap(\.self) }
 
     func validate() throws {
+        if let ploidy, Int(ploidy) != nil, !["1", "2"].contains(ploidy) {
+            throw ValidationError("--ploidy is 1, 2 or a file: a file of that name is ./\(ploidy)")
+        }
         guard sex == nil || !["1", "2"].contains(ploidy) else {
             throw ValidationError("--ploidy 1 and 2 are for the whole genome: --sex adds nothing")
         }
@@ -105,6 +108,10 @@ struct GenomeOptions: ParsableArguments {
             let read = try BEDReader.read(regions)
             try read.check(against: contigs, label: regions)
             ranges = read.contigs.mapValues(\.ranges)
+            guard !read.isEmpty else {
+                throw Failure(
+                    .data, at: regions, "holds no region", remedy: "list regions, or leave -R out to call everywhere")
+            }
         }
         for text in region {
             let (contig, range) = try Self.range(text, genome)
@@ -123,11 +130,13 @@ struct GenomeOptions: ParsableArguments {
         }
         let bounds = text[text.index(after: colon)...].filter { $0 != "," }
             .split(separator: "-", omittingEmptySubsequences: false)
-        guard bounds.count == 2, let from = Int(bounds[0]), let to = Int(bounds[1]), from >= 1, from <= to,
+        guard bounds.count == 2, bounds.allSatisfy({ $0.first?.isNumber ?? false }),
+            let from = Int(bounds[0]), let to = Int(bounds[1]), from >= 1, from <= to,
             to <= genome.contigs[index].length
         else {
             throw failure(
-                "is no range inside the contig of \(genome.contigs[index].length) bases", "write CONTIG:FROM-TO, from 1 on")
+                "is no range inside the contig of \(genome.contigs[index].length) bases",
+                "write CONTIG:FROM-TO, from 1 on")
         }
         return (genome.contigs[index].name, from - 1..<to)
     }

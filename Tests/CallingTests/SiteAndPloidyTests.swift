@@ -168,5 +168,7 @@ import Testing
             }
             #expect(found?.place == "p:line 1" && found?.problem.contains(word) == true, "\(text)")
         }
+        let empty = failure { try Array("# none\n".utf8).withUnsafeBytes { _ = try PloidyList(parsing: $0, label: "p") } }
+        #expect(empty?.problem.contains("no rule") == true)
     }
 }

@@ -99,8 +99,14 @@ import Testing
             #expect(found?.kind == .usage, "\(name)")
         }
         #expect(failure { try checkFileNames(inputs: [], outputs: ["a", "b", "a"]) }?.kind == .usage)
+        let twice = [folder.file("x"), folder.file("./x")]
+        #expect(failure { try checkFileNames(inputs: [], outputs: twice) }?.kind == .usage)
+        // What is written is named .partial until it is whole.
+        try folder.write([7], to: "out.partial")
+        let partial = failure { try checkFileNames(inputs: [folder.file("out.partial")], outputs: [folder.file("out")]) }
+        #expect(partial?.kind == .usage)
         #expect(failure { try checkFileNames(inputs: ["-", "a", "-"], outputs: []) }?.kind == .usage)
-        try checkFileNames(inputs: [folder.file("in"), "/dev/null"], outputs: [folder.file("new"), "/dev/null", "-"])
+        try checkFileNames(inputs: [folder.file("in"), "/dev/null"], outputs: [folder.file("new"), "/dev/null", "/dev/null", "-"])
     }
 
     private func mode(_ path: String) throws -> Int {
