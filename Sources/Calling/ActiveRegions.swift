@@ -15,6 +15,7 @@ struct ActiveRegionFinder {
     let tracts: RepeatTracts
     /// Absolute position of the tracts' first base.
     let tractOrigin: Int
+    let reference: UnsafeBufferPointer<UInt8>
     let options: CallingOptions
 
     /// Two active places closer than this are one region (Strelka2 uses 13).
@@ -95,6 +96,8 @@ struct ActiveRegionFinder {
         }
         for event in triggeringIndels() { triggers.append(Trigger(range: reach(event), kind: .indel)) }
         triggers += clipTriggers()
+        let substitutions = columns.flatMap { pileup.substitutions(at: $0) }.map(\.event)
+        triggers += RepeatShift.found(substitutions, reference: reference).map { Trigger(range: $0.range, kind: .indel) }
         triggers.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
         return group(triggers)
     }
