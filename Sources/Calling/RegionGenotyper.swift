@@ -46,8 +46,8 @@ struct RegionGenotyper {
         _ region: ActiveRegion, columns: [Int], forced: [Event] = [], metrics: inout CallingMetrics
     ) -> [VariantRecord] {
         let aligned = alignedEvents(region, columns: columns)
-        let shifts = shifts(of: aligned, in: region.core)
-        var events = Set(aligned + forced + shifts.flatMap(\.events)).sorted()
+        let shifts = shifts(in: region.core)
+        var events = Set(aligned + forced + shifts.flatMap { $0.substitutions + $0.events }).sorted()
         var core = region.core
         var stretch = self.stretch(core, events: events, more: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)
@@ -117,8 +117,9 @@ struct RegionGenotyper {
     }
 
     /// Shifts of a repeat that explain substitutions, the best supported ones, with the indels that make them.
-    private func shifts(of events: [Event], in core: Range<Int>) -> [(substitutions: [Event], events: [Event])] {
-        let found = RepeatShift.found(events.filter(\.isSubstitution), reference: reference)
+    private func shifts(in core: Range<Int>) -> [(substitutions: [Event], events: [Event])] {
+        let substitutions = core.clamped(to: pileup.range).flatMap { pileup.substitutions(at: $0) }.map(\.event)
+        let found = RepeatShift.found(substitutions, reference: reference)
         let best = found.sorted {
             ($1.substitutions.count, abs($0.delta), $0.delta) < ($0.substitutions.count, abs($1.delta), $1.delta)
         }

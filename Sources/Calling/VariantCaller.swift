@@ -238,7 +238,8 @@ public struct VariantCaller: Sendable {
         let columnGenotyper = ColumnGenotyper(window: window, reference: reference, options: options)
         var columns: [Int: VariantRecord] = [:]
         var positions: [Int] = []
-        for position in pileup.candidateColumns() {
+        let candidates = pileup.candidateColumns()
+        for position in candidates {
             let unmapped = Double(pileup.unmappableDepth[position - seen.lowerBound])
             let depth = Double(pileup.depth[position - seen.lowerBound]) + unmapped
             guard let record = columnGenotyper.record(at: position, unmappableShare: unmapped / max(1, depth)),
@@ -250,7 +251,7 @@ public struct VariantCaller: Sendable {
         outcome.metrics.columns += positions.count
         outcome.metrics.columnSeconds += monotonicSeconds() - begin
         begin = monotonicSeconds()
-        let (alone, regions) = finder.split(columns: positions)
+        let (alone, regions) = finder.split(columns: positions, candidates: candidates)
         var records = alone.compactMap { columns[$0] }.filter { $0.table.genotype != (0, 0) }
         let genotyper = RegionGenotyper(
             window: window, reference: reference, tracts: tracts, tractOrigin: seen.lowerBound, pileup: pileup,
