@@ -47,7 +47,7 @@ struct RegionGenotyper {
     ) -> [VariantRecord] {
         let aligned = alignedEvents(region, columns: columns)
         let shifts = shifts(in: region.core)
-        var events = Set(aligned + forced + shifts.flatMap { $0.substitutions + $0.events }).sorted()
+        var events = Set(aligned + forced + shifts.flatMap(\.events)).sorted()
         var core = region.core
         var stretch = self.stretch(core, events: events, more: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)

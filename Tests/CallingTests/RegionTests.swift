@@ -146,7 +146,7 @@ import Testing
             }
         }
         let calls = try reads.call()
-        #expect(calls.count == 1, "\(calls.map(\.line))")
+        #expect(calls.count == 1)
         let fields = calls.first?.summary.split(separator: " ") ?? []
         #expect(fields.count == 4 && fields[0] == "903" && fields[2].count - fields[1].count == change)
         #expect(fields.last.map { isHomozygous ? ["1/1", "1|1"].contains($0) : $0.contains("0") } == true)
