@@ -98,7 +98,8 @@ struct ActiveRegionFinder {
         for event in triggeringIndels() { triggers.append(Trigger(range: reach(event), kind: .indel)) }
         triggers += clipTriggers()
         let substitutions = candidates.flatMap { pileup.substitutions(at: $0) }.map(\.event)
-        triggers += RepeatShift.found(substitutions, reference: reference).map { Trigger(range: $0.range, kind: .indel) }
+        let shifts = RepeatShift.found(substitutions, reference: reference)
+        triggers += shifts.map { Trigger(range: $0.range, kind: .indel) }
         triggers.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
         return group(triggers)
     }

@@ -128,8 +128,9 @@ import Testing
         let inserted = codes(String(repeating: unit, count: max(0, change) / 6))
         let haplotype = Array(bases[..<903]) + inserted + Array(bases[(903 - min(0, change))...])
         var reads = SyntheticReads(bases)
+        let other = isHomozygous ? (haplotype, change) : (bases, 0)
         for rank in 0..<60 {
-            for (letters, shift) in [(haplotype, change), (isHomozygous ? haplotype : bases, isHomozygous ? change : 0)] {
+            for (letters, shift) in [(haplotype, change), other] {
                 // Reads on the left end in the tract, reads on the right begin in it.
                 let left = 780 + 2 * rank
                 let isReverse = rank % 2 == 1
