@@ -15,6 +15,7 @@ struct ActiveRegionFinder {
     let tracts: RepeatTracts
     /// Absolute position of the tracts' first base.
     let tractOrigin: Int
+    let reference: UnsafeBufferPointer<UInt8>
     let options: CallingOptions
 
     /// Two active places closer than this are one region (Strelka2 uses 13).
@@ -82,8 +83,9 @@ struct ActiveRegionFinder {
         }
     }
 
-    /// Splits the active places: columns that stand alone, and regions in order.
-    func split(columns: [Int]) -> (alone: [Int], regions: [ActiveRegion]) {
+    /// Splits the active places: columns that stand alone, and regions in order. `candidates` are the columns that were
+    /// looked at: moved units of a repeat need not look like alleles one by one.
+    func split(columns: [Int], candidates: [Int]) -> (alone: [Int], regions: [ActiveRegion]) {
         var triggers = columns.map { position -> Trigger in
             // A base in or beside a long repeat shares its fate, and that of the repeat's indels.
             for neighbour in position - 1...position + 1 where error(at: neighbour) > Self.errorOfLongTract {
@@ -95,6 +97,9 @@ struct ActiveRegionFinder {
         }
         for event in triggeringIndels() { triggers.append(Trigger(range: reach(event), kind: .indel)) }
         triggers += clipTriggers()
+        let substitutions = candidates.flatMap { pileup.substitutions(at: $0) }.map(\.event)
+        let shifts = RepeatShift.found(substitutions, reference: reference)
+        triggers += shifts.map { Trigger(range: $0.range, kind: .indel) }
         triggers.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
         return group(triggers)
     }

@@ -22,8 +22,10 @@ enum HaplotypeBuilder {
     static let mostEvents = 14
 
     /// Event masks of the haplotypes, the reference (0) first: `assembled`, which were seen as they are, and beside
-    /// them at most `limit`. `events` are sorted.
-    static func combinations(events: [Event], witnesses: [Witness], assembled: [UInt64], limit: Int) -> [UInt64] {
+    /// them at most `limit`. `events` are sorted; one is never together with its `rivals`.
+    static func combinations(
+        events: [Event], rivals: [UInt64], witnesses: [Witness], assembled: [UInt64], limit: Int
+    ) -> [UInt64] {
         var patterns: [UInt64] = [0]
         var seen: UInt64 = 0
         for index in events.indices {
@@ -32,6 +34,7 @@ enum HaplotypeBuilder {
             for pattern in patterns {
                 let previous = pattern == 0 ? nil : events[63 - pattern.leadingZeroBitCount]
                 if let previous, !previous.precedes(events[index]) { continue }
+                guard pattern & rivals[index] == 0 else { continue }
                 patterns.append(pattern | bit)
             }
             if patterns.count > limit {

@@ -70,6 +70,16 @@ struct Pileup {
         return found
     }
 
+    /// The substitutions of a column that are not too rare for a region, with their reads.
+    func substitutions(at position: Int) -> [(event: Event, count: Int)] {
+        let place = position - range.lowerBound
+        return (0..<4).compactMap { letter in
+            let count = Int(mismatches[place * 4 + letter])
+            guard count >= 2, Double(count) >= Self.leastShare * Double(depth[place]) else { return nil }
+            return (Event(start: position, referenceLength: 1, alternate: [UInt8(letter)]), count)
+        }
+    }
+
     private static func add(_ start: Int, _ end: Int, _ range: Range<Int>, _ counts: inout [Int32]) {
         let from = max(start, range.lowerBound)
         let to = min(end, range.upperBound)

@@ -45,7 +45,9 @@ struct RegionGenotyper {
     func records(
         _ region: ActiveRegion, columns: [Int], forced: [Event] = [], metrics: inout CallingMetrics
     ) -> [VariantRecord] {
-        var events = Set(alignedEvents(region, columns: columns) + forced).sorted()
+        let aligned = alignedEvents(region, columns: columns)
+        let shifts = shifts(in: region.core)
+        var events = Set(aligned + forced + shifts.flatMap(\.events)).sorted()
         var core = region.core
         var stretch = self.stretch(core, events: events, more: region.needsAssembly ? Self.assemblyFlank : 0)
         var reads = regionReads(core, stretch: stretch)
@@ -71,9 +73,10 @@ struct RegionGenotyper {
         guard !events.isEmpty else { return [] }
         metrics.regions += 1
         let masks = assembled.compactMap { Self.mask(of: $0, in: events) }
-        guard let model = model(events, assembled: masks, reads: reads, stretch: stretch, metrics: &metrics) else {
-            return []
-        }
+        guard
+            let model = model(
+                events, shifts: shifts, assembled: masks, reads: reads, stretch: stretch, metrics: &metrics)
+        else { return [] }
         return VariantExtractor(
             events: model.events, masks: model.masks, likelihoods: model.likelihoods, isUsable: model.isUsable,
             pairs: model.pairs, priors: model.events.map(prior), reads: reads, window: window, reference: reference,
@@ -102,14 +105,7 @@ struct RegionGenotyper {
     private func alignedEvents(_ region: ActiveRegion, columns: [Int]) -> [Event] {
         var counted: [(event: Event, count: Int)] = []
         for position in columns where region.core.contains(position) {
-            let slot = (position - pileup.range.lowerBound) * 4
-            let depth = Double(pileup.depth[position - pileup.range.lowerBound])
-            for letter in 0..<4 {
-                let count = Int(pileup.mismatches[slot + letter])
-                guard count >= 2, Double(count) >= 0.08 * depth else { continue }
-                let event = Event(start: position, referenceLength: 1, alternate: [UInt8(letter)])
-                counted.append((event, count))
-            }
+            counted += pileup.substitutions(at: position)
         }
         for (event, count) in pileup.indels
         where event.start > region.core.lowerBound && event.end <= region.core.upperBound {
@@ -118,6 +114,19 @@ struct RegionGenotyper {
         }
         let best = counted.sorted { ($0.count, $1.event) > ($1.count, $0.event) }.prefix(HaplotypeBuilder.mostEvents)
         return best.map(\.event).sorted()
+    }
+
+    /// Shifts of a repeat that explain substitutions, the best supported ones, with the indels that make them.
+    private func shifts(in core: Range<Int>) -> [(substitutions: [Event], events: [Event])] {
+        let substitutions = core.clamped(to: pileup.range).flatMap { pileup.substitutions(at: $0) }.map(\.event)
+        let found = RepeatShift.found(substitutions, reference: reference)
+        let best = found.sorted {
+            ($1.substitutions.count, abs($0.delta), $0.delta) < ($0.substitutions.count, abs($1.delta), $1.delta)
+        }
+        return best.prefix(RepeatShift.most).map { shift in
+            let indels = shift.events(reference: reference, limit: core.lowerBound + 2)
+            return (shift.substitutions, indels.filter { $0.start > core.lowerBound + 1 && $0.end <= core.upperBound })
+        }
     }
 
     /// The stretch of reference for the haplotypes: flanks end outside repeats where that is near.
@@ -182,9 +191,20 @@ struct RegionGenotyper {
     }
 
     private func model(
-        _ events: [Event], assembled: [UInt64], reads: RegionReads, stretch: Range<Int>,
-        metrics: inout CallingMetrics
+        _ events: [Event], shifts: [(substitutions: [Event], events: [Event])], assembled: [UInt64],
+        reads: RegionReads, stretch: Range<Int>, metrics: inout CallingMetrics
     ) -> Model? {
+        var rivals = [UInt64](repeating: 0, count: events.count)
+        var explained: UInt64 = 0
+        for shift in shifts where !shift.events.isEmpty {
+            let indels = events.indices.filter { shift.events.contains(events[$0]) }
+            for substitution in events.indices where shift.substitutions.contains(events[substitution]) {
+                explained |= 1 << UInt64(substitution)
+                for indel in indels {
+                    rivals[max(indel, substitution)] |= 1 << UInt64(min(indel, substitution))
+                }
+            }
+        }
         let reach = events.map { event -> Range<Int> in
             let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
             guard !event.isSubstitution else { return event.start..<event.end }
@@ -193,7 +213,8 @@ struct RegionGenotyper {
         let witnesses = reads.witnesses(
             events: events, reach: reach, reference: reference, floor: options.minimumBaseQuality)
         let combinations = HaplotypeBuilder.combinations(
-            events: events, witnesses: witnesses, assembled: assembled, limit: options.maximumHaplotypes)
+            events: events, rivals: rivals, witnesses: witnesses, assembled: assembled,
+            limit: options.maximumHaplotypes)
         var masks: [UInt64] = []
         var haplotypes: [[UInt8]] = []
         // Equal sequences with different events: the simplest description stays.
@@ -212,7 +233,7 @@ struct RegionGenotyper {
         var model = Model(
             events: events, masks: masks, fragments: reads.fragmentCount, likelihoods: [], isUsable: [])
         combineMates(reads, table, &model)
-        addPairs(&model)
+        addPairs(&model, explained: explained)
         return model
     }
 
@@ -261,9 +282,10 @@ struct RegionGenotyper {
         return found
     }
 
-    private func addPairs(_ model: inout Model) {
+    /// Substitutions that a shift explains are no neighbours: it is their common cause.
+    private func addPairs(_ model: inout Model, explained: UInt64) {
         let width = model.masks.count
-        let neighbours = model.masks.map { Self.neighbours($0, model.events) }
+        let neighbours = model.masks.map { Self.neighbours($0, model.events) & ~explained }
         for a in 0..<width {
             for b in a..<width {
                 var total = 0.0

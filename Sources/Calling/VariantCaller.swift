@@ -233,13 +233,14 @@ public struct VariantCaller: Sendable {
         let pileup = Pileup(window, range: seen, reference: reference, options: options)
         let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]), model: stutter)
         let finder = ActiveRegionFinder(
-            pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, options: options)
+            pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, reference: reference, options: options)
         outcome.metrics.pileupSeconds += monotonicSeconds() - begin
         begin = monotonicSeconds()
         let columnGenotyper = ColumnGenotyper(window: window, reference: reference, options: options)
         var columns: [Int: VariantRecord] = [:]
         var positions: [Int] = []
-        for position in pileup.candidateColumns() {
+        let candidates = pileup.candidateColumns()
+        for position in candidates {
             let unmapped = Double(pileup.unmappableDepth[position - seen.lowerBound])
             let depth = Double(pileup.depth[position - seen.lowerBound]) + unmapped
             guard let record = columnGenotyper.record(at: position, unmappableShare: unmapped / max(1, depth)),
@@ -251,7 +252,7 @@ public struct VariantCaller: Sendable {
         outcome.metrics.columns += positions.count
         outcome.metrics.columnSeconds += monotonicSeconds() - begin
         begin = monotonicSeconds()
-        let (alone, regions) = finder.split(columns: positions)
+        let (alone, regions) = finder.split(columns: positions, candidates: candidates)
         var records = alone.compactMap { columns[$0] }.filter { $0.table.genotype != (0, 0) }
         let genotyper = RegionGenotyper(
             window: window, reference: reference, tracts: tracts, tractOrigin: seen.lowerBound, pileup: pileup,

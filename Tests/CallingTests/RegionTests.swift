@@ -118,4 +118,53 @@ import Testing
         #expect(lines.count == 1 && lines[0].contains("0/1"))
         #expect(metrics.sampledOutReads > 95_000 && metrics.cells < 100_000_000)
     }
+
+    /// Tracts in which one unit differs; no read spans them, and reads that lie on their left show that unit moved.
+    @Test(arguments: [-12, -6, 6, 12], [true, false])
+    func movedUnitOfARepeatIsAnIndel(change: Int, isHomozygous: Bool) throws {
+        let unit = "CGTAAA"
+        let tract = String(repeating: unit, count: 9) + "CGTAAT" + String(repeating: unit, count: 12)
+        let bases = genome(2000, pieces: [(900, "GCC" + tract + "GCG")])
+        let inserted = codes(String(repeating: unit, count: max(0, change) / 6))
+        let haplotype = Array(bases[..<903]) + inserted + Array(bases[(903 - min(0, change))...])
+        var reads = SyntheticReads(bases)
+        let other = isHomozygous ? (haplotype, change) : (bases, 0)
+        for rank in 0..<60 {
+            for (letters, shift) in [(haplotype, change), other] {
+                // Reads on the left end in the tract, reads on the right begin in it.
+                let left = 780 + 2 * rank
+                let isReverse = rank % 2 == 1
+                if left < 890 {
+                    let end = min(left + 120, 1020)
+                    reads.append(
+                        Array(letters[left..<end]), [.init(.match, end - left)], start: left, end: end,
+                        isReverse: isReverse)
+                }
+                let right = 922 + 2 * rank
+                reads.append(
+                    Array(letters[right + shift..<right + shift + 120]), [.init(.match, 120)], start: right,
+                    end: right + 120, isReverse: isReverse)
+            }
+        }
+        let calls = try reads.call()
+        #expect(calls.count == 1)
+        let fields = calls.first?.summary.split(separator: " ") ?? []
+        #expect(fields.count == 4 && fields[0] == "903" && fields[2].count - fields[1].count == change)
+        #expect(fields.last.map { isHomozygous ? ["1/1", "1|1"].contains($0) : $0.contains("0") } == true)
+    }
+
+    /// Two substitutions one unit apart stay what they are where reads span the tract.
+    @Test func substitutionsAUnitApartAreKeptWhereReadsSpanTheTract() throws {
+        let unit = "CGTAAA"
+        let tract = String(repeating: unit, count: 4) + "CGTAAT" + String(repeating: unit, count: 4)
+        let bases = genome(2000, pieces: [(900, "GCC" + tract + "GCG")])
+        let changes = [
+            Change(place: 926, removed: 1, inserted: codes("T")), Change(place: 932, removed: 1, inserted: codes("A")),
+        ]
+        var reads = SyntheticReads(bases)
+        reads.add(changes, range: 810..<960, step: 4)
+        reads.add(range: 810..<960, step: 4)
+        let calls = try reads.call()
+        #expect(calls.map(\.summary) == ["927 A T 0|1", "933 T A 0|1"])
+    }
 }
