@@ -140,17 +140,17 @@ import Testing
     private func letters(_ range: Range<Int>) -> String { range.map { base($0) }.joined() }
 
     @Test func deletedBases() throws {
-        let deletion = [Change(place: 3004, removed: 6, inserted: [])]
+        let deletion = [Change(place: 3004, removed: 5, inserted: [])]
         let sites = (3002..<3013).map { "one\t\($0 + 1)\t.\t\(base($0))\t\(base($0, 1))\n" }.joined()
         for heterozygous in [false, true] {
             let found = try lines(deletion, sites, heterozygous: heterozygous)
             for line in found {
-                let isDeleted = (3005...3010).contains(line.position)
+                let isDeleted = (3005...3009).contains(line.position)
                 #expect(isDeleted ? isOther(line) : line["GT"] == "0/0", "\(line.text)")
             }
         }
         let points = try lines(deletion, (3002..<3013).map { "one\t\($0 + 1)\t.\t\(base($0))\t.\n" }.joined())
-        #expect(points.map { $0["GT"] }.filter { $0 == "./." }.count == 6)
+        #expect(points.map { $0["GT"] }.filter { $0 == "./." }.count == 5)
         #expect(points.first { $0.position == 3004 }?["GT"] == "1/1")
     }
 
@@ -158,7 +158,8 @@ import Testing
         let one = [Change(place: 3004, removed: 1, inserted: [other(bases[3004])])]
         let both = one + [Change(place: 3005, removed: 1, inserted: [other(bases[3005])])]
         let asBoth = "one\t3005\t.\t\(letters(3004..<3006))\t\(base(3004, 1))\(base(3005, 1))\n"
-        #expect(isOther(try lines(one, asBoth)[0]) && isOther(try lines(one, asBoth, heterozygous: true)[0]))
+        #expect(isOther(try lines(one, asBoth)[0]))
+        #expect(isOther(try lines(one, asBoth, heterozygous: true)[0]))
         #expect(try lines(both, asBoth)[0]["GT"] == "1/1")
         #expect(try lines(both, asBoth, heterozygous: true)[0]["GT"] == "0/1")
         let padded = "one\t3004\t.\t\(letters(3003..<3006))\t\(base(3003))\(base(3004, 1))\(base(3005))\n"
