@@ -14,6 +14,7 @@ enum CallHeader {
     private static let siteFilters = [
         ("PASS", "The site is genotyped"),
         ("LowGQ", "The reads do not settle the genotype: GQ below \(SiteGenotyper.leastQuality)"),
+        ("OtherAllele", "The sample has a change of the site's reference bases that the site does not list"),
         ("NoCoverage", "No usable read speaks for any allele of the site"),
     ]
 

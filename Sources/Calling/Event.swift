@@ -52,4 +52,34 @@ package struct Event: Hashable, Comparable, Sendable {
         if rotation > 0 { moved.alternate = Array(alternate[(count - rotation)...] + alternate[..<(count - rotation)]) }
         return moved
     }
+
+    /// The substitutions that a change of several bases is made of; none when it changes the length.
+    func parts(_ reference: UnsafeBufferPointer<UInt8>) -> [Event] {
+        guard !isSubstitution, referenceLength == alternate.count else { return [] }
+        return alternate.indices.filter { alternate[$0] != reference[start + $0] }.map {
+            Event(start: start + $0, referenceLength: 1, alternate: [alternate[$0]])
+        }
+    }
+
+    /// How far to the right an insertion or a deletion may be moved and still be the same change.
+    private func play(_ reference: UnsafeBufferPointer<UInt8>) -> Int {
+        var shift = 0
+        while end + shift < reference.count,
+            reference[end + shift] == (alternate.isEmpty ? reference[start + shift] : alternate[shift % alternate.count])
+        {
+            shift += 1
+        }
+        return shift
+    }
+
+    /// Whether another change touches the bases that this one replaces, or is an insertion or deletion in the same
+    /// stretch of a repeat: a haplotype with it has neither this change nor the reference.
+    func collides(with other: Event, reference: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard self != other else { return false }
+        let isLengthOnly = referenceLength == 0 || alternate.isEmpty
+        if isLengthOnly, other.referenceLength == 0 || other.alternate.isEmpty {
+            return other.start <= end + play(reference) && start <= other.end + other.play(reference)
+        }
+        return other.start < end && start < other.end
+    }
 }

@@ -144,15 +144,17 @@ struct GVCFBlocks {
         return lines
     }
 
-    /// GQ, PL and band of one place; band -1 is no coverage.
+    /// GQ, PL and band of one place; band -1 is no coverage, band -2 a place where the reference
+    /// is not what the reads say.
     @inline(__always)
     private func state(
         _ place: Int, _ ploidy: Int
     ) -> (depth: Int, quality: Int, heterozygote: Int, homozygote: Int, band: Int) {
         let cost = costs[place - range.lowerBound]
         if cost.depth == 0 { return (0, 0, 0, 0, -1) }
-        let heterozygote = max(0, Int(cost.heterozygote.rounded()))
-        let homozygote = max(0, Int(cost.homozygote.rounded()))
+        let heterozygote = Int(cost.heterozygote.rounded())
+        let homozygote = Int(cost.homozygote.rounded())
+        if homozygote < 0 || (ploidy == 2 && heterozygote < 0) { return (Int(cost.depth), 0, 0, 0, -2) }
         let quality = min(99, ploidy == 1 ? homozygote : min(heterozygote, homozygote))
         return (Int(cost.depth), quality, heterozygote, homozygote, Int(Self.bandOf[quality]))
     }
@@ -165,8 +167,8 @@ struct GVCFBlocks {
         line.put("\t<NON_REF>\t.\t.\tEND=")
         line.put(block.end)
         line.put("\tGT:DP:GQ:MIN_DP:PL\t")
-        let isCovered = block.leastDepth > 0
-        line.put(block.ploidy == 1 ? (isCovered ? "0" : ".") : (isCovered ? "0/0" : "./."))
+        let isReference = block.band >= 0
+        line.put(block.ploidy == 1 ? (isReference ? "0" : ".") : (isReference ? "0/0" : "./."))
         line.put(":")
         line.put((block.depth + (block.end - block.start) / 2) / (block.end - block.start))
         line.put(":")

@@ -8,6 +8,8 @@ import GenomicFormats
 /// site is no random one; without it there is none.
 struct SiteGenotyper {
     static let leastQuality = 10
+    /// QUAL of the caller's record that is the answer at a place without alleles.
+    static let leastPointQuality = 10.0
 
     let columns: ColumnGenotyper
     let regions: RegionGenotyper
@@ -17,6 +19,8 @@ struct SiteGenotyper {
     let positions: [Int]
     /// What the caller found in the unit, of any quality.
     let called: [VariantRecord]
+    /// The changes that these say the sample has.
+    let present: [Event]
     let reference: UnsafeBufferPointer<UInt8>
     let options: CallingOptions
 
@@ -46,6 +50,8 @@ struct SiteGenotyper {
             } else {
                 call.depth = depth(site.position)
             }
+            // What the caller found to be known, the sample's own allele included, is not put in doubt.
+            if !isKnown(group.events), isChangedOtherwise(group.events) { call.isOther = true }
             return call.line(contig: contig, ploidy: ploidy)
         }
     }
@@ -57,13 +63,32 @@ struct SiteGenotyper {
         return unmapped / max(1, unmapped + Double(depth(place)))
     }
 
+    /// The caller's record of the place and kind of these alleles.
+    private func known(_ events: [Event]) -> VariantRecord? {
+        called.first {
+            $0.place == events[0].anchor && $0.events(reference)[0].isSubstitution == events[0].isSubstitution
+        }
+    }
+
+    private func isKnown(_ events: [Event]) -> Bool { known(events) != nil }
+
+    /// Whether the caller found a change of the same reference bases that is none of these alleles, nor a part of one.
+    private func isChangedOtherwise(_ events: [Event]) -> Bool {
+        present.contains { found in
+            events.contains { $0.collides(with: found, reference: reference) }
+                && !events.contains { event in
+                    if event == found || event.parts(reference).contains(found) { return true }
+                    // Haplotypes decide whether an allele of another length and other bases is made of what was found.
+                    return event.referenceLength > 0 && !event.alternate.isEmpty
+                        && event.referenceLength != event.alternate.count
+                        && found.start >= event.start && found.end <= event.end
+                }
+        }
+    }
+
     private func record(_ events: [Event], metrics: inout CallingMetrics) -> VariantRecord? {
         // What the sample has there counts for alleles of the same kind, those that no read shows too.
-        if let known = called.first(where: {
-            $0.place == events[0].anchor && $0.events(reference)[0].isSubstitution == events[0].isSubstitution
-        }) {
-            return known
-        }
+        if let known = known(events) { return known }
         let first = events.map { $0.start - ($0.isSubstitution ? 0 : 1) }.min()!
         let last = events.map { max($0.end, $0.start + 1) }.max()!
         let near = active.first {
@@ -90,9 +115,14 @@ struct SiteGenotyper {
         }
     }
 
-    /// A place without alleles: what the caller found there, or the likeliest other base.
+    /// A place without alleles: the caller's record there, or the reference where neither that nor the column speaks
+    /// against it.
     private func point(_ site: SiteList.Site, ploidy: Int) -> SiteCall {
-        if let known = called.filter({ $0.place == site.position }).max(by: { $0.table.quality < $1.table.quality }) {
+        let written = called.filter {
+            $0.place == site.position
+                && ($0.converted(toPloidy: ploidy)?.table.quality ?? 0) >= max(options.emitQuality, Self.leastPointQuality)
+        }
+        if let known = written.max(by: { $0.table.quality < $1.table.quality }) {
             var found = site
             found.reference = known.reference
             found.alternates = known.alternates
@@ -107,7 +137,9 @@ struct SiteGenotyper {
         let record =
             columns.record(at: site.position, unmappableShare: share)
             ?? columns.record(at: site.position, alleles: [letter, (letter + 1) % 4], unmappableShare: share)
-        call.addReference(record, ploidy: ploidy)
+        let over = present.filter { $0.start <= site.position && site.position < $0.end }
+        call.addReference(record, ploidy: ploidy, isDoubtful: !over.isEmpty)
+        call.isOther = over.contains { !$0.isSubstitution }
         return call
     }
 }
@@ -131,6 +163,12 @@ extension Event {
 }
 
 extension VariantRecord {
+    /// The changes that the sample has by the genotype, left-aligned.
+    func presentEvents(_ reference: UnsafeBufferPointer<UInt8>) -> [Event] {
+        let all = events(reference)
+        return Set([table.genotype.0, table.genotype.1]).subtracting([0]).sorted().map { all[$0 - 1] }
+    }
+
     /// The changes that the alternates are, left-aligned.
     func events(_ reference: UnsafeBufferPointer<UInt8>) -> [Event] {
         alternates.map {
@@ -146,8 +184,12 @@ struct SiteCall {
     private var alternates: [[UInt8]]
     private var alleleDepths: [Int]
     private var scaled: [Int] = []
+    /// GQ is at most this.
+    private var mostQuality = 99
     private var quality: Double?
     var depth = 0
+    /// The sample has something there that the site's alleles do not describe.
+    var isOther = false
 
     init(_ site: SiteList.Site, alternates: [[UInt8]]) {
         self.site = site
@@ -166,8 +208,11 @@ struct SiteCall {
         // The allele of the record for each of the site; the one behind the last is one that no read shows.
         var source = [0] + events.map { event in own.firstIndex(of: event).map { $0 + 1 } ?? own.count + 1 }
         for allele in Set([table.genotype.0, table.genotype.1]).sorted() where !source.contains(allele) {
-            add(own[allele - 1], bases)
-            source.append(allele)
+            if add(own[allele - 1], bases) { source.append(allele) } else { isOther = true }
+        }
+        if let lead = record.lead {
+            let ahead = 10 * (ploidy == 1 ? lead.haploid : lead.diploid)
+            if ahead < 0 { isOther = true } else { mostQuality = Int(min(99, ahead.rounded())) }
         }
         let wide = table.scaledWithUnseenAllele(depths: record.alleleDepths)
         scaled = ploidy == 1 ? source.map { wide[$0] } : []
@@ -181,32 +226,30 @@ struct SiteCall {
         quality = table.quality
     }
 
-    /// Spells a change on the site's REF, which grows when the change reaches beyond it.
-    private mutating func add(_ event: Event, _ bases: UnsafeBufferPointer<UInt8>) {
+    /// Spells a change on the site's REF, which grows when the change reaches beyond it; false when it begins in front
+    /// of the site, or what comes out is no allele of its own.
+    private mutating func add(_ event: Event, _ bases: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard event.start >= site.position else { return false }
         let end = max(event.end, site.position + reference.count)
         let growth = Array(bases[site.position + reference.count..<end])
+        let spelled =
+            Array(bases[site.position..<event.start]) + event.alternate + Array(bases[event.end..<end])
+        let grown = alternates.map { $0 + growth }
+        guard !spelled.isEmpty, spelled != reference + growth, !grown.contains(spelled) else { return false }
         reference += growth
-        alternates = alternates.map { $0 + growth }
-        alternates.append(
-            Array(bases[site.position..<max(site.position, event.start)]) + event.alternate
-                + Array(bases[max(site.position, event.end)..<end]))
+        alternates = grown + [spelled]
+        return true
     }
 
     /// Takes a column's evidence for a site without alternates.
-    mutating func addReference(_ record: VariantRecord, ploidy: Int) {
+    mutating func addReference(_ record: VariantRecord, ploidy: Int, isDoubtful: Bool) {
         depth = record.depth
+        alleleDepths = [record.alleleDepths[0]]
         let table = ploidy == 1 ? record.table.haploid() : record.table
-        let best = table.scaled.firstIndex(of: 0) ?? 0
-        if best > 0 {
-            alternates = record.alternates
-            alleleDepths = record.alleleDepths
-            scaled = table.scaled
-            quality = table.quality
-        } else {
-            alleleDepths = [record.alleleDepths[0]]
-            // Only how sure the reference is outlasts the allele that it was compared with.
-            referenceQuality = table.scaled.dropFirst().min()
-        }
+        // Bases that speak for what the caller does not have are no variant, but no reference either.
+        guard !isDoubtful, table.scaled[0] == 0 else { return }
+        // Only how sure the reference is outlasts the allele that it was compared with.
+        referenceQuality = table.scaled.dropFirst().min()
     }
 
     private var referenceQuality: Int?
@@ -214,8 +257,8 @@ struct SiteCall {
     func line(contig: String, ploidy: Int) -> [UInt8] {
         let best = scaled.firstIndex(of: 0) ?? 0
         let others = scaled.indices.filter { $0 != best }.map { scaled[$0] }.min()
-        let genotypeQuality = min(99, referenceQuality ?? others ?? 0)
-        let isCalled = depth > 0 && genotypeQuality >= SiteGenotyper.leastQuality
+        let genotypeQuality = isOther ? 0 : min(mostQuality, referenceQuality ?? others ?? 0)
+        let isCalled = !isOther && depth > 0 && genotypeQuality >= SiteGenotyper.leastQuality
         var line = VCFLine(contig: contig, place: site.position)
         line.field(site.identifier)
         line.field(reference)
@@ -227,7 +270,7 @@ struct SiteCall {
         }
         line.tab()
         if isCalled, best > 0, let quality { line.put(quality, 2) } else { line.put(".") }
-        line.field(isCalled ? "PASS" : depth > 0 ? "LowGQ" : "NoCoverage")
+        line.field(isCalled ? "PASS" : isOther ? "OtherAllele" : depth > 0 ? "LowGQ" : "NoCoverage")
         line.field("DP=")
         line.put(depth)
         line.field("GT:AD:DP:GQ:PL")
@@ -242,7 +285,7 @@ struct SiteCall {
         line.put(list: alleleDepths)
         line.put(":\(depth):\(genotypeQuality):")
         let genotypes = ploidy == 1 ? alternates.count + 1 : (alternates.count + 1) * (alternates.count + 2) / 2
-        line.put(list: scaled.isEmpty ? [Int](repeating: 0, count: genotypes) : scaled)
+        line.put(list: scaled.isEmpty || isOther ? [Int](repeating: 0, count: genotypes) : scaled)
         line.put("\n")
         return line.bytes
     }

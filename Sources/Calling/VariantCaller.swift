@@ -270,7 +270,8 @@ public struct VariantCaller: Sendable {
         guard !unit.sites.isEmpty else { return records }
         let sites = SiteGenotyper(
             columns: columnGenotyper, regions: genotyper, pileup: pileup, active: regions, positions: positions,
-            called: records, reference: reference, options: options)
+            called: records, present: records.flatMap { $0.presentEvents(reference) }, reference: reference,
+            options: options)
         let contig = self.reference.contigs[unit.contig].name
         for site in unit.sites {
             let ploidy = request.ploidy.ploidy(contig: unit.contig, at: site.position)

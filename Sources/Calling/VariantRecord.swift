@@ -29,6 +29,15 @@ struct VariantRecord {
     /// ``LearnedFilter/quality(_:)``; nil without the filter.
     var learnedQuality: Double?
     var phase: Phase?
+    /// Only where alleles were asked for.
+    var lead: Lead?
+
+    /// log10 by which the best genotype of the record's alleles is likelier than the best one with another change of
+    /// the same reference bases; below 0 when that is likelier.
+    struct Lead {
+        var diploid: Double
+        var haploid: Double
+    }
 
     /// The alleles of a heterozygote in the order of the two haplotypes of a phase set.
     struct Phase: Equatable {

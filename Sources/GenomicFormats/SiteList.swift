@@ -42,8 +42,7 @@ public struct SiteList: Sendable {
                 if number == 1, line.starts(with: "##fileformat=VCF".utf8) { kind = .vcf }
                 return
             }
-            let fields = line.split(separator: 9, omittingEmptySubsequences: false)
-                .map { String(decoding: $0, as: UTF8.self) }
+            guard let fields = Self.fields(of: line, kind) else { return }
             let reader = Line(number: number, fields: fields, label: label, genome: genome, contigs: contigs)
             guard let known = kind else {
                 if let columns = ScoreColumns(fields) {
@@ -74,6 +73,25 @@ public struct SiteList: Sendable {
         guard !sites.isEmpty else {
             throw Failure(.data, at: label, "holds no sites", remedy: "give a VCF, a PGS scoring file, or a BED of points")
         }
+    }
+
+    /// The columns of a line; nil when it is one of a BED's that only browsers read. A BED may have blanks for tabs.
+    private static func fields(of line: UnsafeRawBufferPointer, _ kind: Kind?) -> [String]? {
+        func split(_ separator: UInt8, keepsEmpty: Bool) -> [String] {
+            line.split(separator: separator, omittingEmptySubsequences: !keepsEmpty)
+                .map { String(decoding: $0, as: UTF8.self) }
+        }
+        let tabbed = split(9, keepsEmpty: true)
+        switch kind {
+        case .vcf, .scores: return tabbed
+        case .bed, nil: break
+        }
+        let first = tabbed[0].split(separator: " ").first.map(String.init) ?? ""
+        if ["track", "browser"].contains(first), tabbed.count == 1 || Int(tabbed[1]) == nil { return nil }
+        guard tabbed.count == 1 else { return tabbed }
+        let blank = split(32, keepsEmpty: false)
+        let isBED = blank.count >= 3 && Line.number(blank[1]) != nil && Line.number(blank[2]) != nil
+        return isBED ? blank : tabbed
     }
 
     /// The sites of a range of places.
@@ -140,6 +158,20 @@ private struct Line {
         }
     }
 
+    /// A place as a list may give it, at most as large as a BAM's.
+    static func number(_ text: String) -> Int? {
+        guard let value = Int(text), value >= 0, value <= Int(Int32.max) else { return nil }
+        return value
+    }
+
+    /// An ID that a VCF can hold: blanks, control characters and bytes that are no text are no part of one.
+    private static func identifier(_ text: String) -> String {
+        let isFit = text.unicodeScalars.allSatisfy {
+            $0.value > 0x20 && !(0x7F...0x9F).contains($0.value) && $0.value != 0xFFFD && !$0.properties.isWhitespace
+        }
+        return text.isEmpty || !isFit ? "." : text
+    }
+
     private func contig(_ name: String) throws -> Int {
         guard let found = contigs[name] else {
             throw failure("contig '\(name)' is not in the reference", "check that the names agree (chr20 is not 20)")
@@ -176,13 +208,13 @@ private struct Line {
         }
         return SiteList.Site(
             contig: contig, position: position, reference: reference, alternates: alternates,
-            identifier: identifier.isEmpty ? "." : identifier)
+            identifier: Self.identifier(identifier))
     }
 
     func vcf() throws -> SiteList.Site {
         guard fields.count >= 5 else { throw failure("has fewer than five columns", "give a VCF") }
-        guard let position = Int(fields[1]), position >= 1 else {
-            throw failure("POS is no number from 1 on", "give a VCF")
+        guard let position = Self.number(fields[1]), position >= 1 else {
+            throw failure("POS is no number from 1 to 2^31 - 1", "give a VCF")
         }
         let alternates = try fields[4].split(separator: ",").filter { !["*", ".", "<NON_REF>", "<*>"].contains($0) }
             .map { try codes(String($0)) }
@@ -191,7 +223,8 @@ private struct Line {
 
     /// The points of an interval.
     func bed() throws -> [SiteList.Site] {
-        guard fields.count >= 3, let start = Int(fields[1]), let end = Int(fields[2]), start >= 0, start < end else {
+        guard fields.count >= 3, let start = Self.number(fields[1]), let end = Self.number(fields[2]), start < end
+        else {
             throw failure(
                 "is no line of a VCF with its header, of a PGS scoring file with its column names, or of a BED",
                 "give one of these, separated by tabs")
@@ -201,7 +234,7 @@ private struct Line {
             throw failure("the site lies beyond the end of its contig", "list and reference must be of one build")
         }
         guard end - start <= 1000 else { throw failure("an interval of sites has over 1000 places", "use -R for regions") }
-        let name = fields.count > 3 && !fields[3].isEmpty ? fields[3] : "."
+        let name = Self.identifier(fields.count > 3 ? fields[3] : "")
         return (start..<end).map {
             SiteList.Site(
                 contig: contig, position: $0, reference: [genome.contigs[contig].bases[$0]], alternates: [],
@@ -213,8 +246,8 @@ private struct Line {
     func score(_ columns: ScoreColumns) throws -> SiteList.Site? {
         func field(_ column: Int?) -> String { column.flatMap { $0 < fields.count ? fields[$0] : nil } ?? "" }
         guard !field(columns.position).isEmpty, !field(columns.contig).isEmpty else { return nil }
-        guard let position = Int(field(columns.position)), position >= 1 else {
-            throw failure("the position is no number from 1 on", "give a scoring file of the PGS Catalog")
+        guard let position = Self.number(field(columns.position)), position >= 1 else {
+            throw failure("the position is no number from 1 to 2^31 - 1", "give a scoring file of the PGS Catalog")
         }
         let name = field(columns.contig)
         let spelled = [name, "chr" + name, name.hasPrefix("chr") ? String(name.dropFirst(3)) : name]

@@ -110,6 +110,123 @@ import Testing
     }
 }
 
+/// Sites whose reference bases the sample has changed in a way that the list does not say: no genotype, never `0/0`.
+@Suite struct OtherAlleleTests {
+    private let bases = genome(6000, pieces: [(3000, "GATCGTACGCTAGGTCATGC"), (2499, "GTTTTTTTTC")])
+
+    /// 30-fold; homozygous or heterozygous for the changes.
+    private func lines(_ changes: [Change], _ sites: String, heterozygous: Bool = false) throws -> [Line] {
+        var reads = SyntheticReads(bases)
+        reads.add(changes, range: 1003..<3950, step: 7)
+        reads.add(heterozygous ? [] : changes, range: 1006..<3950, step: 7)
+        let request = CallingRequest(outputs: [.sites, .variants], sites: try reads.sites(sites))
+        let lines = try reads.outputs(request)
+        #expect(!lines[.variants]!.isEmpty)
+        for line in lines[.sites]! {
+            let alternates = line.fields[4].split(separator: ",", omittingEmptySubsequences: false)
+            #expect(Set(alternates).count == alternates.count && !alternates.contains("") && alternates[0] != line.fields[3][...])
+        }
+        return lines[.sites]!
+    }
+
+    private func isOther(_ line: Line) -> Bool {
+        line["GT"] == "./." && line.fields[6] == "OtherAllele" && line["GQ"] == "0"
+    }
+
+    private func base(_ place: Int, _ shift: UInt8 = 0) -> String {
+        String(decoding: [BaseCode.ascii[Int((bases[place] + shift) % 4)]], as: UTF8.self)
+    }
+
+    private func letters(_ range: Range<Int>) -> String { range.map { base($0) }.joined() }
+
+    @Test func deletedBases() throws {
+        let deletion = [Change(place: 3004, removed: 5, inserted: [])]
+        let sites = (3002..<3013).map { "one\t\($0 + 1)\t.\t\(base($0))\t\(base($0, 1))\n" }.joined()
+        for heterozygous in [false, true] {
+            let found = try lines(deletion, sites, heterozygous: heterozygous)
+            for line in found {
+                let isDeleted = (3005...3009).contains(line.position)
+                #expect(isDeleted ? isOther(line) : line["GT"] == "0/0", "\(line.text)")
+            }
+        }
+        let points = try lines(deletion, (3002..<3013).map { "one\t\($0 + 1)\t.\t\(base($0))\t.\n" }.joined())
+        #expect(points.map { $0["GT"] }.filter { $0 == "./." }.count == 5)
+        #expect(points.first { $0.position == 3004 }?["GT"] == "1/1")
+    }
+
+    @Test func severalBasesAtOnce() throws {
+        let one = [Change(place: 3004, removed: 1, inserted: [other(bases[3004])])]
+        let both = one + [Change(place: 3005, removed: 1, inserted: [other(bases[3005])])]
+        let asBoth = "one\t3005\t.\t\(letters(3004..<3006))\t\(base(3004, 1))\(base(3005, 1))\n"
+        #expect(isOther(try lines(one, asBoth)[0]))
+        #expect(isOther(try lines(one, asBoth, heterozygous: true)[0]))
+        #expect(try lines(both, asBoth)[0]["GT"] == "1/1")
+        #expect(try lines(both, asBoth, heterozygous: true)[0]["GT"] == "0/1")
+        let padded = "one\t3004\t.\t\(letters(3003..<3006))\t\(base(3003))\(base(3004, 1))\(base(3005))\n"
+        #expect(try lines(one, padded)[0]["GT"] == "1/1")
+    }
+
+    @Test func otherLengthsAndSpellings() throws {
+        // Six bases lost, seven, five or others listed.
+        let deletion = [Change(place: 3004, removed: 6, inserted: [])]
+        for (first, count) in [(3004, 7), (3003, 7), (3005, 4), (3004, 5)] {
+            let site = "one\t\(first)\t.\t\(letters(first - 1..<first + count))\t\(base(first - 1))\n"
+            let line = try lines(deletion, site)[0]
+            // The sample's own allele where it begins at the same place.
+            #expect(isOther(line) || (line["GT"] == "2/2" && line.fields[4].contains(",")), "\(line.text)")
+        }
+        let same = "one\t3004\t.\t\(letters(3003..<3010))\t\(base(3003))\n"
+        #expect(try lines(deletion, same)[0]["GT"] == "1/1")
+        // One T of eight is lost; listed to the right are one, two, and one more.
+        let lost = [Change(place: 2500, removed: 1, inserted: [])]
+        for site in ["one\t2505\t.\tTTT\tT\n", "one\t2505\t.\tT\tTT\n", "one\t2506\t.\tTT\tTTTT\n"] {
+            #expect(isOther(try lines(lost, site)[0]), "\(site)")
+        }
+        #expect(try lines(lost, "one\t2505\t.\tTT\tT\n")[0]["GT"] == "1/1")
+    }
+
+    @Test func pointsShowWhatIsCalled() throws {
+        // Two reads of fifteen have another base: no call, and no reference that is sure.
+        var reads = SyntheticReads(bases)
+        reads.add(range: 1003..<3950, step: 12)
+        reads.add([Change(place: 2000, removed: 1, inserted: [other(bases[2000])])], range: 1950..<1970, step: 12)
+        let request = CallingRequest(
+            outputs: [.sites, .variants, .gvcf], sites: try reads.sites("one\t2001\t.\t\(base(2000))\t.\n"))
+        let found = try reads.outputs(request)
+        let isCalled = !found[.variants]!.isEmpty
+        let site = found[.sites]![0]
+        #expect(isCalled || (site.fields[4] == "." && site["GT"] != "0/1"), "\(site.text)")
+    }
+
+    @Test func blocksDoNotSayWhatReadsDeny() throws {
+        // Reads of low quality deny a base of the reference, too weakly for a record.
+        var reads = SyntheticReads(bases)
+        reads.quality = 12
+        reads.add([Change(place: 2000, removed: 1, inserted: [other(bases[2000])])], range: 1950..<1951, step: 12)
+        let lines = try reads.outputs(CallingRequest(outputs: [.gvcf, .variants]))
+        let line = try #require(lines[.gvcf]!.first { $0.position <= 2001 && $0.end >= 2001 })
+        #expect(lines[.variants]!.isEmpty && line.isBlock && line["GT"] == "./." && line["DP"] == "1")
+        #expect(line["GQ"] == "0" && line["PL"] == "0,0,0" && line.position == 2001 && line.end == 2001)
+    }
+
+    @Test func placesAndNames() throws {
+        let reads = SyntheticReads(bases)
+        for place in ["9223372036854775807", "2147483648", "2147483647"] {
+            let found = failure { _ = try reads.sites("one\t\(place)\t.\tA\tC\n") }
+            #expect(found?.kind == .data && found?.place == "sites:line 3")
+        }
+        func list(_ text: String) throws -> SiteList {
+            try Array(text.utf8).withUnsafeBytes { try SiteList(parsing: $0, label: "s", genome: reads.reference) }
+        }
+        let huge = failure { _ = try list("rsID\tchr_name\tchr_position\teffect_allele\nrs1\tone\t9223372036854775807\tA\n") }
+        #expect(huge?.place == "s:line 2")
+        let points = try list("browser position one:1-9\ntrack name=x\none 5  7 a\n\none 9 10\n")
+        #expect(points.sites.map(\.position) == [5, 6, 9] && points.sites.map(\.identifier) == ["a", "a", "."])
+        #expect(try list("one\t5\t6\ta b\n").sites[0].identifier == ".")
+        #expect(try reads.sites("one\t6\tr\u{7}s\t\(base(5))\t.\n").sites[0].identifier == ".")
+    }
+}
+
 @Suite struct PloidyTests {
     @Test func haploidTables() {
         let table = GenotypeTable(likelihoods: [-40, -20, -3], alternatePriors: [1e-3], ploidy: 2)
