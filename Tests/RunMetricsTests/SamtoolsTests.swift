@@ -117,6 +117,7 @@ import Testing
     @Test func basesAreThoseOfTheAlignments() throws {
         let sample = try Self.sample.get()
         let program = #"""
+            next if $F[1] & 2304;
             my $second = ($F[1] & 128) ? 1 : 0;
             my $q = () = $F[10] =~ /[?-~]/g; $q30[$second] += $q;
             next if $F[1] & 4;
