@@ -185,7 +185,9 @@ enum ResultCommand {
                 isValue = false
             } else if values.contains(argument) {
                 isValue = true
-            } else if argument != "--json", !values.contains(where: { argument.hasPrefix($0 + "=") }) {
+            } else if argument != "--json", !argument.hasPrefix("-@"),
+                !values.contains(where: { argument.hasPrefix($0 + "=") })
+            {
                 kept.append(argument)
             }
         }

@@ -50,6 +50,10 @@ import Testing
         try check([
             Case("dsgd genotype \(Self.reference) \(Self.reads) -o o.gz --index $D/good.idx", files: both),
             Case("dsgd genotype \(Self.reference) \(Self.reads) -o - -@ 1 > o.gz", files: ["o.gz"]),
+            // The bytes do not tell how many threads there were, however the option is written.
+            Case(
+                "for t in -@1 '-@ 2' --threads=2 '--threads 1'; do dsgd genotype \(Self.reference) \(Self.reads) -o - $t; done "
+                    + "> o.gz && [ $(zcat o.gz | grep dsgdCommand | sort -u | wc -l) = 1 ]", files: ["o.gz"]),
             Case("dsgd genotype \(Self.reference) \(Self.reads) -o >(cat > o.gz) && sleep 0.5", files: ["o.gz"]),
             Case("dsgd genotype \(Self.reference) -1 - -2 $D/s/reads_R2.fastq.gz -o o.gz < $D/1.fq", files: both),
             Case("dsgd genotype \(Self.reference) -1 <(cat $D/1.fq) -o o.gz", files: both),
