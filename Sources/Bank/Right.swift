@@ -8,6 +8,8 @@ public struct Right: Sendable, Codable, Equatable {
         case regions
         /// Records at the positions (and, where given, with the alleles) of a list of variants.
         case variants
+        /// A genotype at each site of a list, whether the sample differs from the reference there or not.
+        case sites
     }
 
     /// Random identifier, 16 hexadecimal digits.
@@ -17,7 +19,7 @@ public struct Right: Sendable, Codable, Equatable {
     /// Purpose of use as a DUO code, such as `DUO:0000043` (clinical care).
     public var purpose: String
     public var coverage: Coverage
-    /// The BED file or variant list that `coverage` refers to; empty for everything.
+    /// The BED file, variant list or list of sites that `coverage` refers to; empty for everything.
     public var list: String
     /// When a record counts as inside a region: `position`, `record`, `variant` or `within` (docs/FILTER-RULES.md).
     public var overlap: String

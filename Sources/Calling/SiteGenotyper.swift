@@ -23,6 +23,8 @@ struct SiteGenotyper {
     let present: [Event]
     let reference: UnsafeBufferPointer<UInt8>
     let options: CallingOptions
+    /// Whether alleles beyond the list's stay untold (``SiteList/isClosed``).
+    let isClosed: Bool
 
     /// The lines of a site: one, or one for each kind of its alleles, substitutions and others.
     func lines(_ site: SiteList.Site, contig: String, ploidy: Int, metrics: inout CallingMetrics) -> [[UInt8]] {
@@ -46,7 +48,8 @@ struct SiteGenotyper {
         return groups.map { group in
             var call = SiteCall(site, alternates: group.alternates)
             if let record = record(group.events, metrics: &metrics) {
-                call.add(record, events: group.events, ploidy: ploidy, reference: reference)
+                call.add(
+                    record, events: group.events, addsOthers: !isClosed, ploidy: ploidy, reference: reference)
             } else {
                 call.depth = depth(site.position)
             }
@@ -127,7 +130,8 @@ struct SiteGenotyper {
             found.reference = known.reference
             found.alternates = known.alternates
             var call = SiteCall(found, alternates: known.alternates)
-            call.add(known, events: known.events(reference), ploidy: ploidy, reference: reference)
+            call.add(
+                known, events: known.events(reference), addsOthers: true, ploidy: ploidy, reference: reference)
             return call
         }
         var call = SiteCall(site, alternates: [])
@@ -199,16 +203,17 @@ struct SiteCall {
     }
 
     /// Takes the evidence of a record; `events` are the site's alternates. An allele that the sample has beside those
-    /// of the list is added behind them.
+    /// of the list is added behind them, or, when it is not to be told, leaves the site without a genotype.
     mutating func add(
-        _ record: VariantRecord, events: [Event], ploidy: Int, reference bases: UnsafeBufferPointer<UInt8>
+        _ record: VariantRecord, events: [Event], addsOthers: Bool, ploidy: Int,
+        reference bases: UnsafeBufferPointer<UInt8>
     ) {
         let own = record.events(bases)
         let table = ploidy == 1 ? record.table.haploid() : record.table
         // The allele of the record for each of the site; the one behind the last is one that no read shows.
         var source = [0] + events.map { event in own.firstIndex(of: event).map { $0 + 1 } ?? own.count + 1 }
         for allele in Set([table.genotype.0, table.genotype.1]).sorted() where !source.contains(allele) {
-            if add(own[allele - 1], bases) { source.append(allele) } else { isOther = true }
+            if addsOthers, add(own[allele - 1], bases) { source.append(allele) } else { isOther = true }
         }
         if let lead = record.lead {
             let ahead = 10 * (ploidy == 1 ? lead.haploid : lead.diploid)

@@ -271,7 +271,7 @@ public struct VariantCaller: Sendable {
         let sites = SiteGenotyper(
             columns: columnGenotyper, regions: genotyper, pileup: pileup, active: regions, positions: positions,
             called: records, present: records.flatMap { $0.presentEvents(reference) }, reference: reference,
-            options: options)
+            options: options, isClosed: request.sites?.isClosed ?? false)
         let contig = self.reference.contigs[unit.contig].name
         for site in unit.sites {
             let ploidy = request.ploidy.ploidy(contig: unit.contig, at: site.position)

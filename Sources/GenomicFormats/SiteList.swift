@@ -19,6 +19,9 @@ public struct SiteList: Sendable {
     /// Longest allele of a site.
     public static let longestAllele = 200
 
+    /// Whether the answer tells of no allele but those that the list names: a sample that has another one gets no genotype
+    /// there. A site without alleles names all.
+    public var isClosed = false
     /// In the order of the reference; sites of one place in the order of the list.
     public private(set) var sites: [Site] = []
     /// Lines that name no place, and are left out: a scoring file has them for variants that could not be lifted over.

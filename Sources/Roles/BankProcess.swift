@@ -129,11 +129,11 @@ public final class BankProcess {
         let wanted = configuration.process.threads ?? 0
         let threads = wanted > 0 ? wanted : profile.threads
         let engine = CPUEngine(profile: profile, threads: threads)
-        try engine.prepare(try FASTAReader.read(path))
+        let genome = try FASTAReader.read(path)
+        try engine.prepare(genome)
         let server = TrustedServer(
-            telephone: try telephone(role), network: configuration.network, engine: engine,
-            hardwareProfile: profile.name,
-            threads: threads, log: log)
+            telephone: try telephone(role), network: configuration.network, engine: engine, genome: genome,
+            hardwareProfile: profile.name, threads: threads, log: log)
         try server.start()
         stops.append { server.stop() }
         services.append(server)

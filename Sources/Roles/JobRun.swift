@@ -10,6 +10,8 @@ struct JobRun {
     let order: JobOrder
     let telephone: Telephone
     let engine: any GenotypingEngine
+    /// What the engine is prepared for.
+    let genome: ReferenceGenome
     /// Threads for compression.
     let threads: Int
     /// Called a few times a second; throws when the job must stop.
@@ -35,7 +37,7 @@ struct JobRun {
         let started = monotonicSeconds()
         let filter = try RightFilter(
             coverage: order.coverage, list: order.list, overlap: order.overlap, fields: order.formatFields)
-        let session = try engine.open(GenotypingJob(sample: order.sample))
+        let session = try engine.open(try genotypingJob())
         let objects: [RestoredObject]
         let counts: ReadBatcher.Counts
         var result: GenotypingResult
@@ -55,7 +57,7 @@ struct JobRun {
         }
         let genotyped = monotonicSeconds()
         try report(JobProgress(step: "filtering", done: 0, total: 0))
-        let filtered = try filter.run(result.vcfGz, sample: order.sample, threads: threads)
+        let filtered = try filter.run(result.sites?.vcfGz ?? result.vcfGz, sample: order.sample, threads: threads)
         var receipt = makeReceipt(result, counts, objects, hardwareProfile: hardwareProfile)
         let faults = objects.flatMap(\.faults)
         receipt.faults = faults.isEmpty ? nil : faults
@@ -75,10 +77,26 @@ struct JobRun {
         // The result is the only owner of these arrays, so they are overwritten in place.
         result.vcfGz.withUnsafeMutableBytes { wipe($0) }
         result.index.withUnsafeMutableBytes { wipe($0) }
+        result.sites?.vcfGz.withUnsafeMutableBytes { wipe($0) }
+        result.sites?.index.withUnsafeMutableBytes { wipe($0) }
         let note = DeliveryNote(
             job: order.job, vcfBytes: filtered.vcfGz.count, indexBytes: filtered.index.count,
             recordsDelivered: filtered.recordsDelivered)
         return ServerAnswer(vcfGz: filtered.vcfGz, index: filtered.index, note: note, receipt: receipt)
+    }
+
+    /// The genotypes that the right needs: those at its sites and no others, or all variants, which its filter reduces.
+    private func genotypingJob() throws -> GenotypingJob {
+        var job = GenotypingJob(sample: order.sample)
+        guard order.coverage == "sites" else { return job }
+        var list = order.list
+        var sites = try list.withUTF8 {
+            try SiteList(parsing: UnsafeRawBufferPointer($0), label: "sites of the right", genome: genome)
+        }
+        sites.isClosed = true
+        job.sites = sites
+        job.wantsVariants = false
+        return job
     }
 
     /// Restores the objects side by side and feeds the engine batch by batch.
@@ -111,7 +129,7 @@ struct JobRun {
             duplicates: result.metrics.duplicates, recordsCalled: result.metrics.records, recordsDelivered: 0,
             recordsWithheld: 0, fastqBytes: counts.fastqBytes,
             depositedBytes: order.objects.reduce(0) { $0 + $1.length }, vcfBytes: result.vcfBytes,
-            vcfGzBytes: result.vcfGz.count, filteredBytes: 0, filteredGzBytes: 0, measurements: [], totalSeconds: 0,
+            vcfGzBytes: result.vcfGz.count + (result.sites?.vcfGz.count ?? 0), filteredBytes: 0, filteredGzBytes: 0, measurements: [], totalSeconds: 0,
             engineSeconds: result.metrics.seconds,
             erasures: [
                 Erasure(what: "pad bytes of every record, wiped at both ends after use", guarantee: .bestEffort),

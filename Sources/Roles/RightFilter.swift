@@ -38,10 +38,18 @@ struct RightFilter {
                 try list.withUTF8 {
                     try VariantList(parsing: UnsafeRawBufferPointer($0), label: "variants of the right")
                 })
+        case "sites":
+            // The engine genotypes the sites and nothing else. Only it has the genome that the list is held to.
+            guard list.contains(where: { !$0.isWhitespace }) else {
+                throw Failure(
+                    .data, at: "sites of the right", "the list is empty",
+                    remedy: "give a VCF, a PGS scoring file, or a BED of points")
+            }
+            selection = .everything
         default:
             throw Failure(
                 .usage, at: "coverage \(coverage)", "there is no such coverage",
-                remedy: "use everything, regions or variants")
+                remedy: "use everything, regions, variants or sites")
         }
     }
 

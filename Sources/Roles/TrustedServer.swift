@@ -15,6 +15,7 @@ final class TrustedServer: @unchecked Sendable {
     let telephone: Telephone
     let network: NetworkConfiguration
     let engine: any GenotypingEngine
+    let genome: ReferenceGenome
     let hardwareProfile: String
     let threads: Int
     let log: @Sendable (String) -> Void
@@ -26,12 +27,13 @@ final class TrustedServer: @unchecked Sendable {
     private let engineTurn = NSLock()
 
     init(
-        telephone: Telephone, network: NetworkConfiguration, engine: any GenotypingEngine, hardwareProfile: String,
-        threads: Int, log: @escaping @Sendable (String) -> Void
+        telephone: Telephone, network: NetworkConfiguration, engine: any GenotypingEngine,
+        genome: ReferenceGenome, hardwareProfile: String, threads: Int, log: @escaping @Sendable (String) -> Void
     ) {
         self.telephone = telephone
         self.network = network
         self.engine = engine
+        self.genome = genome
         self.hardwareProfile = hardwareProfile
         self.threads = threads
         self.log = log
@@ -72,7 +74,8 @@ final class TrustedServer: @unchecked Sendable {
             }
             try engineTurn.withLock {
                 let run = JobRun(
-                    order: order, telephone: telephone, engine: engine, threads: threads, report: report)
+                    order: order, telephone: telephone, engine: engine, genome: genome, threads: threads,
+                    report: report)
                 let answer = try run.execute(hardwareProfile: hardwareProfile)
                 for fault in answer.receipt.faults ?? [] { log("job \(order.job): share given up: \(fault)") }
                 job.finish(answer)

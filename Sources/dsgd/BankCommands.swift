@@ -68,7 +68,9 @@ struct GrantCommand: ParsableCommand {
         commandName: "grant",
         abstract: "Give a user a right to a part of a data set.",
         discussion: """
-            One of --everything, --regions BED and --variants LIST says what the user may see; all else is withheld.
+            One of --everything, --regions BED, --variants LIST and --sites LIST says what the user may see; all else is
+            withheld. --sites gives a genotype at every site of the list, 0/0 or an honest ./. too, as risk scores and drug
+            genes need; the others give the records that there are.
             Prints the identifier of the right, for `dsgd revoke`.
             """)
 
@@ -79,6 +81,10 @@ struct GrantCommand: ParsableCommand {
     @Flag(help: "All records.") var everything = false
     @Option(help: "Records at these regions (BED).", completion: .file()) var regions: String?
     @Option(help: "Records at these positions (CHROM POS [ID REF ALT]).", completion: .file()) var variants: String?
+    @Option(
+        help: "Genotypes at these sites (VCF, PGS scoring file, BED of points), held to the reference in each job.",
+        completion: .file())
+    var sites: String?
     @Option(help: "When a record is inside a region: position, record, variant or within (docs/FILTER-RULES.md).")
     var overlap = "within"
     @Option(help: "FORMAT keys that the user may see, with commas; all when left out.") var fields: String?
@@ -86,14 +92,16 @@ struct GrantCommand: ParsableCommand {
     @Option(help: "How often the right may be used.") var uses: Int?
 
     func run() throws {
-        guard [everything, regions != nil, variants != nil].filter({ $0 }).count == 1 else {
-            throw ValidationError("give exactly one of --everything, --regions, --variants")
+        let choices = [
+            ("everything", everything), ("regions", regions != nil), ("variants", variants != nil), ("sites", sites != nil),
+        ].filter(\.1)
+        guard let coverage = choices.first?.0, choices.count == 1 else {
+            throw ValidationError("give exactly one of --everything, --regions, --variants, --sites")
         }
-        var list = ""
-        if let path = regions ?? variants { list = try readList(path) }
+        let list = try (regions ?? variants ?? sites).map { try readList($0) } ?? ""
         let grant = Grant(
             user: user, dataSet: dataSet, purpose: purpose,
-            coverage: everything ? "everything" : regions != nil ? "regions" : "variants", list: list, overlap: overlap,
+            coverage: coverage, list: list, overlap: overlap,
             formatFields: fields?.split(separator: ",").map(String.init),
             notAfter: days.map { Date().timeIntervalSince1970 + $0 * 86_400 }, usesMaximum: uses)
         print(try owner.administer(.grant(grant)))

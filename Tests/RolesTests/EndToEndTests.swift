@@ -59,6 +59,55 @@ import TestSupport
         if let tabix { #expect(!tabix.isEmpty) }
     }
 
+    /// A right to sites is answered at every site, with 0/0 where the sample is like the reference, and tells of no other
+    /// allele.
+    @Test func sitesAreAllAnsweredAndNothingElse() throws {
+        let test = try TestBank(genomeLength: 40_000)
+        try test.deposit()
+        try test.grant("user-everything")
+        #expect(try test.request("user-everything").exitCode == 0)
+        let called: [String]? = try records(test.answer("user-everything"))
+        let whole: [[String]] = try #require(called).map { $0.split(separator: "\t").map(String.init) }
+        // Every SNP under its own allele and, at the next site of the list, under an allele that the sample lacks.
+        let bases = ["A", "C", "G", "T"]
+        var expected: [String: String] = [:]
+        var list = "#CHROM\tPOS\tID\tREF\tALT\n"
+        let single = whole.filter { $0[3].count == 1 && $0[4].count == 1 && Double($0[5]) ?? 0 > 30 }
+        try #require(single.count > 10)
+        for (number, fields) in single.enumerated() {
+            let other = try #require(bases.first { $0 != fields[3] && $0 != fields[4] })
+            let listed = number % 2 == 0 ? fields[4] : other
+            list += "\(fields[0])\t\(fields[1])\tsite\(number)\t\(fields[3])\t\(listed)\n"
+            let genotype = String(fields[9].prefix { $0 != ":" }).replacing("|", with: "/")
+            let sorted = genotype.split(separator: "/").sorted().joined(separator: "/")
+            expected["site\(number)"] = "\(listed) \(number % 2 == 0 ? sorted : "./.")"
+        }
+        // A place where the reads show the reference: between two variants that are far from each other.
+        let gap = try #require(
+            zip(single, single.dropFirst()).first { $0[0] == $1[0] && Int($1[1])! - Int($0[1])! > 400 })
+        let place = (Int(gap.0[1])! + Int(gap.1[1])!) / 2
+        list += "\(gap.0[0])\t\(place)\tlike\t\(try test.referenceBase(gap.0[0], place))\t.\n"
+        expected["like"] = ". 0/0"
+
+        try test.grant("user-variants", coverage: "sites", list: list)
+        let result = try test.request("user-variants")
+        #expect(result.exitCode == 0, "\(result.error)")
+        let told: [String]? = try records(test.answer("user-variants"))
+        let answer: [String] = try #require(told)
+        var seen: [String: String] = [:]
+        for record in answer {
+            let fields = record.split(separator: "\t").map(String.init)
+            seen[fields[2]] = "\(fields[4]) \(fields[9].prefix { $0 != ":" })"
+        }
+        #expect(seen == expected)
+        #expect(answer.count == expected.count)
+
+        try test.grant("user-panel", coverage: "sites", list: "chrUnknown\t1\t.\tA\tC\n")
+        let refused = try test.request("user-panel")
+        #expect(refused.exitCode == FailureKind.data.exitCode)
+        #expect(refused.error.contains("chrUnknown"), "\(refused.error)")
+    }
+
     private func expectHonestLedgers(_ test: TestBank) throws {
         let text = try administer(.ledger, socket: test.bank.ownerSocket)
         let lines = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [[String: Any]])

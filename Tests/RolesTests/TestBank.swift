@@ -1,6 +1,7 @@
 import Bank
 import Diagnostics
 import Foundation
+import GenomicFormats
 import Roles
 import Simulation
 import TestSupport
@@ -61,6 +62,13 @@ final class TestBank {
         try bank.run([
             "request", "-c", bank.configurationPath(of: user), "--data-set", "set", "-o", answer(user), "--json",
         ])
+    }
+
+    /// The reference's base at a place, counted from 1.
+    func referenceBase(_ contig: String, _ place: Int) throws -> String {
+        let genome = try FASTAReader.read(sample + "/reference.fa.gz")
+        let index = genome.index(ofContig: contig)!
+        return String("ACGT".dropFirst(Int(genome.contigs[index].bases[place - 1])).prefix(1))
     }
 
     func text(_ name: String) throws -> String { try String(contentsOfFile: sample + "/" + name, encoding: .utf8) }
