@@ -100,11 +100,12 @@ public struct VariantCaller: Sendable {
         let outcomes = Mutex([Result<Outcome, any Error>](repeating: .success(Outcome(contig: 0)), count: units.count))
         let next = Atomic<Int>(0)
         @Sendable func work() {
+            let counters = PileupCounters(places: Self.unitLength + 2 * Self.margin)
             while true {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < units.count else { return }
                 let unit = units[units.startIndex + index]
-                let outcome = Result { try self.outcome(unit, request, store: store, stutter: stutter) }
+                let outcome = Result { try self.outcome(unit, request, store: store, stutter: stutter, counters: counters) }
                 outcomes.withLock { $0[index] = outcome }
             }
         }
@@ -129,7 +130,7 @@ public struct VariantCaller: Sendable {
     }
 
     private func outcome(
-        _ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel
+        _ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel, counters: PileupCounters
     ) throws -> Outcome {
         var outcome = Outcome(contig: unit.contig)
         let contig = reference.contigs[unit.contig]
@@ -143,7 +144,8 @@ public struct VariantCaller: Sendable {
         contig.bases.withUnsafeBufferPointer { bases in
             let ploidy = { request.ploidy.ploidy(contig: unit.contig, at: $0) }
             var records = self.records(
-                window, unit: unit, seen: seen, reference: bases, stutter: stutter, request: request, outcome: &outcome)
+                window, unit: unit, reference: bases, stutter: stutter, request: request, counters: counters,
+                outcome: &outcome)
             records = wanted(records, unit, ploidy)
             records = Annotator(window: window, reference: bases, options: options).annotated(records)
             outcome.metrics.records = records.count
@@ -226,11 +228,12 @@ public struct VariantCaller: Sendable {
     }
 
     private func records(
-        _ window: ReadWindow, unit: Unit, seen: Range<Int>, reference: UnsafeBufferPointer<UInt8>,
-        stutter: StutterModel, request: CallingRequest, outcome: inout Outcome
+        _ window: ReadWindow, unit: Unit, reference: UnsafeBufferPointer<UInt8>, stutter: StutterModel,
+        request: CallingRequest, counters: PileupCounters, outcome: inout Outcome
     ) -> [VariantRecord] {
         var begin = monotonicSeconds()
-        let pileup = Pileup(window, range: seen, reference: reference, options: options)
+        let seen = window.range
+        let pileup = Pileup(window, reference: reference, options: options, counters: counters)
         let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]), model: stutter)
         let finder = ActiveRegionFinder(
             pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, reference: reference, options: options)
