@@ -1,7 +1,7 @@
 import GenomicFormats
 
-/// The memory in which a ``Pileup`` counts: one pileup at a time, the same memory for the next one. What no read touches
-/// is never written, so that a unit with few reads costs little.
+/// The memory in which a ``Pileup`` counts: one pileup at a time, the same memory for the next one. What no read
+/// touches is never written, so that a unit with few reads costs little.
 final class PileupCounters {
     fileprivate let depth: UnsafeMutableBufferPointer<Int32>
     fileprivate let unmappableDepth: UnsafeMutableBufferPointer<Int32>
