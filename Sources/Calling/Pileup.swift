@@ -59,13 +59,21 @@ struct Pileup {
     /// Mean depth of the places that usable reads cover.
     private var typicalDepth = 0.0
 
-    var depth: UnsafeBufferPointer<Int32> { UnsafeBufferPointer(rebasing: counters.depth[...range.count]) }
-    var unmappableDepth: UnsafeBufferPointer<Int32> {
-        UnsafeBufferPointer(rebasing: counters.unmappableDepth[...range.count])
+    /// The counts of one kind by place, read with their bounds checked.
+    struct Counts<Value> {
+        fileprivate let values: UnsafeMutableBufferPointer<Value>
+        let count: Int
+        subscript(place: Int) -> Value {
+            precondition(place >= 0 && place < count)
+            return values[place]
+        }
     }
+
+    var depth: Counts<Int32> { Counts(values: counters.depth, count: range.count + 1) }
+    var unmappableDepth: Counts<Int32> { Counts(values: counters.unmappableDepth, count: range.count + 1) }
+    var clips: Counts<UInt16> { Counts(values: counters.clips, count: range.count + 1) }
     /// Counted mismatches by place and read base.
     private var mismatches: UnsafeMutableBufferPointer<SIMD4<UInt16>> { counters.mismatches }
-    var clips: UnsafeBufferPointer<UInt16> { UnsafeBufferPointer(rebasing: counters.clips[...range.count]) }
 
     /// A clip shorter than this, or of worse mean quality, says nothing.
     static let shortestClip = 6
@@ -144,6 +152,7 @@ struct Pileup {
 
     /// The substitutions of a column that are not too rare for a region, with their reads.
     func substitutions(at position: Int) -> [(event: Event, count: Int)] {
+        precondition(range.contains(position))
         let place = position - range.lowerBound
         return (0..<4).compactMap { letter in
             let count = Int(mismatches[place][letter])
