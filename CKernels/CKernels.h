@@ -15,6 +15,7 @@
 #include "pairhmm/pairhmm.h"
 #include "process/process.h"
 #include "rdseed/rdseed.h"
+#include "repeats/repeats.h"
 #include "seed/seed.h"
 #include "shares/shares.h"
 #include "text/text.h"

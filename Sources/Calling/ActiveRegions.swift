@@ -107,8 +107,9 @@ struct ActiveRegionFinder {
     /// Places where reads are clipped alike, joined to pairs.
     private func clipTriggers() -> [Trigger] {
         var found: [Trigger] = []
-        for place in 0..<pileup.range.count where pileup.clips[place] >= 2 {
-            guard Int(pileup.clips[place]) * Self.readsPerClip >= Int(pileup.depth[place]) else { continue }
+        let clips = pileup.clips
+        for place in pileup.covered.joined() where clips[place] >= 2 && place < pileup.range.count {
+            guard Int(clips[place]) * Self.readsPerClip >= Int(pileup.depth[place]) else { continue }
             let position = pileup.range.lowerBound + place
             if let last = found.last, position - last.range.upperBound < Self.clipPairReach,
                 position + 1 - last.range.lowerBound <= options.maximumRegionLength

@@ -21,14 +21,26 @@ package struct ColumnGenotyper {
     /// Share of substitutions that are transitions; the two transversions of a base share the rest (human Ti/Tv 2.1).
     static let transitionShare = 0.68
 
+    /// Whether two different bases are a transition apart: A and G, C and T are two apart in the codes.
+    static func isTransition(_ a: Int, _ b: Int) -> Bool { abs(a - b) == 2 }
+
     /// A base this close to the end of its alignment may be there because an alignment did not open a gap.
     static let endReach = 8
 
     /// The record at a position, whatever its quality; nil when no usable base differs from the reference.
     func record(at position: Int, unmappableShare: Double) -> VariantRecord? {
+        record(at: position, unmappableShare: unmappableShare, leastQuality: 0, loneBases: nil)
+    }
+
+    /// The record at a position; nil when no usable base differs from the reference, and below `leastQuality`, which
+    /// is the same for all columns that share `loneBases`.
+    func record(
+        at position: Int, unmappableShare: Double, leastQuality: Double, loneBases: LoneBases?
+    ) -> VariantRecord? {
         let letter = Int(reference[position])
         guard letter < 4 else { return nil }
         let column = column(at: position)
+        if column.count == 1, let loneBases, loneBases.isWorthless(column[0], reference: letter) { return nil }
         var depths = [0, 0, 0, 0]
         for entry in column { depths[Int(entry.base)] += 1 }
         let alternates = (0..<4).filter { $0 != letter && depths[$0] > 0 }
@@ -36,6 +48,10 @@ package struct ColumnGenotyper {
         let likelihoods = genotypeLikelihoods(column, bases: [letter] + alternates)
         let alleles = alleles(letter, alternates, depths, likelihoods)
         let table = table(alleles, likelihoods)
+        guard table.quality >= leastQuality else {
+            if column.count == 1 { loneBases?.noteWorthless(column[0], reference: letter) }
+            return nil
+        }
         return makeRecord(position, alleles, table, column, depths, unmappableShare)
     }
 
@@ -84,8 +100,7 @@ package struct ColumnGenotyper {
             for j in 0...k { chosen.append(likelihoods[GenotypeTable.index(alleles[j], alleles[k])]) }
         }
         let priors = alleles.dropFirst().map { alternate in
-            // A and G, C and T are two apart in the codes.
-            abs(alternate - alleles[0]) == 2 ? Self.transitionShare : (1 - Self.transitionShare) / 2
+            Self.isTransition(alternate, alleles[0]) ? Self.transitionShare : (1 - Self.transitionShare) / 2
         }
         return GenotypeTable(
             likelihoods: chosen, alternatePriors: priors.map { $0 * options.snpHeterozygosity })

@@ -25,8 +25,12 @@ package struct ReadWindow {
     private(set) var qualities: [UInt8] = []
     /// Qualities for columns: where both mates read a base, one of them speaks for both and the other one has 0.
     private(set) var columnQualities: [UInt8] = []
-    /// Change, from each base of the range to the next, of the number of reads whose mapping quality is too low.
-    private(set) var unmappable: [Int32]
+    let range: Range<Int>
+    /// Where the reads whose mapping quality is too low lie, in order, cut to the range.
+    private(set) var unmappable: [Range<Int>] = []
+    /// The places of the range that reads of any mapping quality cover, with the place behind each read: sorted, apart
+    /// from each other.
+    private(set) var covered: [Range<Int>] = []
     package private(set) var sampledOut = 0
     private(set) var longestSpan = 1
     private var longestAligned = 1
@@ -40,7 +44,7 @@ package struct ReadWindow {
     /// - Throws: `Failure` when spilled reads cannot be read back.
     package init(store: ReadStore, contig: Int, range: Range<Int>, options: CallingOptions) throws {
         let selection = try ReadSelection(store: store, contig: contig, range: range, options: options)
-        unmappable = [Int32](repeating: 0, count: range.count + 1)
+        self.range = range
         reads.reserveCapacity(selection.reads)
         cigars.reserveCapacity(selection.operations)
         bases.reserveCapacity(selection.bases)
@@ -51,8 +55,9 @@ package struct ReadWindow {
             switch selection.use(of: header) {
             case .none: return
             case .unmappable:
-                unmappable[max(0, Int(header.position) - range.lowerBound)] += 1
-                unmappable[min(range.count, Int(header.end) - range.lowerBound)] -= 1
+                let place = Int(header.position)..<Int(header.end)
+                unmappable.append(place.clamped(to: range))
+                cover(place)
                 return
             case .sampledOut:
                 sampledOut += 1
@@ -85,6 +90,7 @@ package struct ReadWindow {
         let header = view.header
         let template = abs(Int(header.templateLength))
         let span = Int(header.end) - Int(header.position)
+        cover(Int(header.position)..<Int(header.end))
         reads.append(
             Read(
                 ordinal: header.ordinal, position: Int(header.position), end: Int(header.end), cigarStart: cigars.count,
@@ -101,6 +107,16 @@ package struct ReadWindow {
         }
         longestAligned = max(longestAligned, span)
         longestSpan = max(longestSpan, span + 2 * view.bases.count)
+    }
+
+    /// Reads come by position.
+    private mutating func cover(_ place: Range<Int>) {
+        let place = max(range.lowerBound, place.lowerBound)..<min(range.upperBound, place.upperBound) + 1
+        if let last = covered.last, place.lowerBound <= last.upperBound {
+            covered[covered.count - 1] = last.lowerBound..<max(last.upperBound, place.upperBound)
+        } else {
+            covered.append(place)
+        }
     }
 
     /// Makes two mates one witness wherever both have a base at the same reference position.

@@ -43,6 +43,14 @@ public struct VariantCaller: Sendable {
         var sites: ArraySlice<SiteList.Site>
     }
 
+    /// What one thread takes from unit to unit.
+    private final class Worker: @unchecked Sendable {
+        // Each belongs to one thread of a run, one run after the other.
+
+        let counters = PileupCounters(places: VariantCaller.unitLength + 2 * VariantCaller.margin)
+        let loneBases = LoneBases()
+    }
+
     private struct Outcome {
         var contig: Int
         var variants: [[UInt8]] = []
@@ -77,10 +85,11 @@ public struct VariantCaller: Sendable {
         let units = units(request)
         var metrics = CallingMetrics()
         var joiner = GVCFJoiner()
-        let batch = 32 * threads
+        let workers = (0..<threads).map { _ in Worker() }
+        let batch = (request.outputs.contains(.gvcf) ? 32 : 128) * threads
         for first in stride(from: 0, to: units.count, by: batch) {
             let slice = units[first..<min(units.count, first + batch)]
-            for outcome in try run(slice, request, store: store, stutter: stutter, threads: threads) {
+            for outcome in try run(slice, request, store: store, stutter: stutter, workers: workers) {
                 metrics.add(outcome.metrics)
                 for line in outcome.variants { try emit(.variants, line) }
                 let contig = reference.contigs[outcome.contig]
@@ -95,20 +104,27 @@ public struct VariantCaller: Sendable {
     }
 
     private func run(
-        _ units: ArraySlice<Unit>, _ request: CallingRequest, store: ReadStore, stutter: StutterModel, threads: Int
+        _ units: ArraySlice<Unit>, _ request: CallingRequest, store: ReadStore, stutter: StutterModel,
+        workers: [Worker]
     ) throws -> [Outcome] {
         let outcomes = Mutex([Result<Outcome, any Error>](repeating: .success(Outcome(contig: 0)), count: units.count))
         let next = Atomic<Int>(0)
-        @Sendable func work() {
+        @Sendable func work(_ worker: Worker) {
             while true {
                 let index = next.add(1, ordering: .relaxed).oldValue
                 guard index < units.count else { return }
                 let unit = units[units.startIndex + index]
-                let outcome = Result { try self.outcome(unit, request, store: store, stutter: stutter) }
+                let outcome = Result {
+                    try self.outcome(unit, request, store: store, stutter: stutter, worker: worker)
+                }
                 outcomes.withLock { $0[index] = outcome }
             }
         }
-        if threads == 1 { work() } else { DispatchQueue.concurrentPerform(iterations: threads) { _ in work() } }
+        if workers.count == 1 {
+            work(workers[0])
+        } else {
+            DispatchQueue.concurrentPerform(iterations: workers.count) { work(workers[$0]) }
+        }
         return try outcomes.withLock { try $0.map { try $0.get() } }
     }
 
@@ -129,7 +145,7 @@ public struct VariantCaller: Sendable {
     }
 
     private func outcome(
-        _ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel
+        _ unit: Unit, _ request: CallingRequest, store: ReadStore, stutter: StutterModel, worker: Worker
     ) throws -> Outcome {
         var outcome = Outcome(contig: unit.contig)
         let contig = reference.contigs[unit.contig]
@@ -143,7 +159,8 @@ public struct VariantCaller: Sendable {
         contig.bases.withUnsafeBufferPointer { bases in
             let ploidy = { request.ploidy.ploidy(contig: unit.contig, at: $0) }
             var records = self.records(
-                window, unit: unit, seen: seen, reference: bases, stutter: stutter, request: request, outcome: &outcome)
+                window, unit: unit, reference: bases, stutter: stutter, request: request, worker: worker,
+                outcome: &outcome)
             records = wanted(records, unit, ploidy)
             records = Annotator(window: window, reference: bases, options: options).annotated(records)
             outcome.metrics.records = records.count
@@ -226,11 +243,12 @@ public struct VariantCaller: Sendable {
     }
 
     private func records(
-        _ window: ReadWindow, unit: Unit, seen: Range<Int>, reference: UnsafeBufferPointer<UInt8>,
-        stutter: StutterModel, request: CallingRequest, outcome: inout Outcome
+        _ window: ReadWindow, unit: Unit, reference: UnsafeBufferPointer<UInt8>, stutter: StutterModel,
+        request: CallingRequest, worker: Worker, outcome: inout Outcome
     ) -> [VariantRecord] {
         var begin = monotonicSeconds()
-        let pileup = Pileup(window, range: seen, reference: reference, options: options)
+        let seen = window.range
+        let pileup = Pileup(window, reference: reference, options: options, counters: worker.counters)
         let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]), model: stutter)
         let finder = ActiveRegionFinder(
             pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, reference: reference, options: options)
@@ -243,9 +261,10 @@ public struct VariantCaller: Sendable {
         for position in candidates {
             let unmapped = Double(pileup.unmappableDepth[position - seen.lowerBound])
             let depth = Double(pileup.depth[position - seen.lowerBound]) + unmapped
-            guard let record = columnGenotyper.record(at: position, unmappableShare: unmapped / max(1, depth)),
-                record.table.quality >= Self.leastColumnQuality
-            else { continue }
+            let found = columnGenotyper.record(
+                at: position, unmappableShare: unmapped / max(1, depth), leastQuality: Self.leastColumnQuality,
+                loneBases: worker.loneBases)
+            guard let record = found else { continue }
             columns[position] = record
             positions.append(position)
         }

@@ -160,6 +160,7 @@ int main(void) {
     prove("memory", prove_memory);
     prove("process", prove_process);
     prove("rdseed", prove_rdseed);
+    prove("repeats", prove_repeats);
     prove("health", prove_health);
     prove("xor", prove_xor);
     prove("shares", prove_shares);

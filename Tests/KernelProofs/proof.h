@@ -62,6 +62,7 @@ void prove_pack(void);
 void prove_pairhmm(void);
 void prove_process(void);
 void prove_rdseed(void);
+void prove_repeats(void);
 void prove_seed(void);
 void prove_shares(void);
 void prove_stack(void);
