@@ -11,6 +11,7 @@ struct ActiveRegion {
 
 /// Turns the pileup of a unit into lone columns and regions.
 struct ActiveRegionFinder {
+    let window: ReadWindow
     let pileup: Pileup
     let tracts: RepeatTracts
     /// Absolute position of the tracts' first base.
@@ -74,12 +75,23 @@ struct ActiveRegionFinder {
             error(at: event.start) > 0 ? tract(of: event.start).lowerBound : -1 - event.start
         }
         for (event, count) in pileup.indels { sums[key(event), default: 0] += count }
+        let reads = TractReads(window: window, reference: reference)
         return pileup.indels.compactMap { event, count in
-            guard count >= 2, pileup.range.contains(event.start) else { return nil }
-            let depth = Double(pileup.depth[event.start - pileup.range.lowerBound])
-            let expected = depth * error(at: event.start)
-            let least = max(Self.leastShare * depth, expected + 2 * expected.squareRoot())
-            return Double(sums[key(event)]!) >= min(least, Self.clearShare * depth) ? event : nil
+            guard pileup.range.contains(event.start) else { return nil }
+            var depth = Int(pileup.depth[event.start - pileup.range.lowerBound])
+            var sum = sums[key(event)]!
+            let error = error(at: event.start)
+            if error > 0, tract(of: event.start).count >= TractReads.leastTract {
+                let (spanning, tails) = reads.support(event, tract: tract(of: event.start))
+                guard count + tails >= 2 else { return nil }
+                depth = min(depth, max(spanning, sum))
+                sum += tails
+            } else if count < 2 {
+                return nil
+            }
+            let expected = Double(depth) * error
+            let least = max(Self.leastShare * Double(depth), expected + 2 * expected.squareRoot())
+            return Double(sum) >= min(least, Self.clearShare * Double(depth)) ? event : nil
         }
     }
 

@@ -7,7 +7,7 @@ enum CallHeader {
         ("PASS", "All filters passed"),
         ("LowQual", "QUAL below the pass threshold"),
         ("StrandBias", "Fisher strand bias (FS) above 60"),
-        ("ReadEnd", "Over 90% of the alternate bases lie within 8 bases of a read's end"),
+        ("ReadEnd", "Over 90% of the alternate bases, four or more, lie within 8 bases of a read's end"),
         ("LowMapQ", "Over 90% of the depth has mapping quality below the minimum"),
         ("LowVQ", "More likely wrong than right by the learned filter (VQ below 3)"),
     ]

@@ -110,10 +110,19 @@ struct RegionGenotyper {
         for (event, count) in pileup.indels
         where event.start > region.core.lowerBound && event.end <= region.core.upperBound {
             let depth = Double(pileup.depth[min(pileup.depth.count - 1, event.start - pileup.range.lowerBound)])
-            if count >= 2, Double(count) >= 0.04 * depth { counted.append((event, count)) }
+            let seen = count + (count == 1 ? tails(event) : 0)
+            if seen >= 2, Double(seen) >= 0.04 * depth { counted.append((event, seen)) }
         }
         let best = counted.sorted { ($0.count, $1.event) > ($1.count, $0.event) }.prefix(HaplotypeBuilder.mostEvents)
         return best.map(\.event).sorted()
+    }
+
+    /// Fragments that show an indel of a tandem repeat beside those whose alignments do.
+    private func tails(_ event: Event) -> Int {
+        let index = min(max(0, event.start - tractOrigin), tracts.error.count - 1)
+        guard tracts.error[index] > 0 else { return 0 }
+        let tract = Int(tracts.start[index]) + tractOrigin..<Int(tracts.end[index]) + tractOrigin
+        return TractReads(window: window, reference: reference).support(event, tract: tract).tails
     }
 
     /// Shifts of a repeat that explain substitutions, the best supported ones, with the indels that make them.

@@ -251,7 +251,8 @@ public struct VariantCaller: Sendable {
         let pileup = Pileup(window, reference: reference, options: options, counters: worker.counters)
         let tracts = RepeatTracts(UnsafeBufferPointer(rebasing: reference[seen]), model: stutter)
         let finder = ActiveRegionFinder(
-            pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, reference: reference, options: options)
+            window: window, pileup: pileup, tracts: tracts, tractOrigin: seen.lowerBound, reference: reference,
+            options: options)
         outcome.metrics.pileupSeconds += monotonicSeconds() - begin
         begin = monotonicSeconds()
         let columnGenotyper = ColumnGenotyper(window: window, reference: reference, options: options)

@@ -49,15 +49,19 @@ struct VariantRecord {
 
     static let strandBiasLimit = 60.0
     static let endShareLimit = 0.9
+    /// Fewer alternate bases lie near the ends of their reads by chance: of three, once in a thousand sites or so.
+    static let leastEndDepth = 4
     static let unmappableLimit = 0.9
 
     var end: Int { place + reference.count }
+
+    private var alternateDepth: Int { alleleDepths.dropFirst().reduce(0, +) }
 
     func filters(_ options: CallingOptions) -> [String] {
         var failed: [String] = []
         if table.quality < options.passQuality { failed.append("LowQual") }
         if strandBias > Self.strandBiasLimit { failed.append("StrandBias") }
-        if endShare > Self.endShareLimit { failed.append("ReadEnd") }
+        if endShare > Self.endShareLimit, alternateDepth >= Self.leastEndDepth { failed.append("ReadEnd") }
         if unmappableShare > Self.unmappableLimit { failed.append("LowMapQ") }
         if let learnedQuality, learnedQuality < LearnedFilter.passQuality { failed.append("LowVQ") }
         return failed
