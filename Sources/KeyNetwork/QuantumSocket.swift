@@ -13,7 +13,7 @@ import Kernels
 /// of the key (4), number of its first block, or of the first block to keep (8), the name (`a|b`, sorted), the key: 1 to
 /// 16 blocks of one direction, in order.
 /// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that
-/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
+/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8), 1 while the node's disk takes nothing.
 enum QuantumSocket {
     static let requestSize = 16
     static let answerSize = 40
@@ -30,6 +30,9 @@ enum QuantumSocket {
         /// By direction.
         var next: (UInt64, UInt64) = (0, 1)
         var room: (UInt64, UInt64) = (0, 0)
+
+        /// The room of a node whose disk failed: it takes nothing for a while, and has lost nothing.
+        static let blocked: UInt64 = 1
     }
 
     /// A driver's connection to a node.

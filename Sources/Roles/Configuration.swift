@@ -21,6 +21,14 @@ public struct RoleAddress: Codable, Sendable, Equatable {
     public var port: Int
     /// The share that a holder keeps: `a`, `b` or `c`.
     public var share: String?
+    /// On how many ways the key that the role sends with goes through the network: 1, or 2 for key in two parts on ways
+    /// that have no node in common; nil for 1.
+    public var relayWays: Int?
+
+    enum CodingKeys: String, CodingKey {
+        case name, kind, node, host, port, share
+        case relayWays = "relay_ways"
+    }
 
     public init(name: String, kind: RoleKind, node: String, host: String, port: Int, share: String? = nil) {
         self.name = name
@@ -41,12 +49,20 @@ public struct NetworkConfiguration: Codable, Sendable {
     public var nodes: [NetworkTopology.Node]
     public var links: [NetworkTopology.Link]
     public var roles: [RoleAddress]
+    /// Age at which key that nobody used is erased, in hours; nil for never.
+    public var keyLifetimeHours: Double?
+
+    enum CodingKeys: String, CodingKey {
+        case pool, kms, nodes, links, roles
+        case keyLifetimeHours = "key_lifetime_hours"
+    }
 
     public init(key network: NetworkTopology, roles: [RoleAddress]) {
         pool = network.pool
         kms = network.kms
         nodes = network.nodes
         links = network.links
+        keyLifetimeHours = network.keyLifetimeHours
         self.roles = roles
     }
 
@@ -54,7 +70,7 @@ public struct NetworkConfiguration: Codable, Sendable {
     public var topology: NetworkTopology {
         NetworkTopology(
             pool: pool, kms: kms, nodes: nodes, links: links,
-            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) })
+            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) }, keyLifetimeHours: keyLifetimeHours)
     }
 
     /// Path of the Unix socket at which a role's node supplies key.

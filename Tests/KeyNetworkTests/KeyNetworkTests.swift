@@ -32,17 +32,20 @@ final class TestNetwork {
     let model: LinkModel
 
     init(
-        _ names: [String], links: [(String, String)], roles: [(String, String)], stockMib: Double = 1, rate: Double = 50
+        _ names: [String], links: [(String, String)], roles: [(String, String)], stockMib: Double = 1, rate: Double = 50,
+        _ change: (inout NetworkTopology) -> Void = { _ in }
     ) throws {
         let ports = try freePorts(names.count)
         let directory = directory
-        topology = NetworkTopology(
+        var topology = NetworkTopology(
             pool: "tokyo", kms: names[0],
             nodes: zip(names, ports).map {
                 .init(name: $0, host: "127.0.0.1", kmaPort: $1, directory: "\(directory)/\($0)")
             },
             links: links.map { .init($0, $1, distanceKm: 10, rateMbitPerS: rate, stockMib: stockMib) },
             roles: roles.map { .init(name: $0, node: $1) })
+        change(&topology)
+        self.topology = topology
         model = try LinkModel(topology)
         for name in names { try start(name) }
         model.start()
