@@ -73,8 +73,8 @@ public final class ReceivingPad: @unchecked Sendable {
         defer { wipe(pad) }
         try source.take(stream, offset: offset, into: pad, timeout: timeout)
         let result = try body(UnsafeRawBufferPointer(pad))
-        try lock.withLock { try commit(range, purpose, data: data, tag: tag) }
         PadTrace.shared?.write(stream, .receiver, offset: offset, count: count, purpose)
+        try lock.withLock { try commit(range, purpose, data: data, tag: tag) }
         return result
     }
 

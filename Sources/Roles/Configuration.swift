@@ -1,6 +1,7 @@
 internal import Diagnostics
 internal import Foundation
 public import KeyNetwork
+public import OneTimePad
 internal import TOMLKit
 
 /// What a role does in the bank.
@@ -178,6 +179,17 @@ public struct LoadedConfiguration: Sendable {
 extension LoadedConfiguration {
     /// Socket at which the data owner's process takes commands.
     public var ownerSocket: String { DataOwner.adminSocketPath(stateDirectory: process.state) }
+
+    /// The ledgers of the roles that the process plays: the data owner's as it stands, of others the last durable state.
+    public func roleLedgers() throws -> [LedgerLine] {
+        try process.plays.compactMap { name in network.roles.first { $0.name == name } }.flatMap { role in
+            if role.kind == .dataOwner, let text = try? administer(.ledger, socket: ownerSocket) {
+                return try JSONDecoder().decode([LedgerLine].self, from: Data(text.utf8))
+            }
+            let path = Telephone.ledgerPath(of: role.name, stateDirectory: process.state)
+            return FileManager.default.fileExists(atPath: path) ? try PadLedger.read(path: path) : []
+        }
+    }
 
     /// The data owner's catalogue with the audit log.
     public var cataloguePath: String { DataOwner.cataloguePath(stateDirectory: process.state) }

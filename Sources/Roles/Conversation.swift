@@ -136,7 +136,7 @@ final class Telephone: @unchecked Sendable {
     ) throws {
         identity = role.name
         self.network = network
-        ledger = try PadLedger(path: stateDirectory + "/\(role.name)-pads.sqlite", owner: role.name)
+        ledger = try PadLedger(path: Self.ledgerPath(of: role.name, stateDirectory: stateDirectory), owner: role.name)
         let ways = role.relayWays ?? 1
         guard (1...2).contains(ways) else {
             throw Failure(
@@ -151,6 +151,10 @@ final class Telephone: @unchecked Sendable {
         for line in ledger.lostAtOpening {
             log("not stopped in order: \(line.onHand) bytes of pad \(line.sender) -> \(line.receiver) are lost")
         }
+    }
+
+    static func ledgerPath(of role: String, stateDirectory: String) -> String {
+        stateDirectory + "/\(role)-pads.sqlite"
     }
 
     func call(_ peer: String) throws -> Conversation {
