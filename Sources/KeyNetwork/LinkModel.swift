@@ -67,9 +67,11 @@ public final class LinkModel: Sendable {
             let held = zip(limits, rooms).map { $0 - min($0, $1) }
             for (full, lean) in [(0, 1), (1, 0)] where rooms[full] < UInt64(QuantumSocket.block) {
                 guard held[lean] < held[full] / 2 else { continue }
-                let next = direction == 0 ? states[lean].next.0 : states[lean].next.1
-                let kept = held[lean] / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
-                states[full] = try ends[full].discard(below: next - min(next & ~1, 2 * kept))
+                let next = states.map { direction == 0 ? $0.next.0 : $0.next.1 }
+                // An end that crashed knows less than it was given; then it has nothing of what the full one holds.
+                let kept =
+                    next[lean] < next[full] ? 0 : held[lean] / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
+                states[full] = try ends[full].discard(below: next[full] - min(next[full] & ~1, 2 * kept))
             }
         }
     }
