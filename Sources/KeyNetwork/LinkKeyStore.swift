@@ -76,14 +76,13 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         isCut = topology.isCut(link)
         lifetime = KeyLifetime(hours: topology.keyLifetimeHours)
         let (first, second) = link.ordered
+        let pads = try ledger.balance().filter { $0.pool == Self.channelPool }
         for (sender, receiver) in [(first, second), (second, first)] {
             let stream = PadStream(pool: Self.storePool, sender: sender, receiver: receiver)
             let account = try ledger.account(stream, side: sender == node ? .sender : .receiver)
-            let mark = account.snapshot.mark
-            // A chunk's K2 is gone with the process that held it, so a cut link goes on with the next chunk.
-            let next =
-                isCut
-                ? KeyCut.chunk(from: mark) * (KeyCut.chunk / Self.block) : (mark + Self.block - 1) / Self.block
+            // After a crash the channel's mark may be ahead of the store's: key below it would never be asked for.
+            let pad = pads.first { $0.sender == sender && $0.receiver == receiver }
+            let next = Self.nextBlock(from: max(account.snapshot.mark, pad?.supplied ?? 0), isCut: isCut)
             let shelf: any KeyShelf =
                 place.keyStore == .disk
                 ? try DiskShelf(stream: stream, link: link.name, node: node, directory: place.directory, log: log)
@@ -93,6 +92,12 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
                     stream: stream, shelf: shelf, ages: lifetime.map { KeyAges(lifetime: $0.sending) }, next: next,
                     account: account))
         }
+    }
+
+    /// The first block no byte of which lies below a pad offset. A chunk's K2 is gone with the process that held it, so a
+    /// cut link goes on with a new chunk.
+    private static func nextBlock(from offset: UInt64, isCut: Bool) -> UInt64 {
+        isCut ? KeyCut.chunk(from: offset) * (KeyCut.chunk / block) : (offset + block - 1) / block
     }
 
     private func index(_ stream: PadStream) -> Int { stream.sender == link.ordered.0 ? 0 : 1 }
@@ -172,6 +177,14 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         directions[index].blockedUntil = monotonicSeconds() + Self.pause
     }
 
+    /// A sender never goes back, so key below what it asks for, here and still to come, is of no more use.
+    private func skip(to offset: UInt64, _ index: Int) {
+        let lost = directions[index].discard(below: UInt64.max, .givenUp)
+        directions[index].account.update { $0.lost += lost }
+        directions[index].cutter = KeyCutter()
+        directions[index].next = Self.nextBlock(from: offset, isCut: isCut)
+    }
+
     /// One past the newest pad of a direction.
     private func frontier(_ direction: Direction) -> UInt64 {
         let key = direction.next * Self.block
@@ -184,8 +197,8 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     func discard(belowBlock number: UInt64) {
         condition.withLock {
             let index = Int(number & 1)
-            guard !stopped, number / 2 <= directions[index].next else { return }
-            let key = number / 2 * Self.block
+            guard !stopped else { return }
+            let key = min(number / 2, directions[index].next) * Self.block
             let lost = directions[index].discard(below: isCut ? KeyCut.padOffset(ofKey: key) : key, .givenUp)
             directions[index].account.update { $0.lost += lost }
         }
@@ -217,6 +230,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         let limit = Date(timeIntervalSinceNow: timeout)
         let end = offset + UInt64(destination.count)
         try condition.withLock {
+            if me == stream.sender, offset > frontier(directions[index]) { skip(to: offset, index) }
             while true {
                 let unreadable = directions[index].reveal(below: end)
                 directions[index].account.update { $0.lost += unreadable }

@@ -71,7 +71,8 @@ public final class LinkModel: Sendable {
                 // An end that crashed knows less than it was given; then it has nothing of what the full one holds.
                 let kept =
                     next[lean] < next[full] ? 0 : held[lean] / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
-                states[full] = try ends[full].discard(below: next[full] - min(next[full] & ~1, 2 * kept))
+                let newest = max(next[0], next[1])
+                states[full] = try ends[full].discard(below: newest - min(newest & ~1, 2 * kept))
             }
         }
     }
