@@ -111,14 +111,15 @@ public final class BankProcess {
 
     /// The source of the sharing's random numbers: Table 1 asks for one without period.
     private func randomSource() throws -> any RandomSource {
-        if let device = try deviceSource() { return device }
-        guard configuration.process.allowKernelRandom == true else {
+        let device = configuration.process.randomDevice
+        let isKernel = device == nil || device == HealthTestedSource.expandedKernel
+        guard !isKernel || configuration.process.allowKernelRandom == true else {
             throw Failure(
                 .configuration, at: "random numbers", "no hardware source is configured",
                 remedy:
                     "set random_device, or allow_kernel_random = true if the kernel's generator is good enough for you")
         }
-        return try HealthTestedSource(wrapping: KernelRandomSource())
+        return try deviceSource() ?? HealthTestedSource(wrapping: KernelRandomSource())
     }
 
     private func startTrustedServer(_ role: RoleAddress) throws {
