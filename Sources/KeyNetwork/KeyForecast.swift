@@ -68,32 +68,61 @@ public enum KeyForecast {
     public static func hops(
         of needs: [StreamNeed], in topology: NetworkTopology, with supplies: [LinkSupply]
     ) throws -> [HopNeed] {
-        let kms = KeyManagementSystem()
-        for node in topology.nodes {
-            let links = supplies.filter { $0.from == node.name }.map {
-                LinkState(peer: $0.to, up: true, stock: $0.stock, refill: $0.refillPerSecond)
-            }
-            kms.report(node.name, links)
-        }
-        var bytes: [String: UInt64] = [:]
-        for need in needs where need.bytes > 0 {
-            let from = try topology.home(of: need.stream.sender).name
-            let to = try topology.home(of: need.stream.receiver).name
-            guard from != to else { continue }
-            // The agent asks for ways for a piece of a transfer, not for the whole.
-            let piece = min(need.bytes, 1 << 20)
-            let ways = try kms.ways(need.ways, from: from, to: to, bytes: piece, avoid: [])
-            for (index, way) in ways.enumerated() {
-                let split = need.ways == 1 ? nil : SplitPart(attempt: Self.number, part: index)
-                let (there, back) = try relayCost(need, along: way, split)
-                for (start, end) in zip(way, way.dropFirst()) {
-                    bytes[start + "|" + end, default: 0] += there
-                    bytes[end + "|" + start, default: 0] += back
-                }
+        let now = try hops(of: needs, in: topology, with: supplies, over: 0)
+        guard let longest = now.compactMap(\.secondsUntilAffordable).max(), longest > 0 else { return now }
+        // A long transfer does not stay on one way: the KMS turns to links that have more, so the load is spread over what
+        // the links give until the end.
+        return try hops(of: needs, in: topology, with: supplies, over: longest)
+    }
+
+    /// Steps in which the load of a long transfer is spread.
+    private static let slices: UInt64 = 64
+
+    /// - Parameter seconds: time over which the work goes on; 0 for the stock alone.
+    private static func hops(
+        of needs: [StreamNeed], in topology: NetworkTopology, with supplies: [LinkSupply], over seconds: Double
+    ) throws -> [HopNeed] {
+        var used: [String: UInt64] = [:]
+        let large = needs.filter { $0.bytes > 0 }
+        for slice in 0..<(seconds > 0 ? slices : 1) {
+            for need in large {
+                var part = need
+                if seconds > 0 { part.bytes = need.bytes * (slice + 1) / slices - need.bytes * slice / slices }
+                if part.bytes > 0 { try spend(part, in: topology, with: supplies, over: seconds, &used) }
             }
         }
         return supplies.compactMap { supply in
-            bytes[supply.from + "|" + supply.to].map { HopNeed(supply: supply, bytes: $0) }
+            used[supply.from + "|" + supply.to].map { HopNeed(supply: supply, bytes: $0) }
+        }
+    }
+
+    private static func spend(
+        _ need: StreamNeed, in topology: NetworkTopology, with supplies: [LinkSupply], over seconds: Double,
+        _ used: inout [String: UInt64]
+    ) throws {
+        let from = try topology.home(of: need.stream.sender).name
+        let to = try topology.home(of: need.stream.receiver).name
+        guard from != to else { return }
+        let kms = KeyManagementSystem()
+        for node in topology.nodes {
+            let links = supplies.filter { $0.from == node.name }.map { supply in
+                let whole = supply.stock + UInt64(supply.refillPerSecond * seconds)
+                let left = whole - min(whole, used[supply.from + "|" + supply.to] ?? 0)
+                return LinkState(
+                    peer: supply.to, up: true, stock: left, refill: seconds > 0 ? 0 : supply.refillPerSecond)
+            }
+            kms.report(node.name, links)
+        }
+        // The agent asks for ways for a piece of a transfer, not for the whole.
+        let piece = seconds > 0 ? need.bytes : min(need.bytes, 1 << 20)
+        let ways = try kms.ways(need.ways, from: from, to: to, bytes: piece, avoid: [])
+        for (index, way) in ways.enumerated() {
+            let split = need.ways == 1 ? nil : SplitPart(attempt: Self.number, part: index)
+            let (there, back) = try relayCost(need, along: way, split)
+            for (start, end) in zip(way, way.dropFirst()) {
+                used[start + "|" + end, default: 0] += there
+                used[end + "|" + start, default: 0] += back
+            }
         }
     }
 

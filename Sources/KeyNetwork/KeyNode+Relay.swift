@@ -82,10 +82,10 @@ extension KeyNode {
     ) throws {
         let target = try topology.home(of: stream.receiver).name
         if target == name {
-            for piece in pieces {
-                let copy = piece.key.withUnsafeBytes { SecureBytes(copying: $0) }
-                try agent?.store(stream, offset: piece.offset, from: name, copy)
+            let copies = pieces.map { piece in
+                (offset: piece.offset, key: piece.key.withUnsafeBytes { SecureBytes(copying: $0) })
             }
+            try agent?.store(stream, copies, from: name)
             return
         }
         let deadline = Deadline(in: max(timeout, 5))
@@ -153,6 +153,8 @@ extension KeyNode {
         }
     }
 
+    private static let answerSeconds = 8.0
+
     /// Sends pieces along the ways; those that arrived whole leave `left`. Returns why the others did not.
     private func send(
         _ stream: PadStream, _ left: inout ArraySlice<(offset: UInt64, key: SecureBytes)>, along ways: [[String]],
@@ -173,6 +175,8 @@ extension KeyNode {
                 parts[index].withUnsafeBytes { forward(envelope, $0) }
             }
         }
+        // A node that dies on the way never answers, so another way is tried long before the role gives up.
+        let deadline = Deadline(in: min(deadline.left, Self.answerSeconds))
         var failure: Failure?
         for numbers in numbers {
             for (index, number) in numbers.enumerated() {

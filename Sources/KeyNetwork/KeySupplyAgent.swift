@@ -336,7 +336,14 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Stores key that another node, or this one, made for a role here.
     func store(_ stream: PadStream, offset: UInt64, from origin: String, _ key: SecureBytes) throws {
-        guard stream.pool == topology.pool, key.count > 0, offset <= UInt64(Int64.max) - UInt64(key.count),
+        try store(stream, [(offset, key)], from: origin)
+    }
+
+    /// Stores pieces that follow each other, under one durable mark.
+    func store(_ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], from origin: String) throws {
+        let count = pieces.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
+        guard let offset = pieces.first?.offset, stream.pool == topology.pool, count > 0,
+            offset <= UInt64(Int64.max) - count, pieces.allSatisfy({ $0.key.count > 0 }),
             try topology.home(of: stream.receiver).name == node, try topology.home(of: stream.sender).name == origin
         else {
             throw Failure(
@@ -351,7 +358,7 @@ final class KeySupplyAgent: @unchecked Sendable {
                     .data, at: "\(stream)", "key at offset \(offset) came before",
                     remedy: "the sender moves on to newer key")
             }
-            guard (receiving[stream]?.pieces.onHand ?? 0) + UInt64(key.count) <= Self.maximumWaiting else {
+            guard (receiving[stream]?.pieces.onHand ?? 0) + count <= Self.maximumWaiting else {
                 throw Failure(
                     .transient, at: "\(stream)", "the receiving role does not take its key, the store is full",
                     remedy: "start the receiving role")
@@ -360,10 +367,10 @@ final class KeySupplyAgent: @unchecked Sendable {
             // to where the sender has key whose other copy is lost, and the sender moves on to there.
             try account.commit {
                 $0.lost += offset - $0.mark
-                $0.mark = offset + UInt64(key.count)
+                $0.mark = offset + count
             }
-            receiving[stream]?.pieces.append(key, at: offset)
-            receiving[stream]?.ages?.add(end: offset + UInt64(key.count))
+            for piece in pieces { receiving[stream]?.pieces.append(piece.key, at: piece.offset) }
+            receiving[stream]?.ages?.add(end: offset + count)
             condition.broadcast()
         }
     }

@@ -261,11 +261,13 @@ def cut_round(network, count, victims, library):
         "LD_PRELOAD": library, "POWERCUT_ROOT": root, "POWERCUT_SHADOW": shadow,
         "POWERCUT_AFTER": str(random.randint(1, 90)), "POWERCUT_STRICT": random.choice("01")})
     try:
-        process.wait(timeout=random.random() * 3 + 0.5)
+        process.wait(timeout=random.random() + 0.3)
     except subprocess.TimeoutExpired:
         pass
     network.end(victim, signal.SIGKILL)
-    subprocess.run([POWERCUT, "restore", root, shadow], check=True)
+    # A process that was cut off before its first instruction has no image, and has changed nothing.
+    if os.path.exists(os.path.join(shadow, "started")):
+        subprocess.run([POWERCUT, "restore", root, shadow], check=True)
     network.start(victim)
     network.work()
     count.note(victim)

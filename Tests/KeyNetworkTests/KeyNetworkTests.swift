@@ -246,6 +246,33 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         #expect(try network.nodes["b"]?.status().ledger.allSatisfy(\.balanced) == true)
     }
 
+    /// The node's directory is put back from a copy: its neighbour has seen pad that it knows nothing of, and the link stays
+    /// down rather than that any of it is spent again.
+    @Test func aNodeRestoredFromACopyIsRefused() throws {
+        let network = try TestNetwork(
+            ["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")], stockMib: 6)
+        try network.settle()
+        let alice = try network.client("alice")
+        _ = try take(alice, stream, 0, 5000)
+        let (directory, copy) = ("\(network.directory)/a", "\(network.directory)/copy")
+        try network.kill("a")
+        try FileManager.default.copyItem(atPath: directory, toPath: copy)
+        try network.start("a")
+        try network.settle()
+        _ = try take(alice, stream, alice.resume(stream, from: 5000), 700_000)
+        try network.kill("a")
+        try FileManager.default.removeItem(atPath: directory)
+        try FileManager.default.copyItem(atPath: copy, toPath: directory)
+        try network.start("a")
+        for _ in 0..<30 {
+            #expect(try network.nodes["a"]?.status().links.first?.up == false)
+            usleep(50_000)
+        }
+        let failure = thrown { _ = try take(alice, stream, 2_000_000, 1000, timeout: 0.5) }
+        #expect(failure?.kind == .transient, "\(String(describing: failure))")
+        #expect(try network.nodes["a"]!.status().ledger.allSatisfy(\.balanced))
+    }
+
     /// The neighbour's store is full of key that the restarted node has lost; the link gets rid of it.
     @Test func aNodeRestartedBesideAFullStoreComesBack() throws {
         let network = try TestNetwork(["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")], stockMib: 6)

@@ -78,7 +78,11 @@ import TestSupport
         processes.append(try start(["keys", "exercise", "-c", directory.file("bob.toml")]))
         processes.append(
             try start(["keys", "exercise", "-c", directory.file("alice.toml"), "--to", "bob", "--size", "20000"]))
-        usleep(300_000)
+        // Until a whole chunk was used up.
+        let receipts = directory.file("a/erasures.jsonl")
+        for _ in 0..<600 where (try? String(contentsOfFile: receipts, encoding: .utf8))?.contains("used") != true {
+            usleep(50_000)
+        }
         for process in processes {
             let core = core(of: process.processIdentifier)
             if geteuid() == 0 { #expect(core.count > 1 << 20) }
@@ -88,7 +92,7 @@ import TestSupport
             #expect(status.split(separator: "\n").first { $0.hasPrefix("VmSwap") }?.contains(" 0 kB") != false)
         }
         try expectNothing(secret, below: directory.file(""), "while the nodes ran")
-        let lines = try String(contentsOfFile: directory.file("a/erasures.jsonl"), encoding: .utf8)
+        let lines = try String(contentsOfFile: receipts, encoding: .utf8)
         #expect(lines.contains("\"reason\":\"used\""))
 
         // A crash leaves K1 alone, and no core.
