@@ -96,7 +96,7 @@ import TestSupport
         #expect(lines.contains("\"reason\":\"used\""))
 
         // A crash leaves K1 alone, and no core.
-        kill(processes[0].processIdentifier, SIGABRT)
+        kill(processes[0].processIdentifier, SIGSEGV)
         processes[0].waitUntilExit()
         try expectNothing(secret, below: directory.file(""), "after a crash")
         #expect(!(FileManager.default.enumerator(atPath: directory.file(""))?.allObjects as? [String] ?? []).contains {
