@@ -300,7 +300,7 @@ func expectNoPadTwice(_ test: TestBank, atLeast count: Int, sourceLocation: Sour
     var lines = 0
     for line in text.split(separator: "\n") {
         let fields = line.split(separator: "\t")
-        guard fields.count == 6, let offset = UInt64(fields[3]), let length = UInt64(fields[4]) else {
+        guard fields.count == 7, let offset = UInt64(fields[3]), let length = UInt64(fields[4]) else {
             Issue.record("not a line of a pad trace: \(line)", sourceLocation: sourceLocation)
             continue
         }
