@@ -133,7 +133,7 @@ let package = Package(
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),
         tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
         tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
-        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork"]),
+        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork"]),
         tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         tests("FilteringTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Filtering", "Metering"]),
@@ -151,7 +151,9 @@ let package = Package(
             ["Diagnostics", "Kernels", "Hardware", "GenomicFormats", "Simulation", "Evaluation", "Engines"]),
         tests("BankTests", ["Diagnostics", "Bank"]),
         tests("CommandLineTests", ["Compression", "GenomicFormats", "dsgd"]),
-        tests("RolesTests", ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Bank", "Roles", "dsgd"]),
+        tests(
+            "RolesTests",
+            ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "KeyNetwork", "Bank", "Roles", "dsgd"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

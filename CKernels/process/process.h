@@ -21,4 +21,8 @@ int ck_process_may_use_cpu(int cpu);
 // unused memory. Best effort: it does not reach copies in registers and stacks.
 void ck_process_wipe_freed_memory(void);
 
+// Gives a stretch of a file back to the file system (fallocate(2), whose flags Swift does not see): it reads as zeros.
+// Returns 0 or errno (EOPNOTSUPP where the file system cannot).
+int ck_process_punch_hole(int file, long long offset, long long count);
+
 #endif

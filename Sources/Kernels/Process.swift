@@ -29,3 +29,9 @@ public func fillFromKernel(_ buffer: UnsafeMutableRawBufferPointer) throws {
             remedy: "allow getrandom in the service unit or sandbox")
     }
 }
+
+/// Gives a stretch of an open file back to the file system, where it reads as zeros from then on; false where the file
+/// system knows no holes.
+public func punchHole(_ descriptor: Int32, at offset: Int, count: Int) -> Bool {
+    ck_process_punch_hole(descriptor, Int64(offset), Int64(count)) == 0
+}

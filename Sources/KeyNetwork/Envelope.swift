@@ -23,9 +23,15 @@ struct Envelope: Codable, Sendable {
     var problem: String?
     var transient: Bool?
     var links: [LinkState]?
-    var path: [String]?
+    /// Of a question for ways: the node at their end, their number, and the key that they are to carry.
+    var target: String?
+    var ways: Int?
     var bytes: UInt64?
     var avoid: [String]?
+    /// Of the answer: the ways.
+    var paths: [[String]]?
+    /// Of a relay that brings one of two parts.
+    var split: SplitPart?
 
     /// Header length (4 bytes), header as JSON, key.
     func encoded(_ key: UnsafeRawBufferPointer?) throws -> SecureBytes {
@@ -60,4 +66,6 @@ struct LinkState: Codable, Sendable {
     var up: Bool
     /// Bytes with which the node can send to the peer.
     var stock: UInt64
+    /// Bytes per second that come to it.
+    var refill: Double?
 }

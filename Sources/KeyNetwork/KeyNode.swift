@@ -17,24 +17,28 @@ public import Randomness
 public final class KeyNode: @unchecked Sendable {
     public let name: String
     public let topology: NetworkTopology
-    private let place: NetworkTopology.Node
-    private let logger: Logger
-    private let ledger: PadLedger
+    let place: NetworkTopology.Node
+    let logger: Logger
+    let ledger: PadLedger
     private let cabinet: PadCabinet
-    private let stores: [String: LinkKeyStore]
-    private let neighbours: [String: Neighbour]
+    let stores: [String: LinkKeyStore]
+    let neighbours: [String: Neighbour]
     private let listener: ChannelListener
-    private let source: any RandomSource
-    private let kms: KeyManagementSystem?
-    private var agent: KeySupplyAgent?
+    let source: any RandomSource
+    let kms: KeyManagementSystem?
+    var agent: KeySupplyAgent?
     private var servers: [Int32] = []
+    private let parts = SplitParts()
+    let erasures: ErasureLog
+    let traffic = KeyTraffic()
+    private var metrics: MetricsServer?
 
-    private let condition = NSCondition()
-    private var waiting: [UInt64: Envelope?] = [:]
-    private var paths: [String: (nodes: [String], until: Double)] = [:]
-    private var number: UInt64 = UInt64.random(in: 0..<1 << 62)
+    let condition = NSCondition()
+    var waiting: [UInt64: Envelope?] = [:]
+    var paths: [String: (ways: [[String]], until: Double)] = [:]
+    var number: UInt64 = UInt64.random(in: 0..<1 << 62)
     private var sockets: [ObjectIdentifier: Socket] = [:]
-    private var stopped = false
+    var stopped = false
 
     /// Opens the node's ledger and its port.
     ///
@@ -52,9 +56,15 @@ public final class KeyNode: @unchecked Sendable {
             atPath: place.directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let ledger = try PadLedger(path: place.directory + "/node.sqlite", owner: name)
         self.ledger = ledger
+        for line in ledger.lostAtOpening {
+            logger.notice(
+                "node \(name) was not stopped in order: \(line.onHand) bytes of \(line.pool): \(line.sender) -> \(line.receiver) are lost"
+            )
+        }
+        erasures = ErasureLog(directory: place.directory)
         var byPeer: [String: LinkKeyStore] = [:]
         for link in topology.links(of: name) {
-            let store = try LinkKeyStore(link: link, node: name, ledger: ledger)
+            let store = try LinkKeyStore(link: link, node: name, topology: topology, ledger: ledger, log: erasures)
             byPeer[store.peer] = store
         }
         stores = byPeer
@@ -67,6 +77,7 @@ public final class KeyNode: @unchecked Sendable {
         options.maximumSkip = 1 << 30
         // One connection carries a link, so what it skips is soon given up: it makes room for key with a partner.
         options.window = 1 << 20
+        options.lifetime = KeyLifetime(hours: topology.keyLifetimeHours)?.sending
         cabinet = PadCabinet(
             identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(),
             source: StoreSource(stores: byPeer),
@@ -107,13 +118,16 @@ public final class KeyNode: @unchecked Sendable {
     public func start() throws {
         let agent = KeySupplyAgent(
             node: name, topology: topology, ledger: ledger, source: source,
-            afford: { [unowned self] stream, bytes, timeout in try self.afford(stream, bytes, timeout) },
-            relay: { [unowned self] stream, pieces, timeout in try self.relay(stream, pieces, timeout) })
+            afford: { [unowned self] stream, bytes, ways, timeout in try self.afford(stream, bytes, ways, timeout) },
+            relay: { [unowned self] stream, pieces, ways, timeout in try self.relay(stream, pieces, ways, timeout) })
         self.agent = agent
         let byLink = Dictionary(uniqueKeysWithValues: stores.values.map { ($0.link.name, $0) })
         try serve(place.quantumSocket) { try QuantumSocket.serve($0, stores: byLink) }
         try serve(place.supplySocket) { [self] socket in
             try SupplyServer.serve(socket, agent: agent) { try self.status() }
+        }
+        if let port = place.metricsPort {
+            metrics = try MetricsServer(port: port) { [unowned self] in try self.status().prometheus() }
         }
         listener.start { [self] channel in read(channel) }
         for neighbour in neighbours.values {
@@ -127,6 +141,8 @@ public final class KeyNode: @unchecked Sendable {
             let settled = monotonicSeconds() + 5
             while !isStopped {
                 report()
+                expireKey()
+                traffic.sample(neighbours.mapValues { $0.store.counts })
                 Thread.sleep(forTimeInterval: monotonicSeconds() < settled ? 0.1 : 1)
             }
         }
@@ -147,22 +163,18 @@ public final class KeyNode: @unchecked Sendable {
         for socket in open { socket.stop() }
         for neighbour in neighbours.values { neighbour.stop() }
         listener.stop()
+        metrics?.stop()
         try agent?.close()
         try cabinet.close()
         for store in stores.values { try store.close() }
         try ledger.close()
     }
 
-    private var isStopped: Bool { condition.withLock { stopped } }
+    var isStopped: Bool { condition.withLock { stopped } }
 
-    public func status() throws -> KeyNodeStatus {
-        let links = neighbours.values.sorted { $0.name < $1.name }.map { neighbour in
-            let (stock, totals, link) = (neighbour.store.stock, neighbour.store.totals, neighbour.store.link)
-            return KeyNodeStatus.Link(
-                peer: neighbour.name, up: neighbour.isUp, distanceKm: link.distanceKm, rateMbitPerS: link.rate / 1e6,
-                stockOut: stock.out, stockIn: stock.in, generated: totals.generated, used: totals.used)
-        }
-        return KeyNodeStatus(node: name, isKms: kms != nil, links: links, ledger: try ledger.balance())
+    private func expireKey() {
+        for store in stores.values { store.expire() }
+        agent?.expire()
     }
 
     /// Serves a Unix socket, one thread per connection.
@@ -237,15 +249,25 @@ public final class KeyNode: @unchecked Sendable {
 
     private func handle(_ bytes: UnsafeRawBufferPointer, from peer: String) throws {
         let (envelope, key) = try Envelope.decoded(bytes, from: peer)
-        guard envelope.to == name else { return forward(envelope, key) }
+        guard envelope.to == name else {
+            if envelope.kind == .relay { traffic.relayed(.passedOn, key.count) }
+            return forward(envelope, key)
+        }
         switch envelope.kind {
         case .relay:
+            traffic.relayed(.arrived, key.count)
             var problem: Failure?
             do {
                 guard let stream = envelope.stream, let offset = envelope.offset, let agent else {
                     throw Failure(.data, at: "node \(peer)", "a relay without stream", remedy: "update the nodes")
                 }
-                try agent.store(stream, offset: offset, from: envelope.from, SecureBytes(copying: key))
+                if let split = envelope.split {
+                    try parts.add(split, key, of: stream, offset: offset, from: envelope.from) {
+                        try agent.store(stream, offset: offset, from: envelope.from, $0)
+                    }
+                } else {
+                    try agent.store(stream, offset: offset, from: envelope.from, SecureBytes(copying: key))
+                }
             } catch {
                 problem = SupplyFailure(error).failure
             }
@@ -253,12 +275,13 @@ public final class KeyNode: @unchecked Sendable {
         case .linkState:
             kms?.report(envelope.from, envelope.links ?? [])
         case .pathRequest:
-            guard let kms, let target = envelope.path?.first else { return }
+            guard let kms, let target = envelope.target else { return }
             var answer = answer(to: envelope, nil)
             answer.kind = .pathAnswer
             do {
-                answer.path = try kms.path(
-                    from: envelope.from, to: target, bytes: envelope.bytes ?? 0, avoid: Set(envelope.avoid ?? []))
+                answer.paths = try kms.ways(
+                    envelope.ways ?? 1, from: envelope.from, to: target, bytes: envelope.bytes ?? 0,
+                    avoid: Set(envelope.avoid ?? []))
             } catch {
                 answer.problem = SupplyFailure(error).problem
             }
@@ -286,7 +309,7 @@ public final class KeyNode: @unchecked Sendable {
     }
 
     /// Sends a message on its next hop.
-    private func forward(_ original: Envelope, _ key: UnsafeRawBufferPointer?) {
+    func forward(_ original: Envelope, _ key: UnsafeRawBufferPointer?) {
         var envelope = original
         let candidates: [String]
         if envelope.routed {
@@ -340,6 +363,7 @@ public final class KeyNode: @unchecked Sendable {
     /// Tells the origin of a relay which hop failed.
     private func fail(_ envelope: Envelope, at next: String, _ failure: Failure) {
         guard envelope.kind == .relay else { return }
+        traffic.relayFailed()
         var answer = answer(to: envelope, failure)
         answer.avoid = [name + ">" + next]
         if envelope.from == name {
@@ -351,171 +375,6 @@ public final class KeyNode: @unchecked Sendable {
         } else {
             forward(answer, nil)
         }
-    }
-
-    // MARK: - KMS
-
-    private func report() {
-        let links = neighbours.values.map { LinkState(peer: $0.name, up: $0.isUp, stock: $0.store.stock.out) }
-        if let kms { return kms.report(name, links) }
-        forward(
-            Envelope(
-                kind: .linkState, id: 0, from: name, to: topology.kms, route: [], routed: false,
-                links: links.sorted { $0.peer < $1.peer }),
-            nil)
-    }
-
-    private func path(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws -> [String] {
-        if let kms { return try kms.path(from: name, to: target, bytes: bytes, avoid: avoid) }
-        if avoid.isEmpty, let known = condition.withLock({ paths[target] }), known.until > monotonicSeconds() {
-            return known.nodes
-        }
-        let request = Envelope(
-            kind: .pathRequest, id: nextNumber(), from: name, to: topology.kms, route: [], routed: false,
-            path: [target],
-            bytes: bytes, avoid: avoid.sorted())
-        expect([request.id])
-        forward(request, nil)
-        let answer = wait(for: request.id, Deadline(in: min(3, deadline.left)))
-        guard let answer else {
-            throw Failure(
-                .transient, at: "node \(name)", "the KMS at node \(topology.kms) does not answer",
-                remedy: "start node \(topology.kms), or the nodes on the way to it")
-        }
-        guard let path = answer.path, path.first == name, path.last == target else {
-            throw Failure(
-                .transient, at: "key network", answer.problem ?? "the KMS names no way to node \(target)",
-                remedy: "look at `dsgd keys status`")
-        }
-        condition.withLock { paths[target] = (path, monotonicSeconds() + 2) }
-        return path
-    }
-
-    private func nextNumber() -> UInt64 {
-        condition.withLock {
-            number += 1
-            return number
-        }
-    }
-
-    private func expect(_ numbers: [UInt64]) {
-        condition.withLock { for number in numbers { waiting[number] = .some(nil) } }
-    }
-
-    private func wait(for number: UInt64, _ deadline: Deadline) -> Envelope? {
-        let limit = Date(timeIntervalSinceNow: deadline.left)
-        return condition.withLock {
-            defer { waiting.removeValue(forKey: number) }
-            while true {
-                if let answer = waiting[number] ?? nil { return answer }
-                if stopped || !condition.wait(until: limit) { return nil }
-            }
-        }
-    }
-
-    // MARK: - Relay
-
-    /// Brings pieces of key to the node of the receiving role, by another way when a hop fails.
-    private func relay(
-        _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
-    ) throws {
-        let target = try topology.home(of: stream.receiver).name
-        if target == name {
-            for piece in pieces {
-                let copy = piece.key.withUnsafeBytes { SecureBytes(copying: $0) }
-                try agent?.store(stream, offset: piece.offset, from: name, copy)
-            }
-            return
-        }
-        let deadline = Deadline(in: max(timeout, 5))
-        var avoid: Set<String> = []
-        var left = pieces[...]
-        var last: Failure?
-        for _ in 0..<4 where deadline.left > 0 {
-            let bytes = left.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
-            let path: [String]
-            do {
-                path = try firstPath(to: target, bytes: bytes, avoid: avoid, deadline)
-            } catch {
-                // Why a way failed says more than that there is no other.
-                throw last ?? error
-            }
-            try checkStock(of: path[1], bytes: bytes, deadline)
-            if let failure = try send(stream, &left, along: path, &avoid, deadline) { last = failure } else { return }
-        }
-        throw last
-            ?? Failure(
-                .transient, at: "\(stream)", "no key came through to node \(target) in time",
-                remedy: "look at `dsgd keys status`")
-    }
-
-    /// A way; where there is none at first, as it stands once every node's next report must have come.
-    private func firstPath(to target: String, bytes: UInt64, avoid: Set<String>, _ deadline: Deadline) throws
-        -> [String]
-    {
-        let patience = Deadline(in: avoid.isEmpty ? min(1.5, deadline.left) : 0)
-        while true {
-            do {
-                return try path(to: target, bytes: bytes, avoid: avoid, deadline)
-            } catch {
-                guard patience.left > 0, !isStopped else { throw error }
-                Thread.sleep(forTimeInterval: 0.05)
-            }
-        }
-    }
-
-    /// Whether some neighbour that is up can be sent that many bytes in time.
-    private func afford(_ stream: PadStream, _ bytes: UInt64, _ timeout: Double) throws {
-        guard try topology.home(of: stream.receiver).name != name else { return }
-        let up = neighbours.values.filter(\.isUp).sorted { $0.store.stock.out > $1.store.stock.out }
-        var first: (any Error)?
-        for neighbour in up {
-            do { return try checkStock(of: neighbour.name, bytes: bytes, Deadline(in: timeout)) } catch {
-                first = first ?? error
-            }
-        }
-        if let first { throw first }
-    }
-
-    /// Says at once, with figures, when the first hop's link key will not do in time.
-    private func checkStock(of next: String, bytes: UInt64, _ deadline: Deadline) throws {
-        guard let store = neighbours[next]?.store else { return }
-        let have = store.stock.out
-        let rate = store.link.rate / 2
-        if have < bytes, rate * deadline.left < Double(bytes - have) * 8 {
-            throw insufficientKey("link \(store.link.name)", need: bytes, have: have, bitsPerSecond: rate)
-        }
-    }
-
-    /// Sends pieces along a way; those that arrived leave `left`. Returns why the others did not.
-    private func send(
-        _ stream: PadStream, _ left: inout ArraySlice<(offset: UInt64, key: SecureBytes)>, along path: [String],
-        _ avoid: inout Set<String>, _ deadline: Deadline
-    ) throws -> Failure? {
-        let numbers = left.map { _ in nextNumber() }
-        expect(numbers)
-        for (number, piece) in zip(numbers, left) {
-            let envelope = Envelope(
-                kind: .relay, id: number, from: name, to: path[path.count - 1], route: path, routed: true,
-                stream: stream,
-                offset: piece.offset)
-            piece.key.withUnsafeBytes { forward(envelope, $0) }
-        }
-        var failure: Failure?
-        for number in numbers {
-            let answer = wait(for: number, failure == nil ? deadline : Deadline(in: min(deadline.left, 1)))
-            if let answer, answer.problem == nil, failure == nil {
-                left.removeFirst()
-                continue
-            }
-            avoid.formUnion(answer?.avoid ?? [])
-            failure =
-                failure
-                ?? Failure(
-                    answer?.transient == false ? .data : .transient, at: "relay \(path.joined(separator: " -> "))",
-                    answer?.problem ?? "no answer in time", remedy: "try again; look at `dsgd keys status`")
-        }
-        return failure
     }
 }
 

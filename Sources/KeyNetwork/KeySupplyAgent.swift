@@ -14,15 +14,17 @@ import Randomness
 /// leaves the generator, keeps an offset from being generated twice; it covers more at once the busier the stream is.
 /// `@unchecked Sendable`: `condition` guards every variable.
 final class KeySupplyAgent: @unchecked Sendable {
-    /// Brings pieces of key to the receiver's node and returns when all are stored there.
+    /// Brings pieces of key to the receiver's node, on one way or in two parts on two, and returns when all are stored
+    /// there.
     typealias Relay =
         @Sendable (
-            _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ timeout: Double
+            _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ ways: Int, _ timeout: Double
         ) throws -> Void
 
     /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by
     /// asking.
-    typealias Afford = @Sendable (_ stream: PadStream, _ bytes: UInt64, _ timeout: Double) throws -> Void
+    typealias Afford =
+        @Sendable (_ stream: PadStream, _ bytes: UInt64, _ ways: Int, _ timeout: Double) throws -> Void
 
     /// Bytes of key in one message between nodes.
     static let block = 128 << 10
@@ -39,6 +41,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     private struct Stream {
         var account: PadAccount
         var pieces = KeyPieces()
+        /// nil for key that never expires.
+        var ages: KeyAges?
         /// Of a sender: when the account became durable last.
         var durable = 0.0
         /// Of a sender: one past the newest key made or given up; the mark may cover more.
@@ -48,12 +52,15 @@ final class KeySupplyAgent: @unchecked Sendable {
         var ahead: UInt64 = 0
         var lastEnd: UInt64 = 0
         var lastTime = 0.0
+        /// Of a sender: on how many ways the key on hand came.
+        var ways = 1
     }
 
     private let node: String
     private let topology: NetworkTopology
     private let ledger: PadLedger
     private let source: any RandomSource
+    private let lifetime: KeyLifetime?
     private let afford: Afford
     private let relay: Relay
     private let condition = NSCondition()
@@ -71,6 +78,7 @@ final class KeySupplyAgent: @unchecked Sendable {
         self.topology = topology
         self.ledger = ledger
         self.source = source
+        lifetime = KeyLifetime(hours: topology.keyLifetimeHours)
         self.afford = afford
         self.relay = relay
     }
@@ -91,15 +99,20 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     // MARK: - Roles
 
+    /// - Parameter ways: of a sender: 2 for key that no single node between the two nodes has seen.
     func take(
         _ stream: PadStream, role: String, offset: UInt64, into destination: UnsafeMutableRawBufferPointer,
-        timeout: Double
+        timeout: Double, ways: Int = 1
     ) throws {
         try check(stream, role: role)
+        guard (1...2).contains(ways) else {
+            throw Failure(.data, at: "\(stream)", "key on \(ways) ways", remedy: "ask for one way or two")
+        }
         guard offset <= UInt64(Int64.max) - UInt64(destination.count) else {
             throw Failure(.data, at: "\(stream)", "the offset \(offset) is impossible", remedy: "refuse this message")
         }
         if role == stream.sender {
+            try choose(ways, stream)
             try makeKey(stream, offset: offset, into: destination, timeout: timeout)
         } else {
             try handOver(stream, offset: offset, into: destination, timeout: timeout)
@@ -140,6 +153,19 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     // MARK: - Making key
 
+    /// Key on hand that came on fewer ways than are asked for is given up.
+    private func choose(_ ways: Int, _ stream: PadStream) throws {
+        try condition.withLock {
+            guard try open(stream, .sender).ways != ways else { return }
+            while busy.contains(stream) && !stopped { condition.wait() }
+            if ways > sending[stream]?.ways ?? 1 {
+                let lost = sending[stream]?.pieces.discard(below: UInt64.max) ?? 0
+                sending[stream]?.account.update { $0.lost += lost }
+            }
+            sending[stream]?.ways = ways
+        }
+    }
+
     private func makeKey(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
@@ -156,7 +182,7 @@ final class KeySupplyAgent: @unchecked Sendable {
                 return end - max(offset, state.made)
             }
             guard let missing else { break }
-            try afford(stream, missing, timeout)
+            try afford(stream, missing, condition.withLock { sending[stream]?.ways ?? 1 }, timeout)
             try produce(stream, from: offset, to: end, timeout: timeout)
         }
         makeAhead(stream)
@@ -202,14 +228,14 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Starts making the next stretch of a transfer, where there is key in plenty for it.
     private func makeAhead(_ stream: PadStream) {
-        let range = condition.withLock { () -> Range<UInt64>? in
+        let next = condition.withLock { () -> (range: Range<UInt64>, ways: Int)? in
             guard let state = sending[stream], !stopped, !busy.contains(stream), state.pieces.onHand < state.ahead
             else {
                 return nil
             }
-            return state.made..<state.made + state.ahead
+            return (state.made..<state.made + state.ahead, state.ways)
         }
-        guard let range, (try? afford(stream, 2 * UInt64(range.count), 0)) != nil else { return }
+        guard let (range, ways) = next, (try? afford(stream, 2 * UInt64(range.count), ways, 0)) != nil else { return }
         detachThread("dsgd-ksa-ahead") { [self] in
             // What fails here is said when the role asks for it.
             try? produce(stream, from: range.lowerBound, to: range.upperBound, timeout: 5)
@@ -218,7 +244,7 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Makes the key from where the stream stands, `from` at least, up to `to`, and brings it to the receiver's node.
     private func produce(_ stream: PadStream, from: UInt64, to: UInt64, timeout: Double) throws {
-        let start = try condition.withLock { () -> UInt64? in
+        let begun = try condition.withLock { () -> (start: UInt64, ways: Int)? in
             var state = try open(stream, .sender)
             // Another request made it meanwhile, or is about to.
             guard !busy.contains(stream), !stopped, state.made < to else { return nil }
@@ -231,9 +257,9 @@ final class KeySupplyAgent: @unchecked Sendable {
             sending[stream]?.reservation = state.reservation
             sending[stream]?.durable = state.durable
             busy.insert(stream)
-            return start
+            return (start, state.ways)
         }
-        guard let start else { return }
+        guard let (start, ways) = begun else { return }
         var pieces: [(offset: UInt64, key: SecureBytes)] = []
         do {
             var at = start
@@ -243,13 +269,14 @@ final class KeySupplyAgent: @unchecked Sendable {
                 pieces.append((at, key))
                 at += UInt64(key.count)
             }
-            try relay(stream, pieces, timeout)
+            try relay(stream, pieces, ways, timeout)
         } catch {
             finish(stream) { state in state.account.update { $0.lost += to - start } }
             throw error
         }
         finish(stream) { state in
             for piece in pieces { state.pieces.append(piece.key, at: piece.offset) }
+            state.ages?.add(end: to)
         }
     }
 
@@ -294,7 +321,7 @@ final class KeySupplyAgent: @unchecked Sendable {
                 if end <= mark {
                     throw Failure(
                         .data, at: "\(stream)",
-                        "key at offset \(offset) was handed out before, or lost when node \(node) was restarted",
+                        "key at offset \(offset) was handed out before, expired, or lost when node \(node) was restarted",
                         remedy: "connect again: the sender moves on to newer key")
                 }
                 if stopped || !condition.wait(until: limit) {
@@ -309,7 +336,14 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Stores key that another node, or this one, made for a role here.
     func store(_ stream: PadStream, offset: UInt64, from origin: String, _ key: SecureBytes) throws {
-        guard stream.pool == topology.pool, key.count > 0, offset <= UInt64(Int64.max) - UInt64(key.count),
+        try store(stream, [(offset, key)], from: origin)
+    }
+
+    /// Stores pieces that follow each other, under one durable mark.
+    func store(_ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], from origin: String) throws {
+        let count = pieces.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
+        guard let offset = pieces.first?.offset, stream.pool == topology.pool, count > 0,
+            offset <= UInt64(Int64.max) - count, pieces.allSatisfy({ $0.key.count > 0 }),
             try topology.home(of: stream.receiver).name == node, try topology.home(of: stream.sender).name == origin
         else {
             throw Failure(
@@ -324,7 +358,7 @@ final class KeySupplyAgent: @unchecked Sendable {
                     .data, at: "\(stream)", "key at offset \(offset) came before",
                     remedy: "the sender moves on to newer key")
             }
-            guard (receiving[stream]?.pieces.onHand ?? 0) + UInt64(key.count) <= Self.maximumWaiting else {
+            guard (receiving[stream]?.pieces.onHand ?? 0) + count <= Self.maximumWaiting else {
                 throw Failure(
                     .transient, at: "\(stream)", "the receiving role does not take its key, the store is full",
                     remedy: "start the receiving role")
@@ -333,9 +367,10 @@ final class KeySupplyAgent: @unchecked Sendable {
             // to where the sender has key whose other copy is lost, and the sender moves on to there.
             try account.commit {
                 $0.lost += offset - $0.mark
-                $0.mark = offset + UInt64(key.count)
+                $0.mark = offset + count
             }
-            receiving[stream]?.pieces.append(key, at: offset)
+            for piece in pieces { receiving[stream]?.pieces.append(piece.key, at: piece.offset) }
+            receiving[stream]?.ages?.add(end: offset + count)
             condition.broadcast()
         }
     }
@@ -344,10 +379,28 @@ final class KeySupplyAgent: @unchecked Sendable {
     private func open(_ stream: PadStream, _ side: LedgerLine.Side) throws -> Stream {
         if let state = side == .sender ? sending[stream] : receiving[stream] { return state }
         var state = Stream(account: try ledger.account(stream, side: side))
+        state.ages = lifetime.map { KeyAges(lifetime: $0.sending) }
         // Key below the mark went with the last run of this node; which of it the role has, only the role knows.
         state.made = state.account.snapshot.mark
         if side == .sender { sending[stream] = state } else { receiving[stream] = state }
         return state
+    }
+
+    /// Erases key that waits for its role for too long.
+    func expire() {
+        guard let lifetime else { return }
+        condition.withLock {
+            func expire(_ streams: inout [PadStream: Stream], after seconds: Double) {
+                for stream in streams.keys {
+                    guard let offset = streams[stream]?.ages?.expired(after: seconds) else { continue }
+                    let erased = streams[stream]?.pieces.discard(below: offset) ?? 0
+                    streams[stream]?.account.update { $0.expired += erased }
+                }
+            }
+            if stopped { return }
+            expire(&sending, after: lifetime.sending)
+            expire(&receiving, after: lifetime.receiving)
+        }
     }
 
     func close() throws {

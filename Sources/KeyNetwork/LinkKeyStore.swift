@@ -2,12 +2,14 @@ import Channel
 import Diagnostics
 import Foundation
 import Kernels
+import Metering
 import OneTimePad
 
-/// A node's store of one link's key, masked until it is due: the pad source of the channel to that neighbour.
+/// A node's store of one link's key: the pad source of the channel to that neighbour. What waits lies on a shelf in
+/// memory or on a disk, in a form that tells nothing without a secret in memory.
 ///
-/// The key of the two directions is kept apart from its arrival on. What is in memory is lost when the node stops; the
-/// ledger books it.
+/// The key of the two directions is kept apart from its arrival on. What waits is lost when the node stops; the ledger
+/// books it.
 /// `@unchecked Sendable`: `condition` guards every variable.
 final class LinkKeyStore: PadSource, @unchecked Sendable {
     /// Pools of the rows in a node's ledger: key in the store, and pads of the channels between nodes.
@@ -19,78 +21,83 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     private let me: String
     /// Bytes per direction that the store takes.
     let limit: UInt64
+    /// Whether the link's key is cut into K1 and K2.
+    private let isCut: Bool
+    private let lifetime: KeyLifetime?
     /// Bytes delivered between durable states of the account.
     private static let commitBytes: UInt64 = 16 << 20
+    private static let block = UInt64(QuantumSocket.block)
 
     private struct Direction {
-        /// Key that is due, then key that is masked, by ascending offset.
+        let stream: PadStream
+        /// Key that is due, then key that waits, by ascending offset.
         var pieces = KeyPieces()
-        var masked: [MaskedKey] = []
-        /// How many of `masked` were used up; the array is cut now and then.
-        var head = 0
-        var maskedBytes: UInt64 = 0
+        var shelf: any KeyShelf
+        var cutter = KeyCutter()
+        var ages: KeyAges?
         /// Numbers of blocks divided by two.
         var next: UInt64
         var account: PadAccount
         var uncommitted: UInt64 = 0
+        /// When a shelf that could not take key is tried again.
+        var blockedUntil = 0.0
 
-        var onHand: UInt64 { pieces.onHand + maskedBytes }
+        var onHand: UInt64 { pieces.onHand + shelf.bytes }
 
-        /// Takes the first masked key out of the row.
-        mutating func popMasked() -> MaskedKey {
-            let key = masked[head]
-            maskedBytes -= UInt64(key.count)
-            head += 1
-            if head >= 64 || head == masked.count {
-                masked.removeFirst(head)
-                head = 0
-            }
-            return key
-        }
-
-        /// Unmasks what begins below `end`.
-        mutating func reveal(below end: UInt64) {
-            while head < masked.count, masked[head].offset < end {
-                let key = masked[head]
-                let bytes = pieces.buffer(count: key.count)
-                bytes.withUnsafeMutableBytes { key.reveal(into: $0) }
-                pieces.append(bytes, at: key.offset)
-                _ = popMasked()
-            }
-        }
+        /// Brings what begins below `end` into secret memory. Returns how many bytes were lost.
+        mutating func reveal(below end: UInt64) -> UInt64 { shelf.reveal(below: end, into: &pieces) }
 
         func firstAvailable(from offset: UInt64) -> UInt64? {
-            pieces.firstAvailable(from: offset)
-                ?? masked[head...].first { $0.end > offset }.map { max(offset, $0.offset) }
+            pieces.firstAvailable(from: offset) ?? shelf.firstAvailable(from: offset)
         }
 
-        mutating func discard(below offset: UInt64) -> UInt64 {
-            var lost: UInt64 = 0
-            while head < masked.count, masked[head].end <= offset { lost += UInt64(popMasked().count) }
-            reveal(below: offset)
-            return lost + pieces.discard(below: offset)
+        /// Erases all below an offset; returns how many bytes that were.
+        mutating func discard(below offset: UInt64, _ reason: ErasureReceipt.Reason) -> UInt64 {
+            let whole = shelf.discard(below: offset, reason)
+            let lost = reveal(below: offset) + pieces.discard(below: offset)
+            settle()
+            return whole + lost
         }
+
+        /// Tells the shelf what is gone from secret memory.
+        mutating func settle() { shelf.spent(below: pieces.firstAvailable(from: 0) ?? UInt64.max) }
     }
     private let condition = NSCondition()
     private var directions: [Direction] = []
     private var stopped = false
+    private var problem: Failure?
 
-    init(link: NetworkTopology.Link, node: String, ledger: PadLedger) throws {
+    init(link: NetworkTopology.Link, node: String, topology: NetworkTopology, ledger: PadLedger, log: ErasureLog) throws {
         self.link = link
         me = node
         peer = link.other(than: node) ?? ""
-        limit = Self.limit(of: link)
+        let place = try topology.node(node)
+        limit = topology.storeLimit(of: link, at: place)
+        isCut = topology.isCut(link)
+        lifetime = KeyLifetime(hours: topology.keyLifetimeHours)
         let (first, second) = link.ordered
+        let pads = try ledger.balance().filter { $0.pool == Self.channelPool }
         for (sender, receiver) in [(first, second), (second, first)] {
             let stream = PadStream(pool: Self.storePool, sender: sender, receiver: receiver)
             let account = try ledger.account(stream, side: sender == node ? .sender : .receiver)
-            let next = (account.snapshot.mark + UInt64(QuantumSocket.block) - 1) / UInt64(QuantumSocket.block)
-            directions.append(Direction(next: next, account: account))
+            // After a crash the channel's mark may be ahead of the store's: key below it would never be asked for.
+            let pad = pads.first { $0.sender == sender && $0.receiver == receiver }
+            let next = Self.nextBlock(from: max(account.snapshot.mark, pad?.supplied ?? 0), isCut: isCut)
+            let shelf: any KeyShelf =
+                place.keyStore == .disk
+                ? try DiskShelf(stream: stream, link: link.name, node: node, directory: place.directory, log: log)
+                : MemoryShelf()
+            directions.append(
+                Direction(
+                    stream: stream, shelf: shelf, ages: lifetime.map { KeyAges(lifetime: $0.sending) }, next: next,
+                    account: account))
         }
     }
 
-    static func limit(of link: NetworkTopology.Link) -> UInt64 {
-        max(UInt64(link.stockMib * 1_048_576 / 2), 1 << 20) + (1 << 20)
+    /// The first block no byte of which lies below a pad offset. A chunk's K2 is gone with the process that held it, so a
+    /// cut link goes on with a new chunk.
+    private static func nextBlock(from offset: UInt64, isCut: Bool) -> UInt64 {
+        isCut ? KeyCut.chunk(from: offset) * (KeyCut.chunk / block) : (offset + block - 1) / block
     }
 
     private func index(_ stream: PadStream) -> Int { stream.sender == link.ordered.0 ? 0 : 1 }
@@ -99,50 +106,120 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
 
     func state() -> QuantumSocket.State {
         condition.withLock {
-            func room(_ index: Int) -> UInt64 { limit - min(limit, directions[index].onHand) }
+            func room(_ index: Int) -> UInt64 {
+                directions[index].blockedUntil > monotonicSeconds()
+                    ? QuantumSocket.State.blocked : limit - min(limit, directions[index].onHand)
+            }
             return QuantumSocket.State(
                 next: (directions[0].next * 2, directions[1].next * 2 + 1), room: (room(0), room(1)))
         }
     }
 
+    /// Seconds for which a shelf that failed takes nothing.
+    private static let pause = 10.0
+
     /// Stores whole blocks with consecutive numbers; the caller wipes them.
     func deliver(_ number: UInt64, _ bytes: UnsafeRawBufferPointer) throws -> QuantumSocket.Status {
         let index = Int(number & 1)
         let position = number / 2
-        guard position < 1 << 45 else { return .refused }
-        let offset = position * UInt64(QuantumSocket.block)
-        let key = try MaskedKey(bytes, offset: offset)
+        guard position < 1 << 44 else { return .refused }
+        let offset = position * Self.block
         return try condition.withLock {
             guard !stopped, position >= directions[index].next else { return .refused }
             guard directions[index].onHand + UInt64(bytes.count) <= limit else { return .full }
-            directions[index].masked.append(key)
-            directions[index].maskedBytes += UInt64(key.count)
-            directions[index].next = position + UInt64(key.count / QuantumSocket.block)
-            let account = directions[index].account
-            account.update {
-                // Numbers that the driver left out never were key here; they count as lost so that offsets add up.
-                $0.lost += offset - $0.mark
-                $0.mark = key.end
+            guard !isCut || directions[index].cutter.accepts(offset) else {
+                directions[index].next = (offset / KeyCut.chunk + 1) * (KeyCut.chunk / Self.block)
+                return .refused
             }
-            directions[index].uncommitted += UInt64(key.count)
+            do {
+                try put(bytes, at: offset, index)
+            } catch {
+                giveUpChunk(at: offset, index)
+                problem = error as? Failure
+                return .full
+            }
+            directions[index].next = position + UInt64(bytes.count) / Self.block
             if directions[index].uncommitted >= Self.commitBytes {
                 directions[index].uncommitted = 0
-                try account.commit()
+                try directions[index].account.commit()
             }
             condition.broadcast()
             return .stored
         }
     }
 
+    // MARK: Under the lock
+
+    private func put(_ bytes: UnsafeRawBufferPointer, at offset: UInt64, _ index: Int) throws {
+        guard isCut else { return try add(DeliveredKey(offset: offset, bytes: bytes), index) }
+        var cutter = directions[index].cutter
+        directions[index].cutter = KeyCutter()
+        try cutter.cut(bytes, at: offset) { try add($0, index) }
+        directions[index].cutter = cutter
+    }
+
+    private func add(_ key: DeliveredKey, _ index: Int) throws {
+        try directions[index].shelf.add(key)
+        directions[index].ages?.add(end: key.end)
+        directions[index].uncommitted += UInt64(key.bytes.count)
+        directions[index].account.update {
+            // Numbers that the driver left out never were key here; they count as lost so that offsets add up.
+            $0.lost += key.offset - $0.mark
+            $0.mark = key.end
+        }
+    }
+
+    /// What could not be stored of a chunk is lost; the link goes on with the next one after a while.
+    private func giveUpChunk(at offset: UInt64, _ index: Int) {
+        let end = directions[index].account.snapshot.mark
+        let key = max(offset, isCut ? KeyCut.chunk(from: end) * KeyCut.chunk : end)
+        directions[index].next = (key / KeyCut.chunk + 1) * (KeyCut.chunk / Self.block)
+        directions[index].blockedUntil = monotonicSeconds() + Self.pause
+    }
+
+    /// A sender never goes back, so key below what it asks for, here and still to come, is of no more use.
+    private func skip(to offset: UInt64, _ index: Int) {
+        let lost = directions[index].discard(below: UInt64.max, .givenUp)
+        directions[index].account.update { $0.lost += lost }
+        directions[index].cutter = KeyCutter()
+        directions[index].next = Self.nextBlock(from: offset, isCut: isCut)
+    }
+
+    /// One past the newest pad of a direction.
+    private func frontier(_ direction: Direction) -> UInt64 {
+        let key = direction.next * Self.block
+        return isCut ? KeyCut.padOffset(ofKey: key) : key
+    }
+
+    // MARK: Without the lock
+
     /// Gives up the key of a direction below a block, which the other end has lost.
     func discard(belowBlock number: UInt64) {
         condition.withLock {
             let index = Int(number & 1)
-            guard !stopped, number / 2 <= directions[index].next else { return }
-            let lost = directions[index].discard(below: number / 2 * UInt64(QuantumSocket.block))
+            guard !stopped else { return }
+            let key = min(number / 2, directions[index].next) * Self.block
+            let lost = directions[index].discard(below: isCut ? KeyCut.padOffset(ofKey: key) : key, .givenUp)
             directions[index].account.update { $0.lost += lost }
         }
     }
+
+    /// Erases key that is too old.
+    func expire() {
+        guard let lifetime else { return }
+        condition.withLock {
+            guard !stopped else { return }
+            for index in directions.indices {
+                let seconds = directions[index].stream.sender == me ? lifetime.sending : lifetime.receiving
+                guard let offset = directions[index].ages?.expired(after: seconds) else { continue }
+                let erased = directions[index].discard(below: offset, .expired)
+                directions[index].account.update { $0.expired += erased }
+            }
+        }
+    }
+
+    /// Why the store took no key lately.
+    var lastProblem: Failure? { condition.withLock { problem } }
 
     // MARK: - To the channel
 
@@ -153,18 +230,21 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         let limit = Date(timeIntervalSinceNow: timeout)
         let end = offset + UInt64(destination.count)
         try condition.withLock {
+            if me == stream.sender, offset > frontier(directions[index]) { skip(to: offset, index) }
             while true {
-                directions[index].reveal(below: end)
+                let unreadable = directions[index].reveal(below: end)
+                directions[index].account.update { $0.lost += unreadable }
                 if directions[index].pieces.take(at: offset, into: destination) {
                     // A sender never goes back, so what it passed over is of no more use.
-                    let passed = me == stream.sender ? directions[index].discard(below: offset) : 0
+                    let passed = me == stream.sender ? directions[index].discard(below: offset, .givenUp) : 0
+                    directions[index].settle()
                     directions[index].account.update {
                         $0.data += UInt64(destination.count)
                         $0.lost += passed
                     }
                     return
                 }
-                let frontier = directions[index].next * UInt64(QuantumSocket.block)
+                let frontier = frontier(directions[index])
                 if end <= frontier {
                     throw Failure(
                         .data, at: "link \(link.name)", "the link key at offset \(offset) was used before or lost",
@@ -182,15 +262,14 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
         condition.withLock {
             let direction = directions[index(stream)]
-            return direction.firstAvailable(from: offset)
-                ?? max(offset, direction.next * UInt64(QuantumSocket.block))
+            return direction.firstAvailable(from: offset) ?? max(offset, frontier(direction))
         }
     }
 
     func discard(_ stream: PadStream, below offset: UInt64) {
         condition.withLock {
             let index = index(stream)
-            let lost = directions[index].discard(below: offset)
+            let lost = directions[index].discard(below: offset, .givenUp)
             directions[index].account.update { $0.lost += lost }
         }
     }
@@ -204,11 +283,21 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
-    /// Bytes that the link delivered since the ledger began, and bytes of them that were used; both directions.
+    /// Bytes that the link delivered since the ledger began, K2 included, and bytes of pad that were used; both
+    /// directions.
     var totals: (generated: UInt64, used: UInt64) {
         condition.withLock {
             let counts = directions.map { $0.account.snapshot }
-            return (counts.reduce(0) { $0 + $1.mark }, counts.reduce(0) { $0 + $1.data })
+            let secrets = isCut ? counts.reduce(0) { $0 + KeyCut.chunk(from: $1.mark) * KeyCut.secret } : 0
+            return (counts.reduce(secrets) { $0 + $1.mark }, counts.reduce(0) { $0 + $1.data })
+        }
+    }
+
+    /// The accounts of pad to send with, and to receive with.
+    var counts: (out: PadCounts, in: PadCounts) {
+        condition.withLock {
+            let (first, second) = (directions[0].account.snapshot, directions[1].account.snapshot)
+            return me == link.ordered.0 ? (first, second) : (second, first)
         }
     }
 
@@ -218,7 +307,7 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
             stopped = true
             condition.broadcast()
             for index in directions.indices {
-                let rest = directions[index].discard(below: UInt64.max)
+                let rest = directions[index].discard(below: UInt64.max, .stopped)
                 try directions[index].account.commit { $0.expired += rest }
                 directions[index].account.release()
             }

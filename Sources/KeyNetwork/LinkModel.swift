@@ -59,15 +59,20 @@ public final class LinkModel: Sendable {
     /// Where one end's store stays full and the other's has not half as much, the lean end was restarted and has lost
     /// what fills the full one. As much as the lean end has stays, and key of records that may still be on their way.
     private func makeRoom(
-        _ ends: [QuantumSocket.Client], _ states: inout [QuantumSocket.State], _ limit: UInt64
+        _ ends: [QuantumSocket.Client], _ states: inout [QuantumSocket.State], _ limits: [UInt64]
     ) throws {
         for direction in 0...1 {
             let rooms = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
+            guard !rooms.contains(QuantumSocket.State.blocked) else { continue }
+            let held = zip(limits, rooms).map { $0 - min($0, $1) }
             for (full, lean) in [(0, 1), (1, 0)] where rooms[full] < UInt64(QuantumSocket.block) {
-                guard rooms[lean] > limit / 2, rooms[lean] <= limit else { continue }
-                let next = direction == 0 ? states[lean].next.0 : states[lean].next.1
-                let kept = (limit - rooms[lean]) / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
-                states[full] = try ends[full].discard(below: next - min(next & ~1, 2 * kept))
+                guard held[lean] < held[full] / 2 else { continue }
+                let next = states.map { direction == 0 ? $0.next.0 : $0.next.1 }
+                // An end that crashed knows less than it was given; then it has nothing of what the full one holds.
+                let kept =
+                    next[lean] < next[full] ? 0 : held[lean] / UInt64(QuantumSocket.block) + 1 + Self.onTheirWay
+                let newest = max(next[0], next[1])
+                states[full] = try ends[full].discard(below: newest - min(newest & ~1, 2 * kept))
             }
         }
     }
@@ -82,7 +87,10 @@ public final class LinkModel: Sendable {
         var states = try ends.map { try $0.state() }
         let run = SecureBytes(count: QuantumSocket.longestRun)
         let block = Double(QuantumSocket.block)
-        let limit = LinkKeyStore.limit(of: link)
+        let limits = try [link.ordered.0, link.ordered.1].map {
+            topology.storeLimit(of: link, at: try topology.node($0))
+        }
+        let limit = limits.min() ?? 0
         var budget = link.stockMib * 1_048_576
         var time = monotonicSeconds()
         var turn = 0
@@ -111,7 +119,7 @@ public final class LinkModel: Sendable {
                 states = try ends.map { try $0.state() }
                 stuck += 1
                 if stuck >= 20 {
-                    try makeRoom(ends, &states, limit)
+                    try makeRoom(ends, &states, limits)
                     stuck = 0
                 }
                 continue

@@ -1,6 +1,14 @@
 import Diagnostics
 import Foundation
 
+/// Where a node keeps link key that waits.
+public enum KeyStoreKind: String, Codable, Sendable {
+    /// Masked in ordinary memory.
+    case memory
+    /// As Figure 5 of the paper has it: K1 in files of the node's directory, K2 in secret memory.
+    case disk
+}
+
 /// The key network: trusted nodes, the quantum links between them, the KMS, and which role sits at which node.
 public struct NetworkTopology: Codable, Sendable, Equatable {
     /// A trusted node: a key management agent and a key supply agent.
@@ -11,17 +19,32 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         public var kmaPort: UInt16
         /// Holds its ledger and its Unix sockets.
         public var directory: String
+        /// nil for memory.
+        public var keyStore: KeyStoreKind?
+        /// Key that the node stores of each direction of each link, in MiB; nil for what the link's stock asks for.
+        public var keyStoreMib: Double?
+        /// Port of the loopback interface where the node serves its metrics; nil for none.
+        public var metricsPort: UInt16?
 
-        public init(name: String, host: String, kmaPort: UInt16, directory: String) {
+        public init(
+            name: String, host: String, kmaPort: UInt16, directory: String, keyStore: KeyStoreKind? = nil,
+            keyStoreMib: Double? = nil, metricsPort: UInt16? = nil
+        ) {
             self.name = name
             self.host = host
             self.kmaPort = kmaPort
             self.directory = directory
+            self.keyStore = keyStore
+            self.keyStoreMib = keyStoreMib
+            self.metricsPort = metricsPort
         }
 
         enum CodingKeys: String, CodingKey {
             case name, host, directory
             case kmaPort = "kma_port"
+            case keyStore = "key_store"
+            case keyStoreMib = "key_store_mib"
+            case metricsPort = "metrics_port"
         }
 
         /// Where a link's driver delivers key.
@@ -80,8 +103,18 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
     public var nodes: [Node]
     public var links: [Link]
     public var roles: [Role]
+    /// Age at which key that nobody used is erased, in hours; nil for never.
+    public var keyLifetimeHours: Double?
 
-    public init(pool: String, kms: String, nodes: [Node], links: [Link], roles: [Role]) {
+    enum CodingKeys: String, CodingKey {
+        case pool, kms, nodes, links, roles
+        case keyLifetimeHours = "key_lifetime_hours"
+    }
+
+    public init(
+        pool: String, kms: String, nodes: [Node], links: [Link], roles: [Role], keyLifetimeHours: Double? = nil
+    ) {
+        self.keyLifetimeHours = keyLifetimeHours
         self.pool = pool
         self.kms = kms
         self.nodes = nodes
@@ -105,6 +138,18 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
                 remedy: "add it to the roles of the key network")
         }
         return try node(entry.node)
+    }
+
+    /// Bytes of key that a node stores of each direction of a link.
+    func storeLimit(of link: Link, at node: Node) -> UInt64 {
+        node.keyStoreMib.map { UInt64($0 * 1_048_576) }
+            ?? max(UInt64(link.stockMib * 1_048_576 / 2), 1 << 20) + (1 << 20)
+    }
+
+    /// Whether the key of a link is cut into K1 and K2: both ends cut when one keeps K1 on a disk, so that their pads are
+    /// equal.
+    func isCut(_ link: Link) -> Bool {
+        link.ends.contains { end in nodes.first { $0.name == end }?.keyStore == .disk }
     }
 
     func links(of node: String) -> [Link] { links.filter { $0.ends.contains(node) } }
@@ -146,6 +191,13 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
                     "distance, rate or stock of the link \(link.name) is out of range",
                     "use a rate up to 1,000,000 Mbit/s and a stock up to 4,096 MiB")
             }
+        }
+        for node in nodes where !(2...16_777_216).contains(node.keyStoreMib ?? 2) {
+            throw refuse(
+                "key_store_mib of node \"\(node.name)\" is out of range", "use 2 to 16,777,216 MiB for each direction")
+        }
+        if let hours = keyLifetimeHours, !(hours > 0 && hours <= 87_600) {
+            throw refuse("key_lifetime_hours is out of range", "use more than 0 and at most 87,600 hours")
         }
         for node in nodes where node.quantumSocket.utf8.count > 107 {
             throw refuse(

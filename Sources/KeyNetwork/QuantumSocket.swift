@@ -13,39 +13,42 @@ import Kernels
 /// of the key (4), number of its first block, or of the first block to keep (8), the name (`a|b`, sorted), the key: 1 to
 /// 16 blocks of one direction, in order.
 /// Answer: status (1 byte: 0 stored, 1 full, 2 refused), 7 zero bytes, then for each direction the lowest number that
-/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8).
-enum QuantumSocket {
+/// the node accepts next (8 + 8) and the bytes that it has room for (8 + 8), 1 while the node's disk takes nothing.
+package enum QuantumSocket {
     static let requestSize = 16
     static let answerSize = 40
     /// Bytes of a block.
-    static let block = 16 << 10
+    package static let block = 16 << 10
     /// Bytes of key in one request at most.
-    static let longestRun = 16 * block
+    package static let longestRun = 16 * block
 
     enum Operation: UInt8 { case state = 1, deliver = 2, discard = 3 }
-    enum Status: UInt8 { case stored = 0, full, refused }
+    package enum Status: UInt8, Sendable { case stored = 0, full, refused }
 
-    struct State: Sendable {
-        var status = Status.stored
+    package struct State: Sendable {
+        package var status = Status.stored
         /// By direction.
-        var next: (UInt64, UInt64) = (0, 1)
-        var room: (UInt64, UInt64) = (0, 0)
+        package var next: (UInt64, UInt64) = (0, 1)
+        package var room: (UInt64, UInt64) = (0, 0)
+
+        /// The room of a node whose disk failed: it takes nothing for a while, and has lost nothing.
+        static let blocked: UInt64 = 1
     }
 
     /// A driver's connection to a node.
-    final class Client {
+    package final class Client {
         private let socket: Socket
         private let name: [UInt8]
 
-        init(path: String, link: String) throws {
+        package init(path: String, link: String) throws {
             socket = try Sockets.connect(path: path, Deadline(in: 2))
             name = Array(link.utf8)
         }
 
-        func state() throws -> State { try call(.state, 0, UnsafeRawBufferPointer(start: nil, count: 0)) }
+        package func state() throws -> State { try call(.state, 0, UnsafeRawBufferPointer(start: nil, count: 0)) }
 
         /// Delivers blocks whose first has that number.
-        func deliver(_ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State {
+        package func deliver(_ number: UInt64, _ key: UnsafeRawBufferPointer) throws -> State {
             try call(.deliver, number, key)
         }
 

@@ -17,6 +17,8 @@ struct SupplyRequest: Codable {
     var offset: UInt64?
     var length: Int?
     var timeout: Double?
+    /// Of a sender's take: 2 for key in two parts, on ways that have no node in common; 1 when left out.
+    var ways: Int?
 
     static let headerSize = 8
     static let longestTake = 16 << 20
@@ -44,19 +46,24 @@ struct SupplyFailure: Codable {
 public final class KeySupplyClient: PadSource, @unchecked Sendable {
     public let socketPath: String
     public let role: String
+    private let ways: Int
     private let lock = NSLock()
     private var idle: [Socket] = []
 
-    public init(socketPath: String, role: String) {
+    /// - Parameter ways: 2 for key to send with that goes through the network in two parts, on ways that have no node in
+    ///   common, so that no single node between the two ends' nodes learns it.
+    public init(socketPath: String, role: String, ways: Int = 1) {
         self.socketPath = socketPath
         self.role = role
+        self.ways = ways
     }
 
     public func take(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
         let request = SupplyRequest(
-            operation: .take, role: role, stream: stream, offset: offset, length: destination.count, timeout: timeout)
+            operation: .take, role: role, stream: stream, offset: offset, length: destination.count, timeout: timeout,
+            ways: ways == 1 ? nil : ways)
         try call(request, wait: timeout + 15) { socket, count, deadline in
             guard count == destination.count else { throw self.broken() }
             try socket.readWhole(destination, deadline)
@@ -205,7 +212,7 @@ enum SupplyServer {
                 defer { wipe(key) }
                 try agent.take(
                     stream, role: request.role, offset: offset, into: key,
-                    timeout: max(0, min(request.timeout ?? 0, 3600)))
+                    timeout: max(0, min(request.timeout ?? 0, 3600)), ways: request.ways ?? 1)
                 do {
                     try header(socket, 0, length)
                     try socket.write(UnsafeRawBufferPointer(key), Deadline(in: 10))

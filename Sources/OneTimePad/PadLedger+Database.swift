@@ -84,10 +84,11 @@ extension PadLedger {
     }
 
     /// An orderly close leaves nothing on hand, so whatever is on hand at opening was outstanding at a crash.
-    static func bookCrashLosses(_ db: Database, path: String) throws {
-        _ = try lines(db, path: path)
+    static func bookCrashLosses(_ db: Database, path: String) throws -> [LedgerLine] {
+        let outstanding = try lines(db, path: path).filter { $0.onHand > 0 }
         try db.execute(
             sql: "UPDATE pads SET lost = mark - data - tags - handshake - expired WHERE mark > 0")
+        return outstanding
     }
 
     static func lines(_ db: Database, path: String) throws -> [LedgerLine] {

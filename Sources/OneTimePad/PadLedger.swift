@@ -13,6 +13,9 @@ public final class PadLedger: Sendable {
     public let path: String
     public let owner: String
 
+    /// What was on hand of each stream when the ledger's last process ended without closing it, and is booked as lost.
+    public let lostAtOpening: [LedgerLine]
+
     private let queue: DatabaseQueue
     private let lockDescriptor: Int32
     private struct Key: Hashable {
@@ -33,9 +36,9 @@ public final class PadLedger: Sendable {
         do {
             queue = try PadLedger.openDatabase(path)
             try PadLedger.requireDurability(queue, path: path)
-            try queue.write { db in
+            lostAtOpening = try queue.write { db in
                 try PadLedger.createTables(db, owner: owner, path: path)
-                try PadLedger.bookCrashLosses(db, path: path)
+                return try PadLedger.bookCrashLosses(db, path: path)
             }
         } catch {
             PadLedger.unlock(lockDescriptor)

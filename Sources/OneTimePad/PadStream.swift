@@ -63,12 +63,15 @@ public struct PadOptions: Sendable {
     public var maximumSkip = 64 << 20
     /// How far behind the newest record an older one, of another connection, is still accepted, in bytes.
     public var window = 16 << 20
+    /// Seconds after which pad in hand is erased and booked as expired; nil for never.
+    public var lifetime: Double?
 
     public init() {}
 
     func validated() throws -> PadOptions {
         guard chunk >= 1 << 10, chunk <= 16 << 20, maximumReservation >= chunk, maximumReservation <= 1 << 30,
-            authenticationReserve >= 0, authenticationReserve <= 1 << 20, maximumSkip >= 0, window >= 0
+            authenticationReserve >= 0, authenticationReserve <= 1 << 20, maximumSkip >= 0, window >= 0,
+            lifetime ?? 1 > 0
         else {
             throw Failure(
                 .configuration, at: "pad options",

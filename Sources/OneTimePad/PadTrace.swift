@@ -2,10 +2,11 @@ import Foundation
 import Glibc
 
 /// A test aid: with `DSGD_PAD_TRACE=FILE` in the environment, every spend of a sending pad appends one line to the file,
-/// before the pad is used: stream (pool, sender, receiver), offset, length, purpose, with tabs. Never key bytes.
+/// before the pad is used, and every record that a receiving pad accepted another: stream (pool, sender, receiver), offset,
+/// length, purpose, side, with tabs. Never key bytes.
 ///
-/// The lines of all processes of a bank, across crashes, prove that no byte of pad was spent twice: the ranges of a stream
-/// may not overlap. Each line is one `write` with O_APPEND, so that processes share the file and SIGKILL loses no line.
+/// The lines of all processes of a bank, across crashes, prove that no byte of pad was used twice: the ranges of a side of
+/// a stream may not overlap. Each line is one `write` with O_APPEND, so that processes share the file and SIGKILL loses no line.
 struct PadTrace: Sendable {
     static let shared = ProcessInfo.processInfo.environment["DSGD_PAD_TRACE"].flatMap(PadTrace.init)
 
@@ -16,8 +17,11 @@ struct PadTrace: Sendable {
         guard descriptor >= 0 else { return nil }
     }
 
-    func spent(_ stream: PadStream, offset: UInt64, count: Int, _ purpose: PadPurpose) {
-        let line = "\(stream.pool)\t\(stream.sender)\t\(stream.receiver)\t\(offset)\t\(count)\t\(purpose)\n"
+    func write(
+        _ stream: PadStream, _ side: LedgerLine.Side, offset: UInt64, count: Int, _ purpose: PadPurpose
+    ) {
+        let line = "\(stream.pool)\t\(stream.sender)\t\(stream.receiver)\t\(offset)\t\(count)\t\(purpose)"
+            + "\t\(side.rawValue)\n"
         var text = line
         let written = text.withUTF8 { Glibc.write(descriptor, $0.baseAddress, $0.count) }
         // A trace with holes would prove nothing.

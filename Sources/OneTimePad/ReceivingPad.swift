@@ -73,6 +73,7 @@ public final class ReceivingPad: @unchecked Sendable {
         defer { wipe(pad) }
         try source.take(stream, offset: offset, into: pad, timeout: timeout)
         let result = try body(UnsafeRawBufferPointer(pad))
+        PadTrace.shared?.write(stream, .receiver, offset: offset, count: count, purpose)
         try lock.withLock { try commit(range, purpose, data: data, tag: tag) }
         return result
     }

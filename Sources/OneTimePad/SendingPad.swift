@@ -36,6 +36,8 @@ public final class SendingPad: @unchecked Sendable {
     private var filled: UInt64
     private var reservation: Int
     private var reservedAt = 0.0
+    /// When the oldest pad in hand was taken.
+    private var takenAt = 0.0
     private var synchronised = false
     private var closed = false
 
@@ -68,6 +70,7 @@ public final class SendingPad: @unchecked Sendable {
         precondition(data >= 0 && tag >= 0 && data + tag <= Self.maximumSpend, "too much pad for one call")
         return try lock.withLock {
             try checkOpen()
+            expire()
             let need = data + tag
             // Data must leave the authentication reserve behind; a proof of identity may take the last byte.
             let wanted = purpose == .data ? need + options.authenticationReserve : need
@@ -77,7 +80,7 @@ public final class SendingPad: @unchecked Sendable {
             let start = head
             head += need
             account.update { $0.spend(purpose, data: data, tag: tag) }
-            PadTrace.shared?.spent(stream, offset: offset, count: need, purpose)
+            PadTrace.shared?.write(stream, .sender, offset: offset, count: need, purpose)
             return try buffer.withUnsafeMutableBytes { bytes in
                 let pad = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<start + need])
                 defer { wipe(pad) }
@@ -248,8 +251,17 @@ public final class SendingPad: @unchecked Sendable {
             let room = UnsafeMutableRawBufferPointer(rebasing: bytes[tail..<tail + count])
             try source.take(stream, offset: filled, into: room, timeout: timeout)
         }
+        if tail == head { takenAt = monotonicSeconds() }
         filled += UInt64(count)
         tail += count
+    }
+
+    /// Erases pad in hand that is too old.
+    private func expire() {
+        guard let lifetime = options.lifetime, tail > head, monotonicSeconds() - takenAt > lifetime else { return }
+        let count = tail - head
+        erase(count)
+        account.update { $0.expired += UInt64(count) }
     }
 
     /// A durable mark over the next `count` bytes, before any of them exists here.

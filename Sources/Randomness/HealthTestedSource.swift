@@ -12,6 +12,8 @@ public final class HealthTestedSource: RandomSource {
     public static let repetitionCutoff = 9
     public static let proportionCutoff = 25
     public static let startUpSamples = 1024
+    /// The name by which configurations ask for the kernel's generator stretched by AES-256.
+    public static let expandedKernel = "kernel-aes256"
 
     public let name: String
     private let source: any RandomSource
@@ -27,12 +29,15 @@ public final class HealthTestedSource: RandomSource {
         try samples.withUnsafeMutableBytes { try fill($0) }
     }
 
-    /// A device or file by its path, or the processor's own source by the name `rdseed`, under test.
+    /// A device or file by its path, the processor's own source by the name `rdseed`, or the kernel's generator stretched
+    /// by AES-256 by the name `kernel-aes256`, under test.
     ///
     /// - Throws: as the source's initialiser and `init(wrapping:)`.
     public convenience init(device: String) throws {
         if device == "rdseed" {
             try self.init(wrapping: ProcessorRandomSource())
+        } else if device == Self.expandedKernel {
+            try self.init(wrapping: ExpandedSource(of: KernelRandomSource()))
         } else {
             try self.init(wrapping: DeviceRandomSource(path: device))
         }

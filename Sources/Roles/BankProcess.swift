@@ -17,6 +17,8 @@ public final class BankProcess {
     private var stops: [() -> Void] = []
     /// Keeps the services alive until `stop`.
     private var services: [Any] = []
+    /// Opened at first use: a file of random numbers is read once, whoever in the process asks.
+    private var device: HealthTestedSource?
 
     public init(configuration: LoadedConfiguration, log: @escaping @Sendable (String) -> Void) {
         self.configuration = configuration
@@ -56,7 +58,7 @@ public final class BankProcess {
     }
 
     private func startLinkModel() throws {
-        let model = try LinkModel(configuration.network.topology)
+        let model = try LinkModel(configuration.network.topology, source: deviceSource())
         model.start()
         stops.append { model.stop() }
         services.append(model)
@@ -64,7 +66,7 @@ public final class BankProcess {
 
     private func startKeyNode(_ name: String) throws {
         let node = try KeyNode(
-            name: name, topology: configuration.network.topology)
+            name: name, topology: configuration.network.topology, source: deviceSource())
         try node.start()
         stops.append { try? node.stop() }
         services.append(node)
@@ -72,7 +74,7 @@ public final class BankProcess {
 
     private func telephone(_ role: RoleAddress) throws -> Telephone {
         let telephone = try Telephone(
-            role: role, network: configuration.network, stateDirectory: configuration.process.state)
+            role: role, network: configuration.network, stateDirectory: configuration.process.state, log: log)
         stops.append { telephone.close() }
         return telephone
     }
@@ -101,18 +103,23 @@ public final class BankProcess {
         services.append(owner)
     }
 
+    /// The generator that the process file names, under health tests; nil when it names none.
+    private func deviceSource() throws -> (any RandomSource)? {
+        if device == nil { device = try configuration.process.randomDevice.map { try HealthTestedSource(device: $0) } }
+        return device
+    }
+
     /// The source of the sharing's random numbers: Table 1 asks for one without period.
     private func randomSource() throws -> any RandomSource {
-        if let device = configuration.process.randomDevice {
-            return try HealthTestedSource(device: device)
-        }
-        guard configuration.process.allowKernelRandom == true else {
+        let device = configuration.process.randomDevice
+        let isKernel = device == nil || device == HealthTestedSource.expandedKernel
+        guard !isKernel || configuration.process.allowKernelRandom == true else {
             throw Failure(
                 .configuration, at: "random numbers", "no hardware source is configured",
                 remedy:
                     "set random_device, or allow_kernel_random = true if the kernel's generator is good enough for you")
         }
-        return try HealthTestedSource(wrapping: KernelRandomSource())
+        return try deviceSource() ?? HealthTestedSource(wrapping: KernelRandomSource())
     }
 
     private func startTrustedServer(_ role: RoleAddress) throws {

@@ -1,6 +1,7 @@
 internal import Diagnostics
 internal import Foundation
 public import KeyNetwork
+public import OneTimePad
 internal import TOMLKit
 
 /// What a role does in the bank.
@@ -21,6 +22,14 @@ public struct RoleAddress: Codable, Sendable, Equatable {
     public var port: Int
     /// The share that a holder keeps: `a`, `b` or `c`.
     public var share: String?
+    /// On how many ways the key that the role sends with goes through the network: 1, or 2 for key in two parts on ways
+    /// that have no node in common; nil for 1.
+    public var relayWays: Int?
+
+    enum CodingKeys: String, CodingKey {
+        case name, kind, node, host, port, share
+        case relayWays = "relay_ways"
+    }
 
     public init(name: String, kind: RoleKind, node: String, host: String, port: Int, share: String? = nil) {
         self.name = name
@@ -41,12 +50,20 @@ public struct NetworkConfiguration: Codable, Sendable {
     public var nodes: [NetworkTopology.Node]
     public var links: [NetworkTopology.Link]
     public var roles: [RoleAddress]
+    /// Age at which key that nobody used is erased, in hours; nil for never.
+    public var keyLifetimeHours: Double?
+
+    enum CodingKeys: String, CodingKey {
+        case pool, kms, nodes, links, roles
+        case keyLifetimeHours = "key_lifetime_hours"
+    }
 
     public init(key network: NetworkTopology, roles: [RoleAddress]) {
         pool = network.pool
         kms = network.kms
         nodes = network.nodes
         links = network.links
+        keyLifetimeHours = network.keyLifetimeHours
         self.roles = roles
     }
 
@@ -54,7 +71,7 @@ public struct NetworkConfiguration: Codable, Sendable {
     public var topology: NetworkTopology {
         NetworkTopology(
             pool: pool, kms: kms, nodes: nodes, links: links,
-            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) })
+            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) }, keyLifetimeHours: keyLifetimeHours)
     }
 
     /// Path of the Unix socket at which a role's node supplies key.
@@ -162,6 +179,17 @@ public struct LoadedConfiguration: Sendable {
 extension LoadedConfiguration {
     /// Socket at which the data owner's process takes commands.
     public var ownerSocket: String { DataOwner.adminSocketPath(stateDirectory: process.state) }
+
+    /// The ledgers of the roles that the process plays: the data owner's as it stands, of others the last durable state.
+    public func roleLedgers() throws -> [LedgerLine] {
+        try process.plays.compactMap { name in network.roles.first { $0.name == name } }.flatMap { role in
+            if role.kind == .dataOwner, let text = try? administer(.ledger, socket: ownerSocket) {
+                return try JSONDecoder().decode([LedgerLine].self, from: Data(text.utf8))
+            }
+            let path = Telephone.ledgerPath(of: role.name, stateDirectory: process.state)
+            return FileManager.default.fileExists(atPath: path) ? try PadLedger.read(path: path) : []
+        }
+    }
 
     /// The data owner's catalogue with the audit log.
     public var cataloguePath: String { DataOwner.cataloguePath(stateDirectory: process.state) }

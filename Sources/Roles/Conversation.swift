@@ -131,14 +131,30 @@ final class Telephone: @unchecked Sendable {
     let cabinet: PadCabinet
     let ledger: PadLedger
 
-    init(role: RoleAddress, network: NetworkConfiguration, stateDirectory: String) throws {
+    init(
+        role: RoleAddress, network: NetworkConfiguration, stateDirectory: String, log: (String) -> Void = { _ in }
+    ) throws {
         identity = role.name
         self.network = network
-        ledger = try PadLedger(path: stateDirectory + "/\(role.name)-pads.sqlite", owner: role.name)
-        let supply = try KeySupplyClient(socketPath: network.keySupplySocket(ofRole: role), role: role.name)
+        ledger = try PadLedger(path: Self.ledgerPath(of: role.name, stateDirectory: stateDirectory), owner: role.name)
+        let ways = role.relayWays ?? 1
+        guard (1...2).contains(ways) else {
+            throw Failure(
+                .configuration, at: "role \(role.name)", "relay_ways = \(ways)", remedy: "use 1 or 2")
+        }
+        let supply = try KeySupplyClient(socketPath: network.keySupplySocket(ofRole: role), role: role.name, ways: ways)
+        var options = PadOptions()
+        options.lifetime = network.keyLifetimeHours.map { $0 * 3600 }
         cabinet = PadCabinet(
             identity: role.name, pool: network.pool, peers: network.roles.map(\.name).filter { $0 != role.name },
-            source: supply, ledger: ledger)
+            source: supply, ledger: ledger, options: options)
+        for line in ledger.lostAtOpening {
+            log("not stopped in order: \(line.onHand) bytes of pad \(line.sender) -> \(line.receiver) are lost")
+        }
+    }
+
+    static func ledgerPath(of role: String, stateDirectory: String) -> String {
+        stateDirectory + "/\(role)-pads.sqlite"
     }
 
     func call(_ peer: String) throws -> Conversation {

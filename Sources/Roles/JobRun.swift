@@ -3,6 +3,7 @@ internal import Engines
 internal import Foundation
 internal import GenomicFormats
 internal import Kernels
+internal import KeyNetwork
 internal import Metering
 
 /// One job at the trusted server: restore, genotype, filter. Reads and genotypes stay in memory.

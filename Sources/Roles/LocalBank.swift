@@ -66,20 +66,34 @@ public final class LocalBank {
             stockMib: options.linkStock,
             basePort: 1)
         for index in key.nodes.indices { key.nodes[index].kmaPort = UInt16(basePorts[index]) }
-        let node = key.nodes.map(\.name)
         // Node names are the network's own; each node's directory is the state of the process that plays it.
+        let roles = Self.roles(at: key.nodes.map(\.name), users: options.users) { ports.next()! }
+        return NetworkConfiguration(key: key, roles: roles)
+    }
+
+    /// Who sits where: owner, holder A and trusted server at the first node, holders B and C at the next two, users at
+    /// the fifth, over the long links.
+    private static func roles(at nodes: [String], users: [String], port: () -> Int) -> [RoleAddress] {
         func role(_ name: String, _ kind: RoleKind, at place: Int, share: String? = nil) -> RoleAddress {
             RoleAddress(
-                name: name, kind: kind, node: node[place], host: "127.0.0.1", port: kind == .user ? 0 : ports.next()!,
+                name: name, kind: kind, node: nodes[place], host: "127.0.0.1", port: kind == .user ? 0 : port(),
                 share: share)
         }
-        var roles = [
+        return [
             role("data-owner", .dataOwner, at: 0), role("holder-a", .shareHolder, at: 0, share: "a"),
             role("trusted-server", .trustedServer, at: 0), role("holder-b", .shareHolder, at: 1, share: "b"),
             role("holder-c", .shareHolder, at: 2, share: "c"),
-        ]
-        roles += options.users.map { role($0, .user, at: 4) }
-        return NetworkConfiguration(key: key, roles: roles)
+        ] + users.map { role($0, .user, at: 4) }
+    }
+
+    /// The paper's network with a bank's roles, as the demonstration has it, for plans without a bank.
+    ///
+    /// - Parameters:
+    ///   - linkRate: key rate of each link in Mbit/s; nil for what its fibre gives.
+    ///   - linkStock: key of each link at the start, in MiB.
+    public static func paperNetwork(linkRate: Double?, linkStock: Double) -> NetworkConfiguration {
+        let key = NetworkTopology.tokyo(directory: "/", roles: [], rateMbitPerS: linkRate, stockMib: linkStock)
+        return NetworkConfiguration(key: key, roles: roles(at: key.nodes.map(\.name), users: ["user"]) { 1 })
     }
 
     private func writeProcessFiles() throws {

@@ -1,4 +1,5 @@
 internal import Foundation
+public import KeyNetwork
 public import Metering
 
 /// Everything that roles say to each other, as JSON inside sealed records; bulk bytes follow in data records.
@@ -85,13 +86,8 @@ public struct DeliveryNote: Codable, Sendable, Equatable {
 
 /// One step of erasure and what it guarantees.
 public struct Erasure: Codable, Sendable, Equatable {
-    public enum Guarantee: String, Codable, Sendable {
-        case informationTheoretic = "information-theoretic"
-        case computational
-        case bestEffort = "best effort"
-    }
     public var what: String
-    public var guarantee: Guarantee
+    public var guarantee: ErasureGuarantee
 }
 
 /// The record of one job: sizes, times, sources and erasures. It holds no bases and no genotypes.

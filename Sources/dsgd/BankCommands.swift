@@ -4,7 +4,6 @@ import Compression
 import Diagnostics
 import Foundation
 import GenomicFormats
-import KeyNetwork
 import Roles
 import Storage
 
@@ -171,32 +170,6 @@ struct AuditCommand: ParsableCommand {
 
     static func auditLines(_ owner: OwnerOptions) throws -> [AuditLine] {
         try Catalogue.auditLines(path: try LoadedConfiguration(path: owner.config).cataloguePath)
-    }
-}
-
-struct KeysCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "keys", abstract: "Key in store, and the ledger of every pad byte.",
-        subcommands: [Status.self, Ledger.self])
-
-    struct Status: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Links and streams of every key node of the network, as the nodes see them.")
-        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config:
-            String
-        func run() throws {
-            let network = try LoadedConfiguration(path: config).network
-            try printJSON(
-                try network.nodes.map { try KeySupplyClient(socketPath: $0.directory + "/ksa.sock", role: "").status() }
-            )
-        }
-    }
-
-    struct Ledger: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "The data owner's pad ledger: supplied, used, tags, lost and on hand, by peer and direction.")
-        @OptionGroup var owner: OwnerOptions
-        func run() throws { print(try owner.administer(.ledger)) }
     }
 }
 

@@ -23,12 +23,7 @@ struct ServeCommand: ParsableCommand {
         let process = BankProcess(configuration: try LoadedConfiguration(path: config)) { line in
             Terminal.say("\(timeOfDay()) \(line)")
         }
-        // Signals are taken by a thread that waits for them, so that ledgers are closed by ordinary code.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, SIGTERM)
-        sigaddset(&signals, SIGINT)
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        var signals = blockedEndSignals()
         if let parent { try Self.endWithParent(parent) }
         do {
             try process.start()
@@ -51,6 +46,16 @@ struct ServeCommand: ParsableCommand {
             throw Failure(.peerUnavailable, at: "parent", "it has ended", remedy: "start the bank again")
         }
     }
+}
+
+/// Signals that end a service are taken by a thread that waits for them, so that ledgers are closed by ordinary code.
+func blockedEndSignals() -> sigset_t {
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGTERM)
+    sigaddset(&signals, SIGINT)
+    pthread_sigmask(SIG_BLOCK, &signals, nil)
+    return signals
 }
 
 func timeOfDay() -> String {

@@ -32,17 +32,20 @@ final class TestNetwork {
     let model: LinkModel
 
     init(
-        _ names: [String], links: [(String, String)], roles: [(String, String)], stockMib: Double = 1, rate: Double = 50
+        _ names: [String], links: [(String, String)], roles: [(String, String)], stockMib: Double = 1, rate: Double = 50,
+        _ change: (inout NetworkTopology) -> Void = { _ in }
     ) throws {
         let ports = try freePorts(names.count)
         let directory = directory
-        topology = NetworkTopology(
+        var topology = NetworkTopology(
             pool: "tokyo", kms: names[0],
             nodes: zip(names, ports).map {
                 .init(name: $0, host: "127.0.0.1", kmaPort: $1, directory: "\(directory)/\($0)")
             },
             links: links.map { .init($0, $1, distanceKm: 10, rateMbitPerS: rate, stockMib: stockMib) },
             roles: roles.map { .init(name: $0, node: $1) })
+        change(&topology)
+        self.topology = topology
         model = try LinkModel(topology)
         for name in names { try start(name) }
         model.start()
@@ -241,6 +244,33 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         #expect(try bob.resume(stream, from: 0) == 3000)
         #expect(try take(alice, stream, 3000, 2000) == take(bob, stream, 3000, 2000))
         #expect(try network.nodes["b"]?.status().ledger.allSatisfy(\.balanced) == true)
+    }
+
+    /// The node's directory is put back from a copy: its neighbour has seen pad that it knows nothing of, and the link stays
+    /// down rather than that any of it is spent again.
+    @Test func aNodeRestoredFromACopyIsRefused() throws {
+        let network = try TestNetwork(
+            ["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")], stockMib: 6)
+        try network.settle()
+        let alice = try network.client("alice")
+        _ = try take(alice, stream, 0, 5000)
+        let (directory, copy) = ("\(network.directory)/a", "\(network.directory)/copy")
+        try network.kill("a")
+        try FileManager.default.copyItem(atPath: directory, toPath: copy)
+        try network.start("a")
+        try network.settle()
+        _ = try take(alice, stream, alice.resume(stream, from: 5000), 700_000)
+        try network.kill("a")
+        try FileManager.default.removeItem(atPath: directory)
+        try FileManager.default.copyItem(atPath: copy, toPath: directory)
+        try network.start("a")
+        for _ in 0..<30 {
+            #expect(try network.nodes["a"]?.status().links.first?.up == false)
+            usleep(50_000)
+        }
+        let failure = thrown { _ = try take(alice, stream, 2_000_000, 1000, timeout: 0.5) }
+        #expect(failure?.kind == .transient, "\(String(describing: failure))")
+        #expect(try network.nodes["a"]!.status().ledger.allSatisfy(\.balanced))
     }
 
     /// The neighbour's store is full of key that the restarted node has lost; the link gets rid of it.

@@ -142,6 +142,28 @@ final class PatternSource: RandomSource {
     }
 }
 
+@Suite struct ExpandedSourceTests {
+    /// The same bytes as AES-256 in counter mode under each seed, a fresh seed for each stretch.
+    @Test func stretchesEachSeedOnce() throws {
+        let directory = try TemporaryDirectory()
+        let seeds = (0..<96).map { UInt8(truncatingIfNeeded: $0 * 41 + 3) }
+        try directory.write(seeds, to: "seeds")
+        let source = ExpandedSource(of: try DeviceRandomSource(path: directory.file("seeds")))
+        var bytes = [UInt8](repeating: 0, count: 2 * ExpandedSource.stretch + 5)
+        try bytes.withUnsafeMutableBytes { try source.fill($0) }
+        for (index, start) in stride(from: 0, to: bytes.count, by: ExpandedSource.stretch).enumerated() {
+            var expected = [UInt8](repeating: 0, count: min(ExpandedSource.stretch, bytes.count - start))
+            seeds[index * 32..<index * 32 + 32].withUnsafeBytes { seed in
+                expected.withUnsafeMutableBytes { AESCounterMode(key: seed).expand(into: $0) }
+            }
+            #expect(Array(bytes[start..<start + expected.count]) == expected)
+        }
+        // Three seeds went, and there is no fourth.
+        #expect(throws: Failure.self) { try bytes.withUnsafeMutableBytes { try source.fill($0) } }
+        #expect(try HealthTestedSource(device: HealthTestedSource.expandedKernel).name.contains("AES-256-CTR"))
+    }
+}
+
 @Suite struct DeviceRandomSourceTests {
     @Test func readsOnceAndEndsLoudly() throws {
         let directory = try TemporaryDirectory()

@@ -292,25 +292,26 @@ import TestSupport
     private func say(_ line: String) { FileHandle.standardError.write(Data("FaultTests: \(line)\n".utf8)) }
 }
 
-/// Joins the pad traces of all processes of a bank and demands that no byte of any stream was spent twice.
+/// Joins the pad traces of all processes of a bank and demands that no byte of any stream was spent twice, or
+/// accepted twice.
 func expectNoPadTwice(_ test: TestBank, atLeast count: Int, sourceLocation: SourceLocation = #_sourceLocation) throws {
     let text = try String(contentsOfFile: test.directory.file("pad-trace"), encoding: .utf8)
     var streams: [String: [(from: UInt64, to: UInt64)]] = [:]
     var lines = 0
     for line in text.split(separator: "\n") {
         let fields = line.split(separator: "\t")
-        guard fields.count == 6, let offset = UInt64(fields[3]), let length = UInt64(fields[4]) else {
+        guard fields.count == 7, let offset = UInt64(fields[3]), let length = UInt64(fields[4]) else {
             Issue.record("not a line of a pad trace: \(line)", sourceLocation: sourceLocation)
             continue
         }
-        streams[fields[0...2].joined(separator: " "), default: []].append((offset, offset + length))
+        streams[(fields[0...2] + [fields[6]]).joined(separator: " "), default: []].append((offset, offset + length))
         lines += 1
     }
     #expect(lines >= count, sourceLocation: sourceLocation)
     for (stream, ranges) in streams {
         var end: UInt64 = 0
         for range in ranges.sorted(by: { $0.from < $1.from }) {
-            #expect(range.from >= end, "\(stream): pad at \(range.from) was spent twice", sourceLocation: sourceLocation)
+            #expect(range.from >= end, "\(stream): pad at \(range.from) was used twice", sourceLocation: sourceLocation)
             end = max(end, range.to)
         }
     }
