@@ -77,7 +77,7 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Refuses roles that have nothing to look for here, and streams that this network does not serve.
     private func check(_ stream: PadStream, role: String) throws {
-        guard stream.pool == topology.pool, stream.sender != stream.receiver,
+        guard topology.serves(pool: stream.pool), stream.sender != stream.receiver,
             role == stream.sender || role == stream.receiver,
             try topology.home(of: role).name == node
         else {
@@ -309,7 +309,7 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Stores key that another node, or this one, made for a role here.
     func store(_ stream: PadStream, offset: UInt64, from origin: String, _ key: SecureBytes) throws {
-        guard stream.pool == topology.pool, key.count > 0, offset <= UInt64(Int64.max) - UInt64(key.count),
+        guard topology.serves(pool: stream.pool), key.count > 0, offset <= UInt64(Int64.max) - UInt64(key.count),
             try topology.home(of: stream.receiver).name == node, try topology.home(of: stream.sender).name == origin
         else {
             throw Failure(

@@ -11,6 +11,8 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         public var kmaPort: UInt16
         /// Holds its ledger and its Unix sockets.
         public var directory: String
+        /// Where applications take key by ETSI GS QKD 014 and 004; nil when the node has no such door.
+        public var etsi: KeyDoors?
 
         public init(name: String, host: String, kmaPort: UInt16, directory: String) {
             self.name = name
@@ -20,7 +22,7 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         }
 
         enum CodingKeys: String, CodingKey {
-            case name, host, directory
+            case name, host, directory, etsi
             case kmaPort = "kma_port"
         }
 
@@ -134,6 +136,7 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         }
         _ = try node(kms)
         for role in roles { _ = try node(role.node) }
+        for node in nodes { try node.etsi?.validate(node: node.name) }
         for link in links {
             guard link.ends.count == 2, link.ends[0] != link.ends[1] else {
                 throw refuse("a link has not two different ends", "name two nodes")
