@@ -262,7 +262,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
         let time = monotonicSeconds()
         line.ages.note(made, at: time)
         let stale = line.ages.end(olderThan: keyLifetime / 4, at: time) ?? 0
-        return max(line.next ?? made, stale)
+        return try client.resume(stream, from: max(line.next ?? made, stale))
     }
 
     // MARK: - Get key with key IDs

@@ -169,7 +169,7 @@ struct AuditCommand: ParsableCommand {
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "Key in store, and the ledger of every pad byte.",
-        subcommands: [Status.self, Ledger.self])
+        subcommands: [Status.self, Ledger.self, KeyFetchCommand.self])
 
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(
