@@ -49,7 +49,8 @@ public enum KeyRefusal: Error, Equatable, Sendable {
 ///
 /// A key is a stretch of the stream from its master to its slave SAE, in a pool of its own beside the roles' pool. The
 /// agents make the key, relay it to the slave's node before the master has it, and erase each side's copy as it is
-/// handed out. What nobody fetches is erased after its lifetime and booked as expired in the node's ledger.
+/// handed out. What nobody fetches is erased after its lifetime and booked as expired in the node's ledger; that goes for
+/// the streams of ETSI GS QKD 004 too.
 ///
 /// `@unchecked Sendable`: `lock` guards `clients`, `lines`, `spares` and `ages`; each `Line` has a lock of its own; `condition`
 /// guards `stopped`.
@@ -145,7 +146,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
         PadStream(pool: topology.pool014, sender: master, receiver: slave)
     }
 
-    private func client(_ role: String) -> KeySupplyClient {
+    func client(_ role: String) -> KeySupplyClient {
         lock.withLock {
             if let client = clients[role] { return client }
             let client = KeySupplyClient(socketPath: socketPath, role: role)
@@ -157,7 +158,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
     // MARK: - Memory
 
     /// Secret memory of that many bytes or more: fresh pages cost more than the key in them.
-    private func memory(_ count: Int) -> SecureBytes {
+    func memory(_ count: Int) -> SecureBytes {
         let spare = lock.withLock { () -> SecureBytes? in
             guard let index = spares.firstIndex(where: { $0.count >= count }) else { return nil }
             return spares.remove(at: index)
@@ -331,7 +332,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
             guard let any = topology.roles.first(where: { $0.node == node })?.name else { return }
             let time = monotonicSeconds()
             for entry in try client(any).status().ledger
-            where entry.pool == topology.pool014 && entry.side == .receiver && entry.onHand > 0 {
+            where [topology.pool014, topology.pool004].contains(entry.pool) && entry.side == .receiver && entry.onHand > 0 {
                 let stream = PadStream(pool: entry.pool, sender: entry.sender, receiver: entry.receiver)
                 let end = lock.withLock { () -> UInt64? in
                     ages[stream, default: AgeMarks(limit: keyLifetime)].note(entry.supplied, at: time)

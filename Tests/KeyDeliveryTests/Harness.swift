@@ -101,6 +101,7 @@ final class TestDoors: @unchecked Sendable {
     var nodes: [KeyNode] = []
     var entities: [KeyManagementEntity] = []
     var servers: [ETSI014Server] = []
+    var streams: [ETSI004Server] = []
 
     init(
         stockMib: Double = 4, rate: Double = 200, keyLifetime: Double = 600, limits: DoorLimits = DoorLimits(),
@@ -131,13 +132,17 @@ final class TestDoors: @unchecked Sendable {
             let entity = try KeyManagementEntity(node: name, topology: topology, keyLifetime: keyLifetime)
             entity.start()
             entities.append(entity)
+            let context = try TLSContext.server(
+                certificate: authority.path(name + ".pem"), privateKey: authority.path(name + ".key"),
+                authority: authority.path("authority.pem"))
             let server = try ETSI014Server(
-                entity: entity, host: "127.0.0.1", port: 0,
-                context: .server(
-                    certificate: authority.path(name + ".pem"), privateKey: authority.path(name + ".key"),
-                    authority: authority.path("authority.pem")), limits: limits)
+                entity: entity, host: "127.0.0.1", port: 0, context: context, limits: limits)
             server.start()
             servers.append(server)
+            let streams = try ETSI004Server(
+                entity: entity, host: "127.0.0.1", port: 0, context: context, limits: limits)
+            streams.start()
+            self.streams.append(streams)
         }
         guard settle else { return }
         model.start()
@@ -155,6 +160,11 @@ final class TestDoors: @unchecked Sendable {
     func client(_ name: String, at node: String, kmeID: String? = nil) throws -> ETSI014Client {
         try ETSI014Client(
             url: "https://127.0.0.1:\(port(node))", context: authority.client(name), kmeID: kmeID, timeout: 20)
+    }
+
+    func streamClient(_ name: String, at node: String) throws -> ETSI004Client {
+        try ETSI004Client(
+            host: "127.0.0.1", port: streams[node == "a" ? 0 : 1].port, context: authority.client(name), timeout: 20)
     }
 
     /// A TLS connection of that application.
@@ -201,6 +211,7 @@ final class TestDoors: @unchecked Sendable {
 
     func stop() throws {
         for server in servers { server.stop() }
+        for server in streams { server.stop() }
         for entity in entities { entity.stop() }
         model.stop()
         for node in nodes { try node.stop() }
