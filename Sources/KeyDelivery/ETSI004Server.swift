@@ -266,8 +266,8 @@ public final class ETSI004Server: @unchecked Sendable {
             return try answer(
                 connection, .getKey, Self.bytes(.metadataSizeInsufficient) + Self.bytes(UInt32(metadata.count)))
         }
-        let key = entity.memory(length)
-        defer { entity.recycle(KeyContainer(identifiers: [""], lengths: [length], bytes: key)) }
+        let key = entity.pool.borrow(length)
+        defer { entity.pool.giveBack(key, used: length) }
         let status = take(session, offset, key, length)
         guard status == .successful else { return try answer(connection, .getKey, Self.bytes(status)) }
         let deadline = Deadline(in: limits.response)

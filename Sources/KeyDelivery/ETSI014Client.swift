@@ -16,6 +16,7 @@ public final class ETSI014Client: @unchecked Sendable {
     private let kmeID: String?
     private let timeout: Double
     private let lock = NSLock()
+    private let pool = SecretMemoryPool()
     private var connection: (tls: TLSConnection, stream: HTTPStream)?
     /// Bytes of an answer.
     private static let longestAnswer = 256 << 20
@@ -81,6 +82,9 @@ public final class ETSI014Client: @unchecked Sendable {
         }
         return keys
     }
+
+    /// Wipes keys and keeps their memory for the next answer, which is then had at less cost. Nobody may use them after.
+    public func recycle(_ keys: KeyContainer) { pool.giveBack(keys.bytes) }
 
     /// Ends the connection; the next request makes another.
     public func close() {
@@ -168,7 +172,7 @@ public final class ETSI014Client: @unchecked Sendable {
                 .notAuthorised, at: place, "its certificate is not that of the KME \"\(kmeID)\"",
                 remedy: "check the address and the KME ID")
         }
-        connection = (tls, HTTPStream(tls))
+        connection = (tls, HTTPStream(tls, pool))
     }
 
     /// Nil when the server had closed before it answered.

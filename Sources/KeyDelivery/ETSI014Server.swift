@@ -44,7 +44,7 @@ public final class ETSI014Server: Sendable {
 
     private func serve(_ connection: TLSConnection) throws {
         let caller = entity.application(named: connection.peerNames)
-        let stream = HTTPStream(connection)
+        let stream = HTTPStream(connection, entity.pool)
         // Secret, as the base64 of keys passes through it.
         let scratch = SecureBytes(count: 64 << 10)
         var goesOn = true
@@ -63,6 +63,7 @@ public final class ETSI014Server: Sendable {
                 let body = try stream.body(
                     stream.framing(head, otherwise: .length(0)), limit: limits.body, deadline)
                 let text = body.bytes.withUnsafeBytes { Data($0.slice(0..<body.count)) }
+                entity.pool.giveBack(body.bytes, used: body.count)
                 answer = self.answer(request, type: head.values("content-type").first, text, caller)
             } catch let fault as HTTPFault {
                 goesOn = false

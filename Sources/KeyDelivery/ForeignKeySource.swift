@@ -113,7 +113,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
             do {
                 try announce(Announcement(stream: stream, offset: at, keys: list))
             } catch {
-                keys.bytes.wipe()
+                client.recycle(keys)
                 throw error
             }
             at = append(keys, to: stream, at: at)
@@ -130,10 +130,8 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     /// Lays keys along the stream and returns where they end.
     private func append(_ keys: KeyContainer, to stream: PadStream, at offset: UInt64) -> UInt64 {
         let count = keys.lengths.reduce(0, +)
-        let bytes = keys.bytes.withUnsafeMutableBytes { all in
-            defer { wipe(all) }
-            return SecureBytes(copying: UnsafeRawBufferPointer(all.slice(0..<count)))
-        }
+        let bytes = keys.bytes.withUnsafeBytes { SecureBytes(copying: $0.slice(0..<count)) }
+        client.recycle(keys)
         return condition.withLock {
             streams[stream, default: Stream()].pieces.append(bytes, at: offset)
             streams[stream, default: Stream()].end = offset + UInt64(count)
@@ -175,7 +173,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         for identifiers in KeyBatches.slices(announcement.keys.map(\.identifier)) {
             let keys = try client.keys(identifiers, master: stream.sender)
             guard keys.lengths == left.prefix(identifiers.count).map(\.length) else {
-                keys.bytes.wipe()
+                client.recycle(keys)
                 throw wrong
             }
             left = left.dropFirst(identifiers.count)

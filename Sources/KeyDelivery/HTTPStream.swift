@@ -30,12 +30,17 @@ final class HTTPStream {
     static let longestHead = 16 << 10
 
     private let connection: TLSConnection
+    private let pool: SecretMemoryPool
     /// Bytes that came and were not used: `start..<end` of the memory.
     private let held = SecureBytes(count: 64 << 10)
     private var start = 0
     private var end = 0
 
-    init(_ connection: TLSConnection) { self.connection = connection }
+    /// - Parameter pool: where the memory of bodies comes from.
+    init(_ connection: TLSConnection, _ pool: SecretMemoryPool) {
+        self.connection = connection
+        self.pool = pool
+    }
 
     /// More bytes into `held`; false when the peer has ended.
     private func fill(_ deadline: Deadline) throws -> Bool {
@@ -183,10 +188,11 @@ final class HTTPStream {
         }
         let whole = body.count + count
         if whole > body.bytes.count {
-            let larger = SecureBytes(count: max(whole, min(limit, 2 * body.bytes.count)))
+            let larger = pool.borrow(max(whole, min(limit, 2 * body.bytes.count)))
             larger.withUnsafeMutableBytes { to in
                 body.bytes.withUnsafeBytes { to.copyMemory(from: $0.slice(0..<body.count)) }
             }
+            pool.giveBack(body.bytes, used: body.count)
             body.bytes = larger
         }
         let from = body.count

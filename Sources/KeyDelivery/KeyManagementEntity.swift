@@ -52,7 +52,7 @@ public enum KeyRefusal: Error, Equatable, Sendable {
 /// handed out. What nobody fetches is erased after its lifetime and booked as expired in the node's ledger; that goes for
 /// the streams of ETSI GS QKD 004 too.
 ///
-/// `@unchecked Sendable`: `lock` guards `clients`, `lines`, `spares` and `ages`; each `Line` has a lock of its own; `condition`
+/// `@unchecked Sendable`: `lock` guards `clients`, `lines` and `ages`; each `Line` has a lock of its own; `condition`
 /// guards `stopped`.
 public final class KeyManagementEntity: @unchecked Sendable {
     /// Sizes in bits.
@@ -72,6 +72,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
     /// Seconds that a key waits for its slave.
     public let keyLifetime: Double
     private let socketPath: String
+    let pool = SecretMemoryPool()
 
     /// The sending end of a stream. Key at offset `next` and above was not handed out; nil when only the agent knows.
     private final class Line: @unchecked Sendable {
@@ -85,7 +86,6 @@ public final class KeyManagementEntity: @unchecked Sendable {
     private let lock = NSLock()
     private var clients: [String: KeySupplyClient] = [:]
     private var lines: [PadStream: Line] = [:]
-    private var spares: [SecureBytes] = []
     private var ages: [PadStream: AgeMarks] = [:]
     private let condition = NSCondition()
     private var stopped = false
@@ -155,27 +155,8 @@ public final class KeyManagementEntity: @unchecked Sendable {
         }
     }
 
-    // MARK: - Memory
-
-    /// Secret memory of that many bytes or more: fresh pages cost more than the key in them.
-    func memory(_ count: Int) -> SecureBytes {
-        let spare = lock.withLock { () -> SecureBytes? in
-            guard let index = spares.firstIndex(where: { $0.count >= count }) else { return nil }
-            return spares.remove(at: index)
-        }
-        return spare ?? SecureBytes(count: count < 1 << 16 ? count : (count + 0xF_FFFF) & ~0xF_FFFF)
-    }
-
     /// Wipes keys that were sent and keeps their memory for others.
-    func recycle(_ keys: KeyContainer) {
-        keys.bytes.withUnsafeMutableBytes { wipe($0.slice(0..<keys.lengths.reduce(0, +))) }
-        guard keys.bytes.count >= 1 << 16 else { return }
-        lock.withLock {
-            spares.append(keys.bytes)
-            spares.sort { $0.count < $1.count }
-            if spares.count > 4 { spares.removeFirst() }
-        }
-    }
+    func recycle(_ keys: KeyContainer) { pool.giveBack(keys.bytes, used: keys.lengths.reduce(0, +)) }
 
     // MARK: - Get status
 
@@ -228,7 +209,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
             lines[stream] = line
             return line
         }
-        let memory = memory(total)
+        let memory = pool.borrow(total)
         return try line.lock.withLock {
             do {
                 let offset = try nextOffset(line, stream, client)
@@ -250,7 +231,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
                 return KeyContainer(
                     identifiers: identifiers, lengths: Array(repeating: length, count: number), bytes: memory)
             } catch {
-                memory.wipe()
+                pool.giveBack(memory, used: total)
                 throw refusal(error)
             }
         }
@@ -299,7 +280,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
             throw KeyRefusal.badRequest("the keys exceed \(Self.mostBytesPerRequest * 8) bits: ask for fewer at once")
         }
         let client = client(slave)
-        let memory = memory(total)
+        let memory = pool.borrow(total)
         do {
             // Nothing is taken unless all of it is there.
             for identifier in identifiers where try client.resume(stream, from: identifier.offset) != identifier.offset {
@@ -318,7 +299,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
                 }
             }
         } catch {
-            memory.wipe()
+            pool.giveBack(memory, used: total)
             throw refusal(error)
         }
         return KeyContainer(identifiers: texts, lengths: identifiers.map(\.length), bytes: memory)

@@ -2,7 +2,6 @@ import ArgumentParser
 import Diagnostics
 import Foundation
 import KeyDelivery
-import Kernels
 import Storage
 
 struct KeyFetchCommand: ParsableCommand {
@@ -61,7 +60,7 @@ struct KeyFetchCommand: ParsableCommand {
                 try file.write(key)
                 try printResult(identifier)
             }
-            keys.bytes.wipe()
+            client.recycle(keys)
             count += 1
         }
         if let master, let ids {
