@@ -60,7 +60,7 @@ public final class ETSI014Client: @unchecked Sendable {
     /// - Throws: `Failure` `.data` (400 and what the standard has no code for), `.notAuthorised` (401), `.transient`
     ///   (503).
     public func newKeys(slave: String, number: Int = 1, bits: Int? = nil) throws -> KeyContainer {
-        let body = try JSONEncoder().encode(ETSI014KeyRequest(number: number, size: bits))
+        let body = try Self.encoded(ETSI014KeyRequest(number: number, size: bits))
         let keys = try read(call("POST", slave, "enc_keys", body))
         guard keys.lengths.count == number, bits == nil || keys.lengths.allSatisfy({ $0 * 8 == bits }) else {
             keys.bytes.wipe()
@@ -72,7 +72,7 @@ public final class ETSI014Client: @unchecked Sendable {
     /// "Get key with key IDs": this application's copies of keys that a master got.
     public func keys(_ identifiers: [String], master: String) throws -> KeyContainer {
         let request = ETSI014KeyIDs(key_IDs: identifiers.map { .init(key_ID: $0) })
-        let keys = try read(call("POST", master, "dec_keys", JSONEncoder().encode(request)))
+        let keys = try read(call("POST", master, "dec_keys", Self.encoded(request)))
         // In the order of the request, whatever the order of the answer.
         guard keys.identifiers.map({ $0.lowercased() }) == identifiers.map({ $0.lowercased() }) else {
             let sorted = Self.reordered(keys, identifiers)
@@ -81,6 +81,13 @@ public final class ETSI014Client: @unchecked Sendable {
             return sorted
         }
         return keys
+    }
+
+    /// The same bytes for the same request, so that exchanges can be compared.
+    private static func encoded(_ value: some Encodable) throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return try encoder.encode(value)
     }
 
     /// Wipes keys and keeps their memory for the next answer, which is then had at less cost. Nobody may use them after.

@@ -1,6 +1,7 @@
-"""The shipped program as KME of a network of two nodes, judged by other people's clients of ETSI GS QKD 014.
+"""The shipped program as KME of a network of two nodes, judged by other people's clients of ETSI GS QKD 014, and by a
+small client of ETSI GS QKD 004.
 
-    etsi014.py PROGRAM
+    etsi.py PROGRAM
 
 Prints a line for each thing that was looked at, and ends with exit code 1 when one is not as expected. What the probe of
 `qkdsec` expects differs from the standard in two places; there the standard wins, and the line says so.
@@ -13,6 +14,7 @@ import os
 import pathlib
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -69,7 +71,7 @@ class Network:
             certificate(directory, "authority", name)
         authority(directory, "other")
         certificate(directory, "other", "alice", "false-alice")
-        kma_a, kma_b, self.port_a, self.port_b = free_ports(4)
+        kma_a, kma_b, self.port_a, self.port_b, *self.ports_004 = free_ports(6)
         node = """[[nodes]]
 name = "{0}"
 host = "127.0.0.1"
@@ -77,6 +79,7 @@ kma_port = {1}
 directory = "{3}/{0}"
 [nodes.etsi]
 port_014 = {2}
+port_004 = {4}
 certificate = "{3}/{0}.pem"
 private_key = "{3}/{0}.key"
 authority = "{3}/authority.pem"
@@ -86,7 +89,8 @@ key_lifetime_s = 20.0
         role = '[[roles]]\nname = "{}"\nkind = "sae"\nnode = "{}"\nhost = "127.0.0.1"\nport = 0\n\n'
         (directory / "network.toml").write_text(
             'pool = "bank"\nkms = "a"\n\n'
-            + node.format("a", kma_a, self.port_a, directory) + node.format("b", kma_b, self.port_b, directory)
+            + node.format("a", kma_a, self.port_a, directory, self.ports_004[0])
+            + node.format("b", kma_b, self.port_b, directory, self.ports_004[1])
             + '[[links]]\nends = ["a", "b"]\ndistance_km = 10.0\nrate_mbit_per_s = 1000.0\nstock_mib = 128.0\n\n'
             + role.format("alice", "a") + role.format("bob", "b") + role.format("carol", "b"))
         self.processes = []
@@ -268,11 +272,72 @@ def look_with_own_client(network):
          again.stderr.strip().splitlines()[0] if again.stderr else "no message")
 
 
+class StreamClient:
+    """ETSI GS QKD 004 in the framing that open implementations use; written from its description alone."""
+
+    def __init__(self, network, name, port):
+        context = ssl.create_default_context(cafile=network.directory / "authority.pem")
+        context.load_cert_chain(network.directory / f"{name}.pem", network.directory / f"{name}.key")
+        self.connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+
+    def call(self, service, payload):
+        self.connection.sendall(struct.pack("!BBBBI", 1, 0, 1, service, len(payload)) + payload)
+        _, _, _, answered, count = struct.unpack("!BBBBI", self.read(8))
+        answer = self.read(count)
+        return answered == service + 1 and struct.unpack("!I", answer[:4])[0], answer[4:]
+
+    def read(self, count):
+        text = b""
+        while len(text) < count:
+            part = self.connection.recv(count - len(text))
+            if not part:
+                raise EOFError("the node closed the connection")
+            text += part
+        return text
+
+    def open_connect(self, source, destination, stream=bytes(16), chunk=4096, timeout=2000):
+        quality = struct.pack("!7I", chunk, 0, 0, 0, 0, timeout, 0) + b"application/json".ljust(256, b"\0")
+        status, rest = self.call(2, source.encode() + b"\0" + destination.encode() + b"\0" + quality + stream)
+        return status, rest[-16:], struct.unpack("!7I", rest[:28]) if rest else None
+
+    def get_key(self, stream, index, metadata=1024):
+        status, rest = self.call(4, stream + struct.pack("!II", index, metadata))
+        return status, rest[8:8 + struct.unpack("!I", rest[4:8])[0]] if status == 0 else None
+
+    def close(self, stream):
+        return self.call(8, stream)[0]
+
+
+def look_with_stream_client(network):
+    alice, bob = (StreamClient(network, *each) for each in (("alice", network.ports_004[0]), ("bob", network.ports_004[1])))
+    status, stream, _ = alice.open_connect("sae://alice", "sae://bob")
+    line(status == 1, "004, OPEN_CONNECT of a new stream", f"status {status}, the peer cannot be there yet")
+    status, same, _ = bob.open_connect("sae://bob", "sae://alice", stream)
+    line(status == 0 and same == stream, "004, OPEN_CONNECT of the peer", f"status {status}")
+    sent = [alice.get_key(stream, index) for index in range(100)]
+    back = [bob.get_key(stream, index) for index in range(100)]
+    line(sent == back and all(status == 0 and len(key) == 4096 for status, key in sent) and len(set(sent)) == 100,
+         "004, GET_KEY 0 to 99", "equal chunks of 4096 bytes at both ends")
+    stranger = StreamClient(network, "stranger", network.ports_004[0])
+    for said, wanted, got in (
+        ("insufficient key", 2, bob.get_key(stream, 5)[0]),
+        ("not open on this connection", 3, bob.get_key(bytes(16), 0)[0]),
+        ("no such peer", 4, alice.open_connect("sae://alice", "sae://nobody")[0]),
+        ("no application of this node", 4, stranger.open_connect("sae://stranger", "sae://bob")[0]),
+        ("stream in use", 5, alice.open_connect("sae://alice", "sae://bob", stream)[0]),
+        ("timeout", 6, bob.get_key(stream, 200)[0]),
+        ("quality not met", 7, alice.open_connect("sae://alice", "sae://carol", chunk=1 << 30)[0]),
+        ("metadata size", 8, alice.get_key(stream, 100, metadata=1)[0]),
+        ("CLOSE", 0, alice.close(stream)), ("CLOSE again", 3, alice.close(stream)),
+    ):
+        line(got == wanted, f"004, {said}", f"status {got}")
+
+
 def look_at_the_ledger(network):
     # Orphans of the probe: keys that no slave fetched.
     end = time.monotonic() + 60
     while True:
-        entries = [each for node in network.status() for each in node["ledger"] if each["pool"] == "bank|014"]
+        entries = [each for node in network.status() for each in node["ledger"] if each["pool"].startswith("bank|")]
         waiting = sum(each["onHand"] for each in entries if each["side"] == "receiver")
         if waiting == 0 or time.monotonic() > end:
             break
@@ -290,7 +355,7 @@ def main():
         try:
             network.wait()
             for look in (look_with_qkdsec, look_with_other_client, look_with_probe, look_with_openssl,
-                         look_with_own_client, look_at_the_ledger):
+                         look_with_own_client, look_with_stream_client, look_at_the_ledger):
                 try:
                     look(network)
                 except Exception as error:  # A client that breaks is a deviation too, and the others still look.
