@@ -35,7 +35,8 @@ public final class ETSI014Client: @unchecked Sendable {
         }
         self.host = host.trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         port = UInt16(parts.port ?? 443)
-        path = parts.percentEncodedPath.hasSuffix("/")
+        path =
+            parts.percentEncodedPath.hasSuffix("/")
             ? String(parts.percentEncodedPath.dropLast()) : parts.percentEncodedPath
         self.context = context
         self.kmeID = kmeID
@@ -90,7 +91,8 @@ public final class ETSI014Client: @unchecked Sendable {
         return try encoder.encode(value)
     }
 
-    /// Wipes keys and keeps their memory for the next answer, which is then had at less cost. Nobody may use them after.
+    /// Wipes keys and keeps their memory for the next answer, which is then had at less cost. Nobody may use them
+    /// after.
     public func recycle(_ keys: KeyContainer) { pool.giveBack(keys.bytes) }
 
     /// Ends the connection; the next request makes another.
@@ -109,7 +111,8 @@ public final class ETSI014Client: @unchecked Sendable {
             at += length
         }
         let wanted = identifiers.compactMap { places[$0.lowercased()] }
-        guard keys.identifiers.count == identifiers.count, wanted.count == identifiers.count, places.count == wanted.count
+        guard keys.identifiers.count == identifiers.count, wanted.count == identifiers.count,
+            places.count == wanted.count
         else { return nil }
         let bytes = SecureBytes(count: at)
         bytes.withUnsafeMutableBytes { to in
@@ -163,7 +166,8 @@ public final class ETSI014Client: @unchecked Sendable {
             do {
                 if let answer = try exchange(message, deadline) { return answer }
                 throw Failure(
-                    .peerUnavailable, at: place, "it closed the connection without an answer", remedy: "look at its log")
+                    .peerUnavailable, at: place, "it closed the connection without an answer", remedy: "look at its log"
+                )
             } catch {
                 if (error as? Failure)?.kind != .data { connection = nil }
                 throw error
@@ -212,7 +216,8 @@ public final class ETSI014Client: @unchecked Sendable {
         let problem = "it refuses with code \(status)" + (said.isEmpty ? "" : ": \(said)")
         switch status {
         case 401:
-            return Failure(.notAuthorised, at: place, problem, remedy: "show the certificate of the SAE that may have it")
+            return Failure(
+                .notAuthorised, at: place, problem, remedy: "show the certificate of the SAE that may have it")
         case 503: return Failure(.transient, at: place, problem, remedy: "try again when there is key")
         default: return Failure(.data, at: place, problem, remedy: "look at the server's status for what it gives")
         }

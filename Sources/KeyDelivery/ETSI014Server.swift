@@ -6,8 +6,8 @@ import KeyNetwork
 
 /// ETSI GS QKD 014 V1.1.1 at a node: REST over mutual TLS, for applications (SAEs) with certificates.
 ///
-/// The caller is the role of this node that its certificate names, as common name or alternative name. Codes are 200 and
-/// the standard's 400, 401 (without a body) and 503, and nothing else.
+/// The caller is the role of this node that its certificate names, as common name or alternative name. Codes are 200
+/// and the standard's 400, 401 (without a body) and 503, and nothing else.
 public final class ETSI014Server: Sendable {
     public let entity: KeyManagementEntity
     private let listener: TLSListener

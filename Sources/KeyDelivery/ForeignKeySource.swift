@@ -144,15 +144,17 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     /// Takes an announcement of the sending end: fetches the keys and lays them along the stream.
     ///
-    /// - Throws: `Failure(.data)` for an announcement that cannot be; `.data`, `.transient` or `.notAuthorised` as the key
-    ///   server answers.
+    /// - Throws: `Failure(.data)` for an announcement that cannot be; `.data`, `.transient` or `.notAuthorised` as the
+    ///   key server answers.
     public func accept(_ announcement: Announcement) throws {
         let stream = announcement.stream
         let wrong = Failure(
             .data, at: "\(stream)", "an announcement of keys that cannot be", remedy: "look at who announces keys")
         guard stream.receiver == role, stream.sender != role, !announcement.keys.isEmpty,
             announcement.keys.count <= 1 << 16,
-            announcement.keys.allSatisfy({ $0.length > 0 && $0.length <= 1 << 27 && UUID(uuidString: $0.identifier) != nil }),
+            announcement.keys.allSatisfy({
+                $0.length > 0 && $0.length <= 1 << 27 && UUID(uuidString: $0.identifier) != nil
+            }),
             announcement.offset < 1 << 62
         else { throw wrong }
         let isNew = condition.withLock { () -> Bool in

@@ -22,12 +22,13 @@ public struct KeyBatches {
         }
     }
 
-    /// Calls the body with the number of keys and their bits, request after request. The last key may be longer than what
-    /// is wanted of it, where the server gives no shorter one.
+    /// Calls the body with the number of keys and their bits, request after request. The last key may be longer than
+    /// what is wanted of it, where the server gives no shorter one.
     public func forEach(bytes: Int, _ body: (_ number: Int, _ bits: Int) throws -> Void) rethrows {
         var left = bytes
         while left > 0 {
-            let size = max(smallest, min(largest, mostBits, left.multipliedReportingOverflow(by: 8).overflow ? largest : left * 8))
+            let size = max(
+                smallest, min(largest, mostBits, left.multipliedReportingOverflow(by: 8).overflow ? largest : left * 8))
             let number = max(1, min(most, mostBits / size, left * 8 / size))
             try body(number, size)
             left -= number * size / 8

@@ -49,8 +49,8 @@ public enum KeyRefusal: Error, Equatable, Sendable {
 ///
 /// A key is a stretch of the stream from its master to its slave SAE, in a pool of its own beside the roles' pool. The
 /// agents make the key, relay it to the slave's node before the master has it, and erase each side's copy as it is
-/// handed out. What nobody fetches is erased after its lifetime and booked as expired in the node's ledger; that goes for
-/// the streams of ETSI GS QKD 004 too.
+/// handed out. What nobody fetches is erased after its lifetime and booked as expired in the node's ledger; that goes
+/// for the streams of ETSI GS QKD 004 too.
 ///
 /// `@unchecked Sendable`: `lock` guards `clients`, `lines` and `ages`; each `Line` has a lock of its own; `condition`
 /// guards `stopped`.
@@ -283,7 +283,8 @@ public final class KeyManagementEntity: @unchecked Sendable {
         let memory = pool.borrow(total)
         do {
             // Nothing is taken unless all of it is there.
-            for identifier in identifiers where try client.resume(stream, from: identifier.offset) != identifier.offset {
+            for identifier in identifiers where try client.resume(stream, from: identifier.offset) != identifier.offset
+            {
                 throw notFound
             }
             try memory.withUnsafeMutableBytes { memory in
@@ -313,7 +314,9 @@ public final class KeyManagementEntity: @unchecked Sendable {
             guard let any = topology.roles.first(where: { $0.node == node })?.name else { return }
             let time = monotonicSeconds()
             for entry in try client(any).status().ledger
-            where [topology.pool014, topology.pool004].contains(entry.pool) && entry.side == .receiver && entry.onHand > 0 {
+            where [topology.pool014, topology.pool004].contains(entry.pool) && entry.side == .receiver
+                && entry.onHand > 0
+            {
                 let stream = PadStream(pool: entry.pool, sender: entry.sender, receiver: entry.receiver)
                 let end = lock.withLock { () -> UInt64? in
                     ages[stream, default: AgeMarks(limit: keyLifetime)].note(entry.supplied, at: time)

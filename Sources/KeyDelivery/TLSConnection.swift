@@ -155,8 +155,8 @@ package final class TLSConnection {
         socket.finishSending()
     }
 
-    /// The names that the peer's certificate holder goes by: common names of the subject, and alternative names that are
-    /// DNS names or URIs.
+    /// The names that the peer's certificate holder goes by: common names of the subject, and alternative names that
+    /// are DNS names or URIs.
     var peerNames: [String] {
         guard let certificate = SSL_get1_peer_certificate(connection) else { return [] }
         defer { X509_free(certificate) }

@@ -4,8 +4,8 @@ import Foundation
 
 /// The certificate and key with which one end of mutual TLS shows itself, and the authorities that it believes.
 ///
-/// OpenSSL's library, TLS 1.2 and later, without resumption. `@unchecked Sendable`: nothing changes after `init`, and the
-/// library counts references under locks of its own.
+/// OpenSSL's library, TLS 1.2 and later, without resumption. `@unchecked Sendable`: nothing changes after `init`, and
+/// the library counts references under locks of its own.
 public final class TLSContext: @unchecked Sendable {
     enum Side { case server, client }
 

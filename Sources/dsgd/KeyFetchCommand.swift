@@ -9,9 +9,9 @@ struct KeyFetchCommand: ParsableCommand {
         commandName: "fetch",
         abstract: "Take keys of any key server that speaks ETSI GS QKD 014.",
         discussion: """
-            New keys, as their master:  dsgd keys fetch --url https://kme:8443 --slave-sae bob --bytes 400000000 -o key ...
-            The same keys, as slave:    dsgd keys fetch --url https://kme2:8443 --master-sae alice --ids ids.txt -o key ...
-            What the server gives:      dsgd keys fetch --url https://kme:8443 --slave-sae bob --status ...
+            New keys, as their master:  dsgd keys fetch --url https://kme:8443 --slave-sae bob --bytes 400000000 -o key
+            The same keys, as slave:    dsgd keys fetch --url https://kme2:8443 --master-sae alice --ids ids.txt -o key
+            What the server gives:      dsgd keys fetch --url https://kme:8443 --slave-sae bob --status
 
             Each with --cert, --key and --ca. The keys go to the file, one after the other, and nowhere else; their
             identifiers, which the slave needs and which are no secret, go to standard output, one a line. A file of

@@ -58,7 +58,9 @@ import Testing
         #expect(try alice.close(stream) == .streamNotConnected)
         #expect(try alice.getKey(stream, index: 30).status == .streamNotConnected)
         let account = try #require(
-            try doors.nodes[1].status().ledger.first { $0.pool == "bank|004" && $0.sender == "alice" && $0.side == .receiver })
+            try doors.nodes[1].status().ledger.first {
+                $0.pool == "bank|004" && $0.sender == "alice" && $0.side == .receiver
+            })
         #expect(account.data == 21 * 50_000 && account.balanced)
     }
 
@@ -89,7 +91,8 @@ import Testing
         }
         // 4: addresses that are none, not the caller's, unknown, or the caller's own; an identifier from elsewhere.
         for (source, destination) in [
-            ("alice", "sae://bob"), ("sae://bob", "sae://alice"), ("sae://alice", "bob"), ("sae://alice", "sae://nobody"),
+            ("alice", "sae://bob"), ("sae://bob", "sae://alice"), ("sae://alice", "bob"),
+            ("sae://alice", "sae://nobody"),
             ("sae://alice", "sae://alice"), ("", ""),
         ] {
             #expect(try open(source, destination, quality(32)).status == .noConnection)
@@ -97,7 +100,8 @@ import Testing
         #expect(try open("sae://alice", "sae://bob", quality(32), UUID()).status == .noConnection)
         #expect(
             try doors.streamClient("eve", at: "a").openConnect(
-                source: "sae://eve", destination: "sae://bob", quality: quality(32)).status == .noConnection)
+                source: "sae://eve", destination: "sae://bob", quality: quality(32)
+            ).status == .noConnection)
         // 6: no time at all.
         #expect(try open("sae://alice", "sae://bob", quality(32) { $0.timeout = 0 }).status == .timeout)
         // 7: what cannot be given, with what can; the proposal is then accepted.
@@ -165,9 +169,10 @@ import Testing
         #expect(try carol.getKey(#require(first), index: 0).status == .streamNotConnected)
     }
 
-    @Test(arguments: [
-        [1, 0, 1, 2, 0, 0, 0, 4, 1, 2, 3, 4], [1, 0, 1, 4, 0, 0, 0, 3, 1, 2, 3], [1, 0, 1, 8, 0, 0, 0, 0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [1, 0, 1, 2, 0, 0, 0, 4, 1, 2, 3, 4], [1, 0, 1, 4, 0, 0, 0, 3, 1, 2, 3], [1, 0, 1, 8, 0, 0, 0, 0],
+        ] as [[UInt8]])
     func shortPayloadsGetAStatus(bytes: [UInt8]) throws {
         let connection = try connect()
         try bytes.withUnsafeBytes { try connection.write($0, Deadline(in: 5)) }
@@ -181,9 +186,11 @@ import Testing
         #expect(done == 12 && answer[3] == bytes[3] + 1 && answer[11] == (bytes[3] == 2 ? 4 : 3))
     }
 
-    @Test(arguments: [
-        [9, 0, 1, 2, 0, 0, 0, 0], [1, 0, 1, 77, 0, 0, 0, 0], [1, 0, 1, 2, 255, 255, 255, 255], Array("GET / HT".utf8),
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [9, 0, 1, 2, 0, 0, 0, 0], [1, 0, 1, 77, 0, 0, 0, 0], [1, 0, 1, 2, 255, 255, 255, 255],
+            Array("GET / HT".utf8),
+        ] as [[UInt8]])
     func whatIsNoMessageEndsTheConnection(bytes: [UInt8]) throws {
         let connection = try connect()
         try bytes.withUnsafeBytes { try connection.write($0, Deadline(in: 5)) }

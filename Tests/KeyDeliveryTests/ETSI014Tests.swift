@@ -45,9 +45,11 @@ import Testing
         #expect(first.count == 2 && first.allSatisfy { $0.key.count == 64 && UUID(uuidString: $0.id) != nil })
         #expect(first[0].key != first[1].key && first[0].id != first[1].id)
         // In the other order, by POST.
-        let list = first.reversed().map { "{\"key_ID\": \"\($0.id)\", \"key_ID_extension\": {}}" }.joined(separator: ",")
+        let list = first.reversed().map { "{\"key_ID\": \"\($0.id)\", \"key_ID_extension\": {}}" }.joined(
+            separator: ",")
         let fetched = try doors.post(
-            "/api/v1/keys/alice/dec_keys", "{\"key_IDs\": [\(list)], \"key_IDs_extension\": {\"a\": 1}}", as: "bob", at: "b")
+            "/api/v1/keys/alice/dec_keys", "{\"key_IDs\": [\(list)], \"key_IDs_extension\": {\"a\": 1}}", as: "bob",
+            at: "b")
         #expect(fetched.status == 200)
         #expect(keys(fetched.body).map(\.key) == first.reversed().map(\.key))
         // By POST, and back by GET with the identifier in capitals.
@@ -65,7 +67,8 @@ import Testing
             doors.get("\(toBob)/enc_keys", as: "alice", at: "a"),
             doors.post("\(toBob)/enc_keys", "{}", as: "alice", at: "a"),
             doors.post(
-                "\(toBob)/enc_keys", "{\"extension_optional\":[{\"x\":[1,{}]}],\"extension_mandatory\":[],\"other\":null}",
+                "\(toBob)/enc_keys",
+                "{\"extension_optional\":[{\"x\":[1,{}]}],\"extension_mandatory\":[],\"other\":null}",
                 as: "alice", at: "a"),
         ] {
             #expect(answer.status == 200 && keys(answer.body).map(\.key.count) == [32])
@@ -84,7 +87,8 @@ import Testing
         #expect(try bytes(alice.keys(back.identifiers, master: "bob")) == bytes(back))
         let local = try alice.newKeys(slave: "dan", number: 2)
         #expect(try bytes(doors.client("dan", at: "a").keys(local.identifiers, master: "alice")) == bytes(local))
-        #expect(thrown { _ = try doors.client("alice", at: "a", kmeID: "b").status(slave: "bob") }?.kind == .notAuthorised)
+        #expect(
+            thrown { _ = try doors.client("alice", at: "a", kmeID: "b").status(slave: "bob") }?.kind == .notAuthorised)
     }
 
     @Test func requestsAtOnceGetDifferentKeys() throws {
@@ -94,7 +98,8 @@ import Testing
             group.enter()
             Thread.detachNewThread { [doors] in
                 defer { group.leave() }
-                guard let alice = try? doors.client("alice", at: "a"), let bob = try? doors.client("bob", at: "b") else { return }
+                guard let alice = try? doors.client("alice", at: "a"), let bob = try? doors.client("bob", at: "b")
+                else { return }
                 for _ in 0..<10 {
                     guard let sent = try? alice.newKeys(slave: "bob", number: 2, bits: 128),
                         let back = try? bob.keys(sent.identifiers, master: "alice"), bytes(sent) == bytes(back)
@@ -175,7 +180,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "size=257", "size=0", "size=-8", "size=abc01", "size=+8", "size=", "size", "number=0", "number=-8", "number=abc01",
+        "size=257", "size=0", "size=-8", "size=abc01", "size=+8", "size=", "size", "number=0", "number=-8",
+        "number=abc01",
         "number=1&number=1", "number=1&extra=2", "size=%zz", "&", "number=99999999999999999999",
     ])
     func queriesThatAreRefused(query: String) throws {
@@ -185,7 +191,8 @@ import Testing
 
     @Test(arguments: [
         "{}", "{\"key_IDs\": []}", "{\"key_IDs\": [{}]}", "{\"key_IDs\": [{\"key_ID\": 5}]}", "{\"key_IDs\": \"x\"}",
-        "{\"key_IDs\": [{\"key_ID\": \"not-a-uuid\"}]}", "{\"key_IDs\": [\"550e8400-e29b-41d4-a716-446655440000\"]}", "x",
+        "{\"key_IDs\": [{\"key_ID\": \"not-a-uuid\"}]}", "{\"key_IDs\": [\"550e8400-e29b-41d4-a716-446655440000\"]}",
+        "x",
         "{\"key_IDs\": [{\"key_ID\": \"550e8400-e29b-41d4-a716-446655440000\"}]}",
         "{\"key_IDs\": [{\"key_ID\": \"00000000-0000-0000-0000-000000000000\"}]}",
         "{\"key_IDs\": [{\"key_ID\": \"ffffffff-ffff-8fff-bfff-ffffffffffff\"}]}",
@@ -213,13 +220,15 @@ import Testing
     @Test func wrongVerbsTypesAndFormsAreRefused() throws {
         for verb in ["PUT", "DELETE", "PATCH", "OPTIONS", "POST", "HEAD", "get", "BREW"] {
             let answer = try doors.raw(
-                "\(verb) \(toBob)/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", as: "alice",
+                "\(verb) \(toBob)/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+                as: "alice",
                 at: "a")
             #expect(answer.status == 400 && answer.body.isEmpty == (verb == "HEAD"), "\(verb)")
         }
         #expect(try doors.post("\(toBob)/enc_keys", "{}", as: "alice", at: "a", type: "text/plain").status == 400)
         #expect(
-            try doors.post("\(toBob)/enc_keys", "{}", as: "alice", at: "a", type: "application/json; charset=utf-8").status == 200)
+            try doors.post("\(toBob)/enc_keys", "{}", as: "alice", at: "a", type: "application/json; charset=utf-8")
+                .status == 200)
         #expect(try doors.post("\(toBob)/enc_keys?number=1", "{}", as: "alice", at: "a").status == 400)
         #expect(try doors.get("\(toBob)/status?x=1", as: "alice", at: "a").status == 400)
         #expect(try doors.get("/api/v1/keys/alice/dec_keys", as: "bob", at: "b").status == 400)

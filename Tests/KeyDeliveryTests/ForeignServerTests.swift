@@ -77,7 +77,8 @@ private final class RecordedServer: @unchecked Sendable {
                     let index = left.firstIndex {
                         parts[0].hasPrefix("\($0.method) \($0.path) HTTP/1.1\r\n") && parts[1] == $0.body ?? ""
                     }
-                    let answer = index.map { left.remove(at: $0).response }
+                    let answer =
+                        index.map { left.remove(at: $0).response }
                         ?? "HTTP/1.1 500 Not recorded\r\ncontent-length: 0\r\n\r\n"
                     try? Array(answer.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 5)) }
                 }
@@ -122,10 +123,12 @@ private final class RecordedServer: @unchecked Sendable {
         #expect(sent.lengths == [32, 32])
         #expect(try bytes(client.keys(sent.identifiers, master: "foo-bar")) == bytes(sent))
         // Its words for what the standard has a code for.
-        #expect(thrown { _ = try client.keys(sent.identifiers, master: "foo-bar") }?.problem
-            == "it refuses with code 400: Unable, because there are 0 activated keys remaining")
-        #expect(thrown { _ = try client.newKeys(slave: "bar-foo", number: 1, bits: 257) }?.problem
-            == "it refuses with code 422: Validation error")
+        #expect(
+            thrown { _ = try client.keys(sent.identifiers, master: "foo-bar") }?.problem
+                == "it refuses with code 400: Unable, because there are 0 activated keys remaining")
+        #expect(
+            thrown { _ = try client.newKeys(slave: "bar-foo", number: 1, bits: 257) }?.problem
+                == "it refuses with code 422: Validation error")
         #expect(thrown { _ = try client.newKeys(slave: "bar-foo", number: 128, bits: 1024) }?.kind == .data)
     }
 
@@ -185,8 +188,9 @@ private final class RecordedServer: @unchecked Sendable {
         // The server answers in an order of its own, with its identifiers in capitals.
         let received = try bob.keys(sent.identifiers, master: "alice")
         #expect(bytes(sent) == bytes(received) && Set(bytes(sent)).count == 10)
-        #expect(thrown { _ = try alice.newKeys(slave: "bob", bits: 1 << 20) }?.problem
-            == "it refuses with code 422: size not available")
+        #expect(
+            thrown { _ = try alice.newKeys(slave: "bob", bits: 1 << 20) }?.problem
+                == "it refuses with code 422: size not available")
         let gone = try #require(thrown { _ = try bob.keys(sent.identifiers, master: "alice") })
         #expect(gone.kind == .data && gone.problem == "it refuses with code 400: key not found")
         // Still usable after refusals.
@@ -204,13 +208,15 @@ private final class RecordedServer: @unchecked Sendable {
             _ stream: PadStream, _ offset: UInt64, _ keys: [(String, Int)]
         ) throws -> ForeignKeySource.Announcement {
             let list = keys.map { "{\"identifier\":\"\($0.0)\",\"length\":\($0.1)}" }.joined(separator: ",")
-            let text = "{\"stream\":{\"pool\":\"\(stream.pool)\",\"sender\":\"\(stream.sender)\",\"receiver\":"
+            let text =
+                "{\"stream\":{\"pool\":\"\(stream.pool)\",\"sender\":\"\(stream.sender)\",\"receiver\":"
                 + "\"\(stream.receiver)\"},\"offset\":\(offset),\"keys\":[\(list)]}"
             return try JSONDecoder().decode(ForeignKeySource.Announcement.self, from: Data(text.utf8))
         }
         for wrong in try [
             announcement(PadStream(pool: "foreign", sender: "bob", receiver: "alice"), 0, [(keys.identifiers[0], 32)]),
-            announcement(stream, 0, []), announcement(stream, 0, [("x", 32)]), announcement(stream, 1 << 62, [(keys.identifiers[0], 32)]),
+            announcement(stream, 0, []), announcement(stream, 0, [("x", 32)]),
+            announcement(stream, 1 << 62, [(keys.identifiers[0], 32)]),
             announcement(stream, 0, [(keys.identifiers[0], 0)]), announcement(stream, 0, [(UUID().uuidString, 32)]),
         ] {
             #expect(thrown { try bob.accept(wrong) }?.kind == .data)
@@ -222,7 +228,11 @@ private final class RecordedServer: @unchecked Sendable {
         var pad = [UInt8](repeating: 0, count: 32)
         try pad.withUnsafeMutableBytes { try bob.take(stream, offset: 64, into: $0, timeout: 0) }
         #expect(pad == bytes(keys)[0])
-        #expect(thrown { try pad.withUnsafeMutableBytes { try bob.take(stream, offset: 64, into: $0, timeout: 0) } }?.kind == .data)
-        #expect(thrown { try pad.withUnsafeMutableBytes { try bob.take(stream, offset: 96, into: $0, timeout: 0.05) } }?.kind == .transient)
+        #expect(
+            thrown { try pad.withUnsafeMutableBytes { try bob.take(stream, offset: 64, into: $0, timeout: 0) } }?.kind
+                == .data)
+        #expect(
+            thrown { try pad.withUnsafeMutableBytes { try bob.take(stream, offset: 96, into: $0, timeout: 0.05) } }?
+                .kind == .transient)
     }
 }

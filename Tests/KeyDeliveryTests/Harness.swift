@@ -71,7 +71,8 @@ struct Authority {
         let file = file ?? subject
         try check(
             "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/O=test/CN=\(subject)' "
-                + "-keyout \(file).key -out \(file).csr && printf 'subjectAltName=IP:127.0.0.1\(alternatives)\n' > \(file).ext && "
+                + "-keyout \(file).key -out \(file).csr && "
+                + "printf 'subjectAltName=IP:127.0.0.1\(alternatives)\n' > \(file).ext && "
                 + "openssl x509 -req -in \(file).csr -CA \(name).pem -CAkey \(name).key -CAcreateserial -days \(days) "
                 + "-extfile \(file).ext -out \(file).pem")
     }
@@ -91,8 +92,8 @@ private let removal: Void = {
     atexit { for path in directories.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: path) } }
 }()
 
-/// Two nodes, `a` and `b`, each with a 014 door; alice and dan at a, bob and carol at b; eve has a certificate and is no
-/// role. `@unchecked Sendable`: the variables change in `init` and `stop` only.
+/// Two nodes, `a` and `b`, each with a 014 door; alice and dan at a, bob and carol at b; eve has a certificate and is
+/// no role. `@unchecked Sendable`: the variables change in `init` and `stop` only.
 final class TestDoors: @unchecked Sendable {
     let directory = "/tmp/dsgde-" + UUID().uuidString.prefix(8)
     let authority: Authority
@@ -234,7 +235,8 @@ func message(_ body: String) -> String {
 func keys(_ body: String) -> [(id: String, key: Data)] {
     let object = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any]
     return (object?["keys"] as? [[String: Any]] ?? []).compactMap { entry in
-        guard let id = entry["key_ID"] as? String, let key = (entry["key"] as? String).flatMap({ Data(base64Encoded: $0) })
+        guard let id = entry["key_ID"] as? String,
+            let key = (entry["key"] as? String).flatMap({ Data(base64Encoded: $0) })
         else { return nil }
         return (id, key)
     }

@@ -23,7 +23,8 @@ import Testing
     private let status = "GET /api/v1/keys/bob/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
     private func sClient(_ options: String) throws -> String {
-        let script = "(printf '\(status.replacingOccurrences(of: "\r\n", with: "\\r\\n"))'; sleep 0.5) | "
+        let script =
+            "(printf '\(status.replacingOccurrences(of: "\r\n", with: "\\r\\n"))'; sleep 0.5) | "
             + "openssl s_client -connect 127.0.0.1:\(doors.port("a")) -ign_eof \(options) 2>&1"
         return try run(["sh", "-c", script], in: String(doors.directory)).text
     }
@@ -51,7 +52,9 @@ import Testing
             #expect(try !sClient("\(ca) \(version) -cert alice.pem -key alice.key").contains("HTTP/1.1"))
         }
         // The server's own certificate is checked by the client.
-        #expect(try sClient("-CAfile stranger.pem -verify_return_error -cert alice.pem -key alice.key").contains("verify error"))
+        #expect(
+            try sClient("-CAfile stranger.pem -verify_return_error -cert alice.pem -key alice.key").contains(
+                "verify error"))
         let suspicious = try ETSI014Client(
             url: "https://127.0.0.1:\(doors.port("a"))",
             context: doors.authority.client("alice", authority: other.path("stranger.pem")))
@@ -72,8 +75,9 @@ import Testing
                 authority: doors.authority.path("authority.pem")))
         let failure = try #require(thrown { _ = try client.status(slave: "bob") })
         #expect([.notAuthorised, .peerUnavailable].contains(failure.kind))
-        #expect(thrown { _ = try doors.client("alice", at: "a").newKeys(slave: "bob", bits: 257) }?.problem
-            == "it refuses with code 400: size shall be a multiple of 8")
+        #expect(
+            thrown { _ = try doors.client("alice", at: "a").newKeys(slave: "bob", bits: 257) }?.problem
+                == "it refuses with code 400: size shall be a multiple of 8")
     }
 
     @Test func unusableFilesAreNamed() throws {
@@ -96,7 +100,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "GET /api/v1/keys/bob/status\r\n\r\n", "GET /api/v1/keys/bob/status HTTP/2.0\r\nHost: x\r\n\r\n", "\u{1}\u{2}\r\n\r\n",
+        "GET /api/v1/keys/bob/status\r\n\r\n", "GET /api/v1/keys/bob/status HTTP/2.0\r\nHost: x\r\n\r\n",
+        "\u{1}\u{2}\r\n\r\n",
         "GET  /api/v1/keys/bob/status HTTP/1.1\r\nHost: x\r\n\r\n", "GET /api/v1/keys/bob/status HTTP/1.1\r\n\r\n",
         "GET /api/v1/keys/bob/status HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
         "GET /api/v1/keys/bob/status HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
@@ -124,7 +129,8 @@ import Testing
             "POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
             + "5;x=y\r\n{\"siz\r\n7\r\ne\":128}\r\n0\r\nTrailer: z\r\n\r\n"
         let answer = try doors.raw(chunked + "\r\n" + status, as: "alice", at: "a")
-        #expect(answer.status == 200 && answer.body.contains("HTTP/1.1 200 OK") && answer.body.contains("source_KME_ID"))
+        #expect(
+            answer.status == 200 && answer.body.contains("HTTP/1.1 200 OK") && answer.body.contains("source_KME_ID"))
         #expect(answer.body.contains("\"key\":\"") && !answer.head.contains("connection: close"))
         let expecting = try doors.raw(
             "POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
