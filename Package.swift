@@ -48,6 +48,7 @@ let package = Package(
             name: "CISAL", path: "Sources/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(
             name: "CCrypto", path: "Sources/CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CTLS", path: "Sources/CTLS", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CKernels", path: "CKernels", publicHeadersPath: ".", cSettings: kernel),
 
         // Swift face of the kernels, and the stages every layer measures.
@@ -72,6 +73,9 @@ let package = Package(
         library("OneTimePad", ["Diagnostics", "Metering", "Kernels", grdb]),
         library("Channel", ["Diagnostics", "Metering", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
         library("KeyNetwork", ["Diagnostics", "Metering", "Kernels", "Randomness", "OneTimePad", "Channel", logging]),
+        library(
+            "KeyDelivery",
+            ["Diagnostics", "Metering", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "CCrypto", "CTLS"]),
 
         // Genomics wing: knows nothing of keys.
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "Compression"]),
@@ -97,7 +101,7 @@ let package = Package(
             "Roles",
             [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
+                "KeyNetwork", "KeyDelivery", "Compression", "GenomicFormats", "Mapping", "Filtering", "Engines", "Bank", toml, logging,
             ]),
         // Benchmarks: the shipped code, measured; `dsgd bench` runs them.
         .target(
@@ -117,7 +121,8 @@ let package = Package(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
-                "KeyNetwork", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics", "Filtering",
+                "KeyNetwork", "KeyDelivery", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics",
+                "Filtering",
                 "Simulation", "Evaluation", "FilterTraining", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
                 toml,
             ],
@@ -134,6 +139,7 @@ let package = Package(
         tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
         tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
         tests("KeyNetworkTests", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork"]),
+        tests("KeyDeliveryTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "KeyDelivery"]),
         tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         tests("FilteringTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Filtering", "Metering"]),

@@ -6,6 +6,7 @@
 
 #include "aesctr/aesctr.h"
 #include "align/align.h"
+#include "base64/base64.h"
 #include "basequal/basequal.h"
 #include "deflate/deflate.h"
 #include "gf128/gf128.h"

@@ -85,7 +85,7 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Refuses roles that have nothing to look for here, and streams that this network does not serve.
     private func check(_ stream: PadStream, role: String) throws {
-        guard stream.pool == topology.pool, stream.sender != stream.receiver,
+        guard topology.serves(pool: stream.pool), stream.sender != stream.receiver,
             role == stream.sender || role == stream.receiver,
             try topology.home(of: role).name == node
         else {
@@ -342,7 +342,7 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// Stores pieces that follow each other, under one durable mark.
     func store(_ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], from origin: String) throws {
         let count = pieces.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
-        guard let offset = pieces.first?.offset, stream.pool == topology.pool, count > 0,
+        guard let offset = pieces.first?.offset, topology.serves(pool: stream.pool), count > 0,
             offset <= UInt64(Int64.max) - count, pieces.allSatisfy({ $0.key.count > 0 }),
             try topology.home(of: stream.receiver).name == node, try topology.home(of: stream.sender).name == origin
         else {

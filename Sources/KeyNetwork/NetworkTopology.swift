@@ -25,6 +25,8 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         public var keyStoreMib: Double?
         /// Port of the loopback interface where the node serves its metrics; nil for none.
         public var metricsPort: UInt16?
+        /// Where applications take key by ETSI GS QKD 014 and 004; nil when the node has no such door.
+        public var etsi: KeyDoors?
 
         public init(
             name: String, host: String, kmaPort: UInt16, directory: String, keyStore: KeyStoreKind? = nil,
@@ -40,7 +42,7 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         }
 
         enum CodingKeys: String, CodingKey {
-            case name, host, directory
+            case name, host, directory, etsi
             case kmaPort = "kma_port"
             case keyStore = "key_store"
             case keyStoreMib = "key_store_mib"
@@ -179,6 +181,7 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
         }
         _ = try node(kms)
         for role in roles { _ = try node(role.node) }
+        for node in nodes { try node.etsi?.validate(node: node.name) }
         for link in links {
             guard link.ends.count == 2, link.ends[0] != link.ends[1] else {
                 throw refuse("a link has not two different ends", "name two nodes")

@@ -6,6 +6,7 @@ internal import Foundation
 internal import GenomicFormats
 internal import Hardware
 internal import Kernels
+internal import KeyDelivery
 internal import KeyNetwork
 internal import Randomness
 internal import Storage
@@ -48,6 +49,11 @@ public final class BankProcess {
             throw Failure(
                 .configuration, at: "role \(role.name)", "a user is no service", remedy: "use `dsgd request -c` for it")
         }
+        for role in roles where role.kind == .application {
+            throw Failure(
+                .configuration, at: "role \(role.name)", "an application is no process of the bank",
+                remedy: "let it take key at its node's doors, with its certificate")
+        }
     }
 
     /// Stops everything in reverse order and closes the ledgers.
@@ -70,6 +76,11 @@ public final class BankProcess {
         try node.start()
         stops.append { try? node.stop() }
         services.append(node)
+        if let doors = try KeyDoorService(node: name, topology: configuration.network.topology, log: log) {
+            doors.start()
+            stops.append { doors.stop() }
+            services.append(doors)
+        }
     }
 
     private func telephone(_ role: RoleAddress) throws -> Telephone {

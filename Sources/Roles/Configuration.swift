@@ -10,6 +10,8 @@ public enum RoleKind: String, Codable, Sendable {
     case shareHolder = "share-holder"
     case trustedServer = "trusted-server"
     case user
+    /// A secure application entity (SAE) outside the bank, which takes key at its node's ETSI doors.
+    case application = "sae"
 }
 
 /// Where a role lives: its trusted node supplies its key, `host` and `port` are its address for its peers.

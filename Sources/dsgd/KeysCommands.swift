@@ -8,7 +8,7 @@ import Roles
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "Key in store, what work will cost in key, and the ledger of every pad byte.",
-        subcommands: [Status.self, Plan.self, Ledger.self, Exercise.self])
+        subcommands: [Status.self, Plan.self, Ledger.self, KeyFetchCommand.self, Exercise.self])
 
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(

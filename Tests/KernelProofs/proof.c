@@ -166,6 +166,7 @@ int main(void) {
     prove("shares", prove_shares);
     prove("gf128", prove_gf128);
     prove("aesctr", prove_aesctr);
+    prove("base64", prove_base64);
     prove("basequal", prove_basequal);
     prove("stack", prove_stack);
     prove("deflate", prove_deflate);

@@ -57,6 +57,7 @@ void prove_deflate(void);
 void prove_gf128(void);
 void prove_health(void);
 void prove_memory(void);
+void prove_base64(void);
 void prove_basequal(void);
 void prove_pack(void);
 void prove_pairhmm(void);

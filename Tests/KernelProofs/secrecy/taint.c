@@ -57,6 +57,18 @@ static void tag(void) {
     }
 }
 
+static void base64(void) {
+    for (size_t n = 0; n <= BYTES / 2; n = 2 * n + 5) {
+        ck_base64_encode(out[0], x, n);
+        // Where padding stands is no secret, and neither is whether a text was right.
+        const size_t length = ck_base64_length(n);
+        if (length != 0) PUBLIC(out[0] + length - 2, 2);
+        ptrdiff_t count = ck_base64_decode(out[1], out[0], length);
+        PUBLIC(&count, sizeof count);
+        sink = (int)count;
+    }
+}
+
 static void tag_comparison(void) {
     for (size_t n = 0; n <= 64; n++) {
         int equal = ck_equal(x, y, n);
@@ -107,6 +119,7 @@ static const struct {
     {"xor", xor_strings, false},
     {"AES-256-CTR with its key schedule", aes_counter_mode, false},
     {"tag", tag, false},
+    {"base64", base64, false},
     {"tag comparison", tag_comparison, false},
     {"share split and joins", share_split_and_joins, false},
     {"share repair, refresh and integrity", share_repair_and_refresh, false},

@@ -1,0 +1,93 @@
+import Channel
+import Diagnostics
+import Foundation
+import Glibc
+
+/// How long a peer may take, and how much it may send.
+public struct DoorLimits: Sendable {
+    /// Seconds from connect, or from the last answer, until a request is here whole: handshake and pauses included.
+    public var request = 30.0
+    /// Seconds until an answer has gone out.
+    public var response = 120.0
+    /// Bytes of a request's body.
+    public var body = 64 << 10
+    /// Connections at once; more are closed at once.
+    public var connections = 128
+
+    public init() {}
+}
+
+/// Accepts applications over mutual TLS, one thread for each connection.
+///
+/// `@unchecked Sendable`: `condition` guards `open`, `accepting` and `stopped`.
+final class TLSListener: @unchecked Sendable {
+    let port: UInt16
+    private let descriptor: Int32
+    private let context: TLSContext
+    private let limits: DoorLimits
+    private let log: @Sendable (String) -> Void
+    private let condition = NSCondition()
+    private var open: [ObjectIdentifier: Socket] = [:]
+    private var accepting = false
+    private var stopped = false
+
+    init(
+        host: String, port: UInt16, context: TLSContext, limits: DoorLimits, log: @escaping @Sendable (String) -> Void
+    ) throws {
+        (descriptor, self.port) = try Sockets.listen(host: host, port: port)
+        self.context = context
+        self.limits = limits
+        self.log = log
+    }
+
+    deinit { Glibc.close(descriptor) }
+
+    /// Calls `handler` with each connection whose handshake succeeded; the connection ends when it returns.
+    func start(_ handler: @escaping @Sendable (TLSConnection) throws -> Void) {
+        condition.withLock { accepting = true }
+        detachThread("dsgd-etsi-accept") { [self] in
+            while let socket = Sockets.accept(descriptor) {
+                let admitted = condition.withLock { () -> Bool in
+                    guard !stopped, open.count < limits.connections else { return false }
+                    open[ObjectIdentifier(socket)] = socket
+                    return true
+                }
+                guard admitted else {
+                    socket.stop()
+                    continue
+                }
+                detachThread("dsgd-etsi") { [self] in
+                    do {
+                        let connection = try TLSConnection(context, over: socket, Deadline(in: limits.request))
+                        defer { connection.close() }
+                        try handler(connection)
+                    } catch {
+                        log("an application's connection from \(socket.remote) ended: \(error)")
+                    }
+                    condition.withLock {
+                        _ = open.removeValue(forKey: ObjectIdentifier(socket))
+                        condition.broadcast()
+                    }
+                }
+            }
+            condition.withLock {
+                accepting = false
+                condition.broadcast()
+            }
+        }
+    }
+
+    /// Accepts no more, breaks off open connections and waits until their threads have ended, 5 seconds at most.
+    func stop() {
+        let sockets = condition.withLock { () -> [Socket] in
+            stopped = true
+            return Array(open.values)
+        }
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        for socket in sockets { socket.stop() }
+        let limit = Date(timeIntervalSinceNow: 5)
+        condition.withLock {
+            while !open.isEmpty || accepting, condition.wait(until: limit) {}
+        }
+    }
+}

@@ -1,0 +1,249 @@
+import Channel
+import Diagnostics
+import Foundation
+import Glibc
+import KeyDelivery
+import KeyNetwork
+import Kernels
+import OneTimePad
+import Synchronization
+import TestSupport
+import Testing
+
+func thrown(_ body: () throws -> Void) -> Failure? {
+    do {
+        try body()
+        return nil
+    } catch {
+        return error as? Failure
+    }
+}
+
+/// Ports that were free a moment ago.
+func freePorts(_ count: Int) throws -> [UInt16] {
+    let sockets = try (0..<count).map { _ in try Sockets.listen(host: "127.0.0.1", port: 0) }
+    for socket in sockets { close(socket.descriptor) }
+    return sockets.map(\.port)
+}
+
+/// Runs a program; returns its exit code and all that it said.
+@discardableResult
+func run(_ arguments: [String], input: String = "", in directory: String? = nil) throws -> (code: Int32, text: String) {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = arguments
+    if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
+    let (stdin, output) = (Pipe(), Pipe())
+    process.standardInput = stdin
+    process.standardOutput = output
+    process.standardError = output
+    try process.run()
+    try stdin.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+    try stdin.fileHandleForWriting.close()
+    let text = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return (process.terminationStatus, String(decoding: text, as: UTF8.self))
+}
+
+/// An authority and the certificates that it issued, made by OpenSSL's command.
+struct Authority {
+    let directory: String
+    let name: String
+
+    init(_ directory: String, name: String = "authority") throws {
+        self.directory = directory
+        self.name = name
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        try check(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=\(name) "
+                + "-keyout \(name).key -out \(name).pem")
+    }
+
+    private func check(_ command: String) throws {
+        let result = try run(["sh", "-c", command], in: directory)
+        if result.code != 0 {
+            throw Failure(.internalError, at: command, result.text, remedy: "install the openssl command")
+        }
+    }
+
+    /// A certificate with that common name, good for 127.0.0.1.
+    func issue(_ subject: String, file: String? = nil, days: Int = 2, alternatives: String = "") throws {
+        let file = file ?? subject
+        try check(
+            "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/O=test/CN=\(subject)' "
+                + "-keyout \(file).key -out \(file).csr && "
+                + "printf 'subjectAltName=IP:127.0.0.1\(alternatives)\n' > \(file).ext && "
+                + "openssl x509 -req -in \(file).csr -CA \(name).pem -CAkey \(name).key -CAcreateserial -days \(days) "
+                + "-extfile \(file).ext -out \(file).pem")
+    }
+
+    func path(_ file: String) -> String { "\(directory)/\(file)" }
+
+    func client(_ subject: String, authority: String? = nil) throws -> TLSContext {
+        try .client(
+            certificate: path(subject + ".pem"), privateKey: path(subject + ".key"),
+            authority: authority ?? path(name + ".pem"))
+    }
+}
+
+/// Directories of doors that all tests of a suite share, which nothing ends before the process.
+private let directories = Mutex<[String]>([])
+private let removal: Void = {
+    atexit { for path in directories.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: path) } }
+}()
+
+/// Two nodes, `a` and `b`, each with a 014 door; alice and dan at a, bob and carol at b; eve has a certificate and is
+/// no role. `@unchecked Sendable`: the variables change in `init` and `stop` only.
+final class TestDoors: @unchecked Sendable {
+    let directory = "/tmp/dsgde-" + UUID().uuidString.prefix(8)
+    let authority: Authority
+    let topology: NetworkTopology
+    let model: LinkModel
+    var nodes: [KeyNode] = []
+    var entities: [KeyManagementEntity] = []
+    var servers: [ETSI014Server] = []
+    var streams: [ETSI004Server] = []
+
+    init(
+        stockMib: Double = 4, rate: Double = 200, keyLifetime: Double = 600, limits: DoorLimits = DoorLimits(),
+        settle: Bool = true
+    ) throws {
+        let directory = String(directory)
+        _ = removal
+        directories.withLock { $0.append(directory) }
+        authority = try Authority(directory)
+        for name in ["a", "b", "alice", "bob", "carol", "dan", "eve"] { try authority.issue(name) }
+        let ports = try freePorts(2)
+        topology = NetworkTopology(
+            pool: "bank", kms: "a",
+            nodes: [
+                .init(name: "a", host: "127.0.0.1", kmaPort: ports[0], directory: directory + "/na"),
+                .init(name: "b", host: "127.0.0.1", kmaPort: ports[1], directory: directory + "/nb"),
+            ],
+            links: [.init("a", "b", distanceKm: 10, rateMbitPerS: rate, stockMib: stockMib)],
+            roles: [
+                .init(name: "alice", node: "a"), .init(name: "dan", node: "a"), .init(name: "bob", node: "b"),
+                .init(name: "carol", node: "b"),
+            ])
+        model = try LinkModel(topology)
+        for name in ["a", "b"] {
+            let node = try KeyNode(name: name, topology: topology)
+            try node.start()
+            nodes.append(node)
+            let entity = try KeyManagementEntity(node: name, topology: topology, keyLifetime: keyLifetime)
+            entity.start()
+            entities.append(entity)
+            let context = try TLSContext.server(
+                certificate: authority.path(name + ".pem"), privateKey: authority.path(name + ".key"),
+                authority: authority.path("authority.pem"))
+            let server = try ETSI014Server(
+                entity: entity, host: "127.0.0.1", port: 0, context: context, limits: limits)
+            server.start()
+            servers.append(server)
+            let streams = try ETSI004Server(
+                entity: entity, host: "127.0.0.1", port: 0, context: context, limits: limits)
+            streams.start()
+            self.streams.append(streams)
+        }
+        guard settle else { return }
+        model.start()
+        for _ in 0..<500 {
+            let links = try nodes.flatMap { try $0.status().links }
+            if links.allSatisfy({ $0.up && $0.stockOut > UInt64(stockMib * 1e5) }) { break }
+            usleep(20_000)
+        }
+        usleep(200_000)
+    }
+
+    /// Port of a node's server.
+    func port(_ node: String) -> UInt16 { servers[node == "a" ? 0 : 1].port }
+
+    func client(_ name: String, at node: String, kmeID: String? = nil) throws -> ETSI014Client {
+        try ETSI014Client(
+            url: "https://127.0.0.1:\(port(node))", context: authority.client(name), kmeID: kmeID, timeout: 20)
+    }
+
+    func streamClient(_ name: String, at node: String) throws -> ETSI004Client {
+        try ETSI004Client(
+            host: "127.0.0.1", port: streams[node == "a" ? 0 : 1].port, context: authority.client(name), timeout: 20)
+    }
+
+    /// A TLS connection of that application.
+    func connect(_ name: String, at node: String) throws -> TLSConnection {
+        try TLSConnection(
+            authority.client(name),
+            over: Sockets.connect(host: "127.0.0.1", port: port(node), Deadline(in: 10)), host: "127.0.0.1",
+            Deadline(in: 10))
+    }
+
+    /// Sends these very bytes and returns what came until the server closed.
+    func raw(_ text: String, as name: String, at node: String) throws -> (status: Int, head: String, body: String) {
+        let connection = try connect(name, at: node)
+        try Array(text.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 10)) }
+        return try Self.answer(connection)
+    }
+
+    static func answer(_ connection: TLSConnection) throws -> (status: Int, head: String, body: String) {
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 20)) }
+            if count == 0 { break }
+            bytes += part[..<count]
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        let pieces = text.components(separatedBy: "\r\n\r\n")
+        return (
+            Int(text.dropFirst(9).prefix(3)) ?? 0, pieces[0], pieces.dropFirst().joined(separator: "\r\n\r\n")
+        )
+    }
+
+    func get(_ target: String, as name: String, at node: String) throws -> (status: Int, head: String, body: String) {
+        try raw("GET \(target) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", as: name, at: node)
+    }
+
+    func post(
+        _ target: String, _ body: String, as name: String, at node: String, type: String = "application/json"
+    ) throws -> (status: Int, head: String, body: String) {
+        try raw(
+            "POST \(target) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: \(type)\r\n"
+                + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)", as: name, at: node)
+    }
+
+    func stop() throws {
+        for server in servers { server.stop() }
+        for server in streams { server.stop() }
+        for entity in entities { entity.stop() }
+        model.stop()
+        for node in nodes { try node.stop() }
+        nodes = []
+    }
+
+    deinit {
+        try? stop()
+        try? FileManager.default.removeItem(atPath: String(directory))
+    }
+}
+
+/// The message of an Error body.
+func message(_ body: String) -> String {
+    let object = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any]
+    return object?["message"] as? String ?? "no message in: \(body)"
+}
+
+/// Keys of a container's JSON, by key_ID.
+func keys(_ body: String) -> [(id: String, key: Data)] {
+    let object = try? JSONSerialization.jsonObject(with: Data(body.utf8)) as? [String: Any]
+    return (object?["keys"] as? [[String: Any]] ?? []).compactMap { entry in
+        guard let id = entry["key_ID"] as? String,
+            let key = (entry["key"] as? String).flatMap({ Data(base64Encoded: $0) })
+        else { return nil }
+        return (id, key)
+    }
+}
+
+func bytes(_ container: KeyContainer) -> [[UInt8]] {
+    var all: [[UInt8]] = []
+    container.forEach { _, key in all.append(Array(key)) }
+    return all
+}
