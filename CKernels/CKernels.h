@@ -7,6 +7,7 @@
 #include "aesctr/aesctr.h"
 #include "align/align.h"
 #include "basequal/basequal.h"
+#include "datagram/datagram.h"
 #include "deflate/deflate.h"
 #include "gf128/gf128.h"
 #include "health/health.h"
