@@ -280,7 +280,7 @@ package final class DatagramSender {
         guard now - round.from > roundTrip else { return }
         let total = round.acknowledged + round.lost
         let isFull = openFlights * chunkBytes * 2 > allowed || round.acknowledged * chunkBytes * 2 > allowed
-        let isDelayed = roundTrip > 2 * leastRoundTrip + 0.002
+        let isDelayed = roundTrip > 2 * leastRoundTrip + 0.01
         if total > 50, round.lost * 50 > total {
             window = max(64 * 1024, window * 0.7)
             isStarting = false

@@ -18,9 +18,7 @@ final class Tagger: @unchecked Sendable {
         _ context: UnsafeRawBufferPointer, _ text: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer,
         into tag: UnsafeMutableRawBufferPointer
     ) {
-        hash.update(context)
-        hash.update(text)
-        hash.finish(into: tag)
+        hash.hash(context, text, into: tag)
         XOR.into(tag, pad)
     }
 
@@ -30,15 +28,10 @@ final class Tagger: @unchecked Sendable {
         _ context: UnsafeRawBufferPointer, head: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer,
         pad: UnsafeRawBufferPointer, into record: UnsafeMutableRawBufferPointer
     ) {
-        let start = head.count
-        let end = start + payload.count
-        precondition(pad.count == end + Self.size && record.count == pad.count, "a record as long as its pad")
-        hash.update(context)
-        hash.seal(record.slice(0..<start), head, pad: pad.slice(0..<start))
-        hash.seal(record.slice(start..<end), payload, pad: pad.slice(start..<end))
-        let tag = record.slice(end..<record.count)
-        hash.finish(into: tag)
-        XOR.into(tag, pad.slice(end..<pad.count))
+        let end = head.count + payload.count
+        precondition(pad.count == end + Self.size, "a record as long as its pad")
+        hash.seal(record, context: context, head, payload, pad: pad.slice(0..<end))
+        XOR.into(record.slice(end..<record.count), pad.slice(end..<pad.count))
     }
 
     /// Whether `tag` is right, in constant time.

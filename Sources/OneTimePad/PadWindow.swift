@@ -22,6 +22,8 @@ struct PadWindow: Sendable {
     init(at offset: UInt64, capacity: Int) {
         self.capacity = Self.rounded(capacity)
         ring = SecureBytes(count: self.capacity + Self.slack)
+        // The first touch of secret pages is dear; here it delays nobody.
+        ring.wipe()
         base = offset
         low = offset
         high = offset
