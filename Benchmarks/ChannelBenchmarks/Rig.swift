@@ -102,11 +102,9 @@ final class Rig: @unchecked Sendable {
         listener.start { [self] channel in
             served.fulfil {
                 guard variant.transport == .udp else { return try drain(channel) }
-                let datagrams = try DatagramChannel(beside: channel, options: datagramOptions)
-                return try receive(datagrams, length: try length(channel)) {
-                    try answer(channel)
-                    return try channel.receive(timeout: 30) { _, _ in } == nil
-                }
+                let sink = CountingSink()
+                _ = try ObjectTransfer.receive(over: channel, into: sink)
+                return sink.total
             }
         }
         port.fulfil { listener.port }
@@ -125,19 +123,6 @@ final class Rig: @unchecked Sendable {
         try [UInt8(1)].withUnsafeBytes { try channel.send(kind: Self.dataKind, $0) }
     }
 
-    private func length(_ channel: SecureChannel) throws -> Int {
-        try channel.receive(timeout: 30) { Int($1.loadUnaligned(as: UInt64.self)) } ?? 0
-    }
-
-    private func receive(_ carrier: any DatagramCarrier, length: Int, isOver: () throws -> Bool) throws -> Int {
-        let receiver = DatagramReceiver(
-            carrier: carrier, stream: 1, start: 0, length: UInt64(length), stallTimeout: 30)
-        var total = 0
-        try receiver.run { total += $0.count }
-        _ = try isOver()
-        return total
-    }
-
     private func servePlain(_ port: Promise<UInt16>, _ served: Promise<Int>) {
         served.fulfil {
             let (descriptor, number) = try Sockets.listen(host: benchmark.host, port: 0)
@@ -146,11 +131,13 @@ final class Rig: @unchecked Sendable {
             guard let socket = Sockets.accept(descriptor) else { return 0 }
             let records = PlainRecords(socket, recordBytes: benchmark.recordBytes + 1)
             if variant.transport == .udp {
-                let carrier = try plainDatagrams(socket)
-                return try receive(carrier, length: benchmark.bytes) {
-                    try records.send(1, sequence: 0, isLast: false)
-                    return try records.receive() == nil
-                }
+                let receiver = DatagramReceiver(
+                    carrier: try plainDatagrams(socket), stream: 1, start: 0, length: UInt64(benchmark.bytes),
+                    stallTimeout: 30)
+                var total = 0
+                try receiver.run(isOver: { try socket.readable(Deadline(in: 0)) }, { total += $0.count })
+                try records.send(1, sequence: 0, isLast: false)
+                return total
             }
             var total = 0
             while let count = try records.receive() { total += count - 1 }
@@ -162,8 +149,8 @@ final class Rig: @unchecked Sendable {
 
     // MARK: - The calling end
 
-    private var datagramOptions: DatagramOptions {
-        DatagramOptions(mtu: variant.mtu, encryptsHeaders: variant.encryptsHeaders)
+    private static let read: @Sendable (UInt64, UnsafeMutableRawBufferPointer) -> Void = { _, bytes in
+        bytes.initializeMemory(as: UInt8.self, repeating: 7)
     }
 
     private func plainDatagrams(_ socket: Socket) throws -> PlainDatagrams {
@@ -187,14 +174,18 @@ final class Rig: @unchecked Sendable {
         defer { channel.close() }
         let data = [UInt8](repeating: 7, count: benchmark.recordBytes)
         guard variant.transport == .tcp else {
-            let datagrams = try DatagramChannel(beside: channel, options: datagramOptions)
-            try withUnsafeBytes(of: UInt64(benchmark.bytes)) { try channel.send(kind: Self.dataKind, $0) }
+            var options = DatagramOptions(mtu: variant.mtu)
+            options.encryptsHeaders = variant.encryptsHeaders
             return try measure { run in
+                var report = TransferReport()
                 run.bytes = benchmark.bytes
-                try send(datagrams, &run)
-                _ = try channel.receive(timeout: 30) { _, _ in }
-                run.pad = datagrams.counters.padSent
-                run.forgery = datagrams.forgeryBound
+                try ObjectTransfer.send(
+                    ObjectOffer(identifier: Array(repeating: 1, count: 16), length: UInt64(run.bytes)), over: channel,
+                    datagrams: options, &report, read: Self.read)
+                run.pad = report.datagramPad
+                run.forgery = report.datagramForgeryBound
+                run.datagrams = report.datagrams
+                run.repeated = report.repeated
             }
         }
         return try measure { run in
@@ -221,9 +212,12 @@ final class Rig: @unchecked Sendable {
             let carrier = try plainDatagrams(socket)
             return try measure { run in
                 run.bytes = benchmark.bytes
-                try send(carrier, &run)
+                let sender = DatagramSender(
+                    carrier: carrier, stream: 1, start: 0, length: UInt64(run.bytes), stallTimeout: 30, read: Self.read)
+                try sender.run(isOver: { try socket.readable(Deadline(in: 0)) })
                 _ = try records.receive()
-                try records.send(1, sequence: 0, isLast: true)
+                run.datagrams = sender.counts.datagrams
+                run.repeated = sender.counts.retransmissions
             }
         }
         return try measure { run in
@@ -239,17 +233,6 @@ final class Rig: @unchecked Sendable {
         }
     }
 
-    private func send(_ carrier: any DatagramCarrier, _ run: inout ChannelBenchmark.Run) throws {
-        let sender = DatagramSender(
-            carrier: carrier, stream: 1, start: 0, length: UInt64(benchmark.bytes), stallTimeout: 30
-        ) { _, bytes in
-            bytes.initializeMemory(as: UInt8.self, repeating: 7)
-        }
-        try sender.run()
-        run.datagrams = sender.counts.datagrams
-        run.repeated = sender.counts.retransmissions
-    }
-
     private func measure(
         _ body: (inout ChannelBenchmark.Run) throws -> Void
     ) throws -> ChannelBenchmark.Run {
@@ -261,4 +244,15 @@ final class Rig: @unchecked Sendable {
         run.processor = processorSeconds() - processor
         return run
     }
+}
+
+/// Counts what arrives and keeps nothing.
+private final class CountingSink: ObjectSink {
+    private(set) var total = 0
+
+    func resume(_ offer: ObjectOffer) -> UInt64 { 0 }
+
+    func write(_ bytes: UnsafeRawBufferPointer) { total += bytes.count }
+
+    func finish() {}
 }

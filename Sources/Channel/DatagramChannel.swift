@@ -11,6 +11,8 @@ public struct DatagramOptions: Sendable {
     public var mtu = 1500
     /// Whether the inner headers travel under pad too.
     public var encryptsHeaders = false
+    /// The port to send to, given the peer's: for tests that put something between the ends.
+    package var route: @Sendable (UInt16) -> UInt16 = { $0 }
 
     public init(mtu: Int = 1500, encryptsHeaders: Bool = false) {
         self.mtu = mtu
@@ -90,7 +92,8 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
         guard Self.mtus.contains(mtu) else {
             throw Failure(.data, at: channel.peer, "its MTU is out of range", remedy: "correct its configuration")
         }
-        try socket.connect(besideTCP: channel.socket.descriptor, port: UInt16(theirs[0]) << 8 | UInt16(theirs[1]))
+        let port = options.route(UInt16(theirs[0]) << 8 | UInt16(theirs[1]))
+        try socket.connect(besideTCP: channel.socket.descriptor, port: port)
         self.init(
             socket: socket, keys: channel.keys, pads: channel.pads,
             options: DatagramOptions(mtu: mtu, encryptsHeaders: options.encryptsHeaders || theirs[4] != 0))

@@ -49,16 +49,24 @@ package final class DatagramReceiver {
 
     /// Hands the object's bytes to `body` in order, from `start` to its end.
     ///
-    /// - Throws: `.peerUnavailable` when nothing comes in time; what `body` and the carrier throw.
-    package func run(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+    /// - Parameter isOver: asked now and then; true when the way is cut.
+    /// - Throws: `.peerUnavailable` when nothing comes in time, or the sender went away; what the arguments and the carrier
+    ///   throw.
+    package func run(isOver: () throws -> Bool, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         var lastProgress = monotonicSeconds()
+        var asked = lastProgress
         while delivered < chunks {
             let count = try carrier.receive(timeout: unacknowledged > 0 ? 0.001 : 0.05) { try take($0, body) }
             let now = monotonicSeconds()
             if count > 0 { lastProgress = now }
-            guard now - lastProgress < stallTimeout else {
+            var isGone = false
+            if now - asked > 0.02 {
+                asked = now
+                isGone = try isOver()
+            }
+            guard !isGone, now - lastProgress < stallTimeout else {
                 throw Failure(
-                    .peerUnavailable, at: "datagrams", "the peer sent nothing in time",
+                    .peerUnavailable, at: "datagrams", "the peer went away or sent nothing in time",
                     remedy: "connect again; the transfer goes on where it stopped")
             }
             if unacknowledged > 0 && (count == 0 || unacknowledged * chunkBytes >= 128 << 10 || seen.ranges.count != rangesTold) {
@@ -66,15 +74,6 @@ package final class DatagramReceiver {
             }
         }
         try acknowledge()
-    }
-
-    /// Answers what still comes of a transfer that is over, until `seconds` are over or `isOver` says so.
-    package func linger(seconds: Double, until isOver: () throws -> Bool) throws {
-        let deadline = Deadline(in: seconds)
-        while deadline.left > 0, try !isOver() {
-            let count = try carrier.receive(timeout: 0.01) { _ in }
-            if count > 0 { try acknowledge() }
-        }
     }
 
     private func take(_ datagram: IncomingDatagram, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {

@@ -90,11 +90,17 @@ package final class DatagramSender {
 
     /// Runs until the receiver has everything.
     ///
-    /// - Throws: `.peerUnavailable` when nothing comes back in time; what `read` and the carrier throw.
-    package func run() throws {
+    /// - Parameter isOver: asked now and then; true when the receiver has said so by another way, or the way is cut.
+    /// - Throws: `.peerUnavailable` when nothing comes back in time; what the arguments and the carrier throw.
+    package func run(isOver: () throws -> Bool) throws {
+        var asked = monotonicSeconds()
         while !isDone {
             let sent = try sendSome()
             let now = monotonicSeconds()
+            if now - asked > 0.02 {
+                asked = now
+                if try isOver() { return }
+            }
             guard now - lastProgress < stallTimeout else {
                 throw Failure(
                     .peerUnavailable, at: "datagrams", "the peer acknowledged nothing in time",

@@ -65,7 +65,7 @@ public final class SecureChannel: @unchecked Sendable {
     /// The session's two nonces in hexadecimal, for logs.
     public let session: String
 
-    let socket: Socket
+    package let socket: Socket
     let pads: PadPair
     let options: ChannelOptions
     let keys: Handshake.Session
@@ -224,6 +224,16 @@ public final class SecureChannel: @unchecked Sendable {
                 }
                 return try body(text[0], UnsafeRawBufferPointer(text).slice(1..<record.count))
             }
+        }
+    }
+
+    /// Whether a record, or the end of the connection, has arrived and waits for `receive`.
+    ///
+    /// - Throws: the failure that ended the channel.
+    public func hasInput() throws -> Bool {
+        try receiveLock.withLock {
+            try checkUsable(receiveClosed)
+            return try ahead > 0 || socket.readable(Deadline(in: 0))
         }
     }
 
