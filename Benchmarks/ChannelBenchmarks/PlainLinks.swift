@@ -1,4 +1,3 @@
-internal import CKernels
 internal import Channel
 internal import Diagnostics
 internal import Foundation
@@ -50,7 +49,7 @@ final class PlainDatagrams: DatagramCarrier {
     private let socket: DatagramSocket
     private let sendBuffer: UnsafeMutableRawBufferPointer
     private let receiveBuffer: UnsafeMutableRawBufferPointer
-    private let batches = UnsafeMutableBufferPointer<ck_datagram_batch>.allocate(capacity: 4)
+    private let batches = UnsafeMutableBufferPointer<Datagrams.Batch>.allocate(capacity: 4)
     private var sequence: UInt64 = 0
     /// The bytes of a sealed datagram that are not payload, so that both have the same lengths.
     private static let overhead = DatagramChannel.recordOverhead + DatagramHead.size
@@ -77,7 +76,7 @@ final class PlainDatagrams: DatagramCarrier {
         var start = 0
         while start < datagrams.count {
             let segment = datagrams[start].payload.count + Self.overhead
-            let most = min(Int(CK_DATAGRAM_MOST), 65_000 / segment)
+            let most = min(Datagrams.most, 65_000 / segment)
             var at = 0
             var number = 0
             while start < datagrams.count, number < most {

@@ -1,4 +1,3 @@
-internal import CKernels
 internal import Channel
 internal import Diagnostics
 internal import Foundation
@@ -78,7 +77,7 @@ final class Rig: @unchecked Sendable {
 
     private func enter(_ namespace: String?) throws {
         guard let namespace else { return }
-        let code = ck_process_enter_network(namespace)
+        let code = enterNetworkNamespace(namespace)
         guard code == 0 else {
             throw Failure(
                 .configuration, at: namespace, "the network namespace cannot be entered (errno \(code))",

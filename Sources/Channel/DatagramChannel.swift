@@ -1,4 +1,3 @@
-import CKernels
 import Diagnostics
 import Foundation
 import Kernels
@@ -38,7 +37,7 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
     static let mtus = 576...9216
     private static let slots = 4
     private static let batchBytes = 65_000
-    private static let mostDatagrams = Int(CK_DATAGRAM_MOST)
+    private static let mostDatagrams = Datagrams.most
 
     public let options: DatagramOptions
     package let maximumPayload: Int
@@ -55,7 +54,7 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
     private let receiveLock = NSLock()
     private let receiveSealer: RecordSealer
     private let receiveBuffer = SecureBytes(count: slots * DatagramSocket.slotSize)
-    private let batches = UnsafeMutableBufferPointer<ck_datagram_batch>.allocate(capacity: slots)
+    private let batches = UnsafeMutableBufferPointer<Datagrams.Batch>.allocate(capacity: slots)
     private let clearHeader = UnsafeMutableRawBufferPointer.allocate(byteCount: RecordHeader.size, alignment: 8)
     private var arrivals: [Arrival] = []
 

@@ -1,7 +1,7 @@
-package import CKernels
 import Diagnostics
 import Foundation
 import Glibc
+package import Kernels
 
 /// A connected UDP socket that sends and receives in batches.
 ///
@@ -10,9 +10,9 @@ import Glibc
 package final class DatagramSocket: @unchecked Sendable {
     package let descriptor: Int32
     package let port: UInt16
-    package static let slotSize = Int(CK_DATAGRAM_SLOT)
+    package static let slotSize = Datagrams.slotSize
     /// Bytes of the socket's buffers, where the system allows that much.
-    private static let bufferBytes: Int32 = 8 << 20
+    private static let bufferBytes = 8 << 20
     private var offload: Bool
 
     /// A socket at the address that the connected TCP socket has on this side, at a port of its own.
@@ -27,7 +27,7 @@ package final class DatagramSocket: @unchecked Sendable {
         guard made >= 0 else { throw Self.failure("no socket for datagrams") }
         _ = fcntl(made, F_SETFD, FD_CLOEXEC)
         _ = fcntl(made, F_SETFL, O_NONBLOCK)
-        _ = ck_datagram_prepare(made, Self.bufferBytes)
+        offload = Datagrams.prepare(made, bufferBytes: Self.bufferBytes)
         Self.setPort(&address, 0)
         let bound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address -> Int32 in
@@ -36,7 +36,6 @@ package final class DatagramSocket: @unchecked Sendable {
             }
         }
         self.descriptor = made
-        offload = ck_datagram_can_offload(made) == 1
         port = Self.port(address)
         // From here on `deinit` closes the socket.
         guard bound == 0 else { throw Self.failure("no port for datagrams") }
@@ -79,8 +78,8 @@ package final class DatagramSocket: @unchecked Sendable {
         let deadline = Deadline(in: timeout)
         var done = 0
         while done < bytes.count {
-            let sent = ck_datagram_send(
-                descriptor, bytes.baseAddress! + done, bytes.count - done, segment, offload ? 1 : 0)
+            let sent = Datagrams.send(
+                descriptor, UnsafeRawBufferPointer(rebasing: bytes[done...]), segment: segment, offload: offload)
             if sent > 0 {
                 done += sent
                 continue
@@ -108,14 +107,14 @@ package final class DatagramSocket: @unchecked Sendable {
 
     /// Receives batches into the slots; returns how many, 0 when none came in time.
     package func receive(
-        into slots: UnsafeMutableRawBufferPointer, _ batches: UnsafeMutableBufferPointer<ck_datagram_batch>,
+        into slots: UnsafeMutableRawBufferPointer, _ batches: UnsafeMutableBufferPointer<Datagrams.Batch>,
         timeout: Double
     ) throws -> Int {
         let deadline = Deadline(in: timeout)
         while true {
-            let count = ck_datagram_receive(descriptor, slots.baseAddress, Int32(batches.count), batches.baseAddress)
-            if count > 0 { return Int(count) }
-            switch -count {
+            let count = Datagrams.receive(descriptor, into: slots, batches)
+            if count > 0 { return count }
+            switch Int32(-count) {
             case EAGAIN: if deadline.left <= 0 || !wait(writing: false, deadline.left) { return 0 }
             // An earlier datagram of ours met no listener.
             case EINTR, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH: if deadline.left <= 0 { return 0 }
@@ -128,6 +127,6 @@ package final class DatagramSocket: @unchecked Sendable {
     }
 
     private func wait(writing: Bool, _ seconds: Double) -> Bool {
-        ck_datagram_wait(descriptor, writing ? 1 : 0, seconds) == 1
+        Datagrams.wait(descriptor, writing: writing, seconds: seconds)
     }
 }
