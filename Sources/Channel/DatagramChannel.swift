@@ -294,7 +294,8 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
             UnsafeRawBufferPointer(record).slice(0..<RecordHeader.size), pad: pad, into: clearHeader)
         guard
             let header = try? RecordHeader(
-                reading: UnsafeRawBufferPointer(clearHeader), longest: DatagramSocket.slotSize), header.flags == 0
+                reading: UnsafeRawBufferPointer(clearHeader), longest: DatagramSocket.slotSize),
+            header.flags == 0, header.sequence < UInt64(Int64.max)
         else {
             refusals.malformed += 1
             return nil

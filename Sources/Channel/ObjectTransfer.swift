@@ -6,11 +6,13 @@ import Metering
 /// What is to be transferred: 16 bytes that name it at both ends, and its length in bytes.
 public struct ObjectOffer: Sendable, Equatable {
     public static let identifierSize = 16
+    /// 256 TiB: far more than any object, and far from where sums overflow.
+    public static let maximumLength: UInt64 = 1 << 48
     public let identifier: [UInt8]
     public let length: UInt64
 
     public init(identifier: [UInt8], length: UInt64) {
-        precondition(identifier.count == Self.identifierSize && length <= UInt64(Int64.max))
+        precondition(identifier.count == Self.identifierSize && length <= Self.maximumLength)
         self.identifier = identifier
         self.length = length
     }
@@ -199,7 +201,7 @@ public enum ObjectTransfer {
         let heard = try channel.receive(timeout: silence) { kind, payload -> (ObjectOffer, Int) in
             guard kind == Kind.offer, payload.count == ObjectOffer.identifierSize + 10 else { throw unexpected(channel) }
             let length = payload.load(bigEndian: UInt64.self, at: 16)
-            guard length <= UInt64(Int64.max) else { throw unexpected(channel) }
+            guard length <= ObjectOffer.maximumLength else { throw unexpected(channel) }
             return (
                 ObjectOffer(identifier: Array(payload.slice(0..<16)), length: length),
                 Int(payload.load(bigEndian: UInt16.self, at: 24))

@@ -29,12 +29,15 @@ public final class ReceivingPad: @unchecked Sendable {
     private var gaps: [Range<UInt64>] = []
     /// Pad that was fetched before its records came, once datagrams use the stream.
     var window: PadWindow?
+    /// When the source may be asked again for pad of datagrams that it did not have.
+    private var nextAsking = 0.0
     private var durableTime = monotonicSeconds()
     private var closed = false
 
     private static let lazyBytes: UInt64 = 64 << 20
     private static let lazySeconds = 1.0
     private static let maximumGaps = 1024
+    private static let askingSeconds = 0.001
 
     /// - Throws: `Failure(.configuration)` when the ledger's process has this receiver open already.
     public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws
@@ -255,7 +258,15 @@ public final class ReceivingPad: @unchecked Sendable {
         if range.lowerBound < frontier && (range.lowerBound < floor || gap(holding: range) == nil) { return .used }
         guard range.upperBound <= window!.limit(frontier: frontier), count <= PadWindow.slack else { return .outOfReach }
         guard range.lowerBound >= window!.low else { return .used }
-        guard try prepareWindow(upTo: range.upperBound) else { return .noKey }
+        if range.upperBound > window!.high {
+            // Forged offsets must not make the source answer for each of them.
+            let time = monotonicSeconds()
+            guard time >= nextAsking else { return .noKey }
+            guard try prepareWindow(upTo: range.upperBound) else {
+                nextAsking = time + Self.askingSeconds
+                return .noKey
+            }
+        }
         return .held(window!.pad(range))
     }
 

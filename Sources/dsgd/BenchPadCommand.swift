@@ -90,7 +90,7 @@ extension BenchCommand {
             if json {
                 try printJSON(
                     BenchmarkReport(
-                        machine: machineDescription(), profile: "", version: DSGD.configuration.version,
+                        machine: machineDescription(), profile: try hardwareProfileName(), version: DSGD.configuration.version,
                         inputs: ["\(mebibytes) MiB a run", "TCP records of \(record) KiB"], results: results))
             }
         }
