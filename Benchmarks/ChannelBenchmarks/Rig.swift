@@ -50,7 +50,7 @@ final class Rig: @unchecked Sendable {
         let measured = Promise<ChannelBenchmark.Run>()
         detachThread("bench-listener") { [self] in
             do {
-                try enter(benchmark.listenerNamespace)
+                try enter(benchmark.listenerNamespace, end: 1)
                 variant.isPlain ? servePlain(port, served) : try serve(port, served)
             } catch {
                 port.fulfil { throw error }
@@ -60,7 +60,7 @@ final class Rig: @unchecked Sendable {
         let number = try port.value()
         detachThread("bench-caller") { [self] in
             measured.fulfil {
-                try enter(benchmark.callerNamespace)
+                try enter(benchmark.callerNamespace, end: 0)
                 return try variant.isPlain ? callPlain(number) : call(number)
             }
         }
@@ -75,7 +75,9 @@ final class Rig: @unchecked Sendable {
         return run
     }
 
-    private func enter(_ namespace: String?) throws {
+    /// Gives the calling thread, and those that it starts, a core and a network.
+    private func enter(_ namespace: String?, end: Int) throws {
+        if benchmark.cores.count > 1 { pinThread(toCPU: benchmark.cores[end]) }
         guard let namespace else { return }
         let code = enterNetworkNamespace(namespace)
         guard code == 0 else {

@@ -202,7 +202,7 @@ func offer(_ data: [UInt8], _ name: UInt8 = 1) -> ObjectOffer {
 
     /// Noise at a bounded rate, made from what was seen on the line.
     final class Flood: Sendable {
-        static let perSecond = 40_000
+        static let perSecond = 20_000
         private let isOver = Atomic(false)
         private let count = Atomic<Int>(0)
         private let done = DispatchSemaphore(value: 0)

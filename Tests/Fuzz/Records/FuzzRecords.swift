@@ -47,7 +47,8 @@ private final class Rig {
     }
 }
 
-private let rig = Rig()
+// LLVM calls from one thread; the ends are shared with the listener's, which only reads.
+nonisolated(unsafe) private let rig = Rig()
 
 private final class Slot: @unchecked Sendable {
     private let filled = DispatchSemaphore(value: 0)
@@ -69,6 +70,7 @@ private let listened: (ChannelListener, Slot) = {
     let slot = Slot()
     var options = ChannelOptions()
     options.stallTimeout = 0.05
+    options.firstPenalty = 0
     let listener = try! ChannelListener(
         host: "127.0.0.1", port: 0, identity: "bob", pads: rig.cabinets[1], options: options)
     listener.start { channel in
@@ -79,11 +81,16 @@ private let listened: (ChannelListener, Slot) = {
 }()
 
 /// A new connection's two ends; those of an earlier input cannot be used again, because its first wrong record ended it.
+/// A proof of identity fails when an input named its very pad, which is gone then; the next one has other pad.
 private func connect() -> (SecureChannel, SecureChannel) {
     let (listener, slot) = listened
-    let caller = try! SecureChannel.connect(
-        host: "127.0.0.1", port: listener.port, identity: "alice", peer: "bob", pads: rig.cabinets[0])
-    return (caller, slot.take())
+    while true {
+        let caller = outcome {
+            try SecureChannel.connect(
+                host: "127.0.0.1", port: listener.port, identity: "alice", peer: "bob", pads: rig.cabinets[0])
+        }
+        if let caller { return (caller, slot.take()) }
+    }
 }
 
 private let datagrams: (DatagramChannel, DatagramChannel) = {
