@@ -114,6 +114,10 @@ let package = Package(
             ],
             path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
         .target(
+            name: "ChannelBenchmarks",
+            dependencies: ["BenchmarkSupport", "Diagnostics", "Metering", "Kernels", "OneTimePad", "Channel"],
+            path: "Benchmarks/ChannelBenchmarks", swiftSettings: strict),
+        .target(
             name: "MappingBenchmarks",
             dependencies: ["BenchmarkSupport", "Metering", "Kernels", "GenomicFormats", "Mapping"],
             path: "Benchmarks/MappingBenchmarks", swiftSettings: strict),
@@ -122,8 +126,8 @@ let package = Package(
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "KeyDelivery", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics",
-                "Filtering",
-                "Simulation", "Evaluation", "FilterTraining", "Engines", "Bank", "Roles", "BenchmarkSupport", "KernelsBenchmarks", "MappingBenchmarks", argumentParser, logging,
+                "Filtering", "Simulation", "Evaluation", "FilterTraining", "Engines", "Bank", "Roles", "BenchmarkSupport",
+                "KernelsBenchmarks", "MappingBenchmarks", "ChannelBenchmarks", argumentParser, logging,
                 toml,
             ],
             swiftSettings: strict),
@@ -171,7 +175,7 @@ if Context.environment["DSGD_FUZZ"] != nil {
     for (name, dependencies) in [
         ("ShareFiles", ["Diagnostics", "Randomness", "SecretSharing", "TestSupport"]), ("Gzip", ["Compression"]),
         ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("FASTA", ["GenomicFormats"]),
-        ("Lists", ["GenomicFormats"]),
+        ("Lists", ["GenomicFormats"]), ("Records", ["Channel", "Diagnostics", "Kernels", "OneTimePad", "TestSupport"]),
     ] as [(String, [Target.Dependency])] {
         package.targets.append(
             .executableTarget(

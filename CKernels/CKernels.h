@@ -8,6 +8,7 @@
 #include "align/align.h"
 #include "base64/base64.h"
 #include "basequal/basequal.h"
+#include "datagram/datagram.h"
 #include "deflate/deflate.h"
 #include "gf128/gf128.h"
 #include "health/health.h"

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int ck_process_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 ? 0 : errno; }
 
@@ -32,6 +33,14 @@ int ck_process_may_use_cpu(int cpu) {
     cpus set;
     if (cpu < 0 || cpu >= MOST_CPUS || sched_getaffinity(0, sizeof set, &set.first) != 0) return 0;
     return CPU_ISSET_S((size_t)cpu, sizeof set, &set.first) != 0;
+}
+
+int ck_process_enter_network(const char *path) {
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return errno;
+    const int code = setns(file, CLONE_NEWNET) == 0 ? 0 : errno;
+    close(file);
+    return code;
 }
 
 void ck_process_wipe_freed_memory(void) { mallopt(M_PERTURB, 0xA5); }

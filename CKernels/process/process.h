@@ -17,6 +17,10 @@ int ck_process_pin_thread(int cpu);
 // 1 when the calling thread may run on this CPU, else 0.
 int ck_process_may_use_cpu(int cpu);
 
+// Moves the calling thread, and threads that it starts afterwards, into the network namespace of that file (setns(2)).
+// Returns 0 or errno.
+int ck_process_enter_network(const char *path);
+
 // Overwrites every block that free(3) takes back from now on (mallopt(3) M_PERTURB), so that plaintext does not stay in
 // unused memory. Best effort: it does not reach copies in registers and stacks.
 void ck_process_wipe_freed_memory(void);

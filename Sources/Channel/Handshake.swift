@@ -5,8 +5,8 @@ import OneTimePad
 /// How two roles prove to each other that they hold the same pad, when they connect.
 ///
 /// Four messages, all of fixed size. Names never appear; a pool identifier stands for them.
-/// 1. client hello: magic, version, which of the two names the client is, pool identifier, nonce; of the pad that
-///    comes towards the client the lowest usable offset, and how far it was accepted
+/// 1. client hello: magic, version, which of the two names the client is, whether headers are encrypted, pool identifier,
+///    nonce; of the pad that comes towards the client the lowest usable offset, and how far it was accepted
 /// 2. server hello: status, nonce, the same two offsets of the pad that comes towards the server
 /// 3. client proof: offset of its hash key, tag over messages 1 and 2
 /// 4. server proof: status, offset of its hash key, tag over all before
@@ -18,7 +18,7 @@ import OneTimePad
 /// compare what the other accepted with their own mark: a state directory restored from an old copy is refused.
 enum Handshake {
     static let magic: UInt32 = 0x4453_4744  // "DSGD"
-    static let version: UInt16 = 2
+    static let version: UInt16 = 3
     static let clientHelloSize = 48
     static let serverHelloSize = 40
     static let clientProofSize = 24
@@ -79,6 +79,8 @@ enum Handshake {
         var sendTagger: Tagger
         var receiveTagger: Tagger
         var clientSide: Bool
+        /// The client asked for it in its hello, which the proofs cover.
+        var encryptsHeaders: Bool
     }
 
     /// Draws a hash key and a tag pad and writes offset and tag of a proof; the tag covers `transcript` up to the tag.
@@ -137,7 +139,8 @@ enum Handshake {
     static let transcriptSize = serverProofAt + serverProofSize
 
     static func client(
-        _ socket: Socket, identity: String, peer: String, provider: any PadProvider, deadline: Deadline
+        _ socket: Socket, identity: String, peer: String, provider: any PadProvider, encryptsHeaders: Bool,
+        deadline: Deadline
     ) throws -> Session {
         let pads = try provider.pads(for: peer)
         return try withUnsafeTemporaryAllocation(byteCount: transcriptSize, alignment: 8) { transcript in
@@ -145,6 +148,7 @@ enum Handshake {
             transcript.store(bigEndian: magic, at: 0)
             transcript.store(bigEndian: version, at: 4)
             transcript[6] = identity < peer ? 1 : 2
+            transcript[7] = encryptsHeaders ? 1 : 0
             transcript.store(bigEndian: poolIdentifier(pool: provider.pool, identity, peer), at: 8)
             try fillFromKernel(transcript.slice(16..<32))
             transcript.store(bigEndian: try pads.receiving.resumePoint(), at: 32)
@@ -167,7 +171,7 @@ enum Handshake {
                 tagAt: serverProofAt + 16, timeout: deadline.left, place: "\(peer) at \(socket.remote)")
             return Session(
                 peer: peer, pads: pads, identifier: identifier(transcript), sendTagger: send, receiveTagger: receive,
-                clientSide: true)
+                clientSide: true, encryptsHeaders: encryptsHeaders)
         }
     }
 
@@ -198,7 +202,8 @@ enum Handshake {
             try socket.readWhole(transcript.slice(0..<clientHelloSize), deadline)
             let text = UnsafeRawBufferPointer(transcript)
             let place = "connection from \(socket.remote)"
-            guard text.load(bigEndian: UInt32.self, at: 0) == magic, text.load(bigEndian: UInt16.self, at: 4) == version
+            guard text.load(bigEndian: UInt32.self, at: 0) == magic,
+                text.load(bigEndian: UInt16.self, at: 4) == version, text[7] <= 1
             else {
                 throw refuse(
                     socket, .wrongVersion, deadline, at: place,
@@ -263,7 +268,7 @@ enum Handshake {
         try socket.write(text.slice(serverProofAt..<transcriptSize), deadline)
         return Session(
             peer: peer, pads: pads, identifier: identifier(transcript), sendTagger: send, receiveTagger: receive,
-            clientSide: false)
+            clientSide: false, encryptsHeaders: text[7] == 1)
     }
 
     private static func status(of error: any Error) -> Status {

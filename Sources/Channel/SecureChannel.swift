@@ -14,7 +14,12 @@ public struct ChannelOptions: Sendable {
     public var firstPenalty = 0.5
     public var longestPenalty = 30.0
     /// Connections served at the same time.
-    public var maximumConnections = 256
+    public var maximumConnections = 1024
+    /// Whether the lengths, flags and sequences of records travel under pad too, 16 bytes a record; the caller decides.
+    public var encryptsHeaders = false
+    /// The largest TCP segment in bytes, for paths whose MTU is smaller than the interface says; 0 leaves it to the
+    /// system.
+    public var maximumSegment = 0
 
     public init() {}
 }
@@ -44,8 +49,7 @@ public struct Record: Sendable {
 
 /// A connection between two roles under one-time pad, every record with a Wegman-Carter tag.
 ///
-/// A record is header (length, flags, sequence, pad offset), ciphertext, tag. The first byte of the plaintext is its
-/// kind. The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered,
+/// A record is header (pad offset, length, flags, sequence), ciphertext, tag. The first byte of the plaintext is its kind. The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered,
 /// cut, or taken from another session or direction is refused, before anything of it is decrypted. The first wrong
 /// record ends the channel. `close` sends an authenticated last record: an end of stream without it is reported as
 /// truncation.
@@ -61,61 +65,52 @@ public final class SecureChannel: @unchecked Sendable {
     /// The session's two nonces in hexadecimal, for logs.
     public let session: String
 
-    private let socket: Socket
-    private let pads: PadPair
-    private let options: ChannelOptions
+    package let socket: Socket
+    let pads: PadPair
+    let options: ChannelOptions
+    let keys: Handshake.Session
 
     private let sendLock = NSLock()
-    private let sendTagger: Tagger
+    private let sendSealer: RecordSealer
     private var sendSequence: UInt64 = 0
     private var sendBuffer: UnsafeMutableRawBufferPointer
-    private let sendContext: UnsafeMutableRawBufferPointer
     private var sendClosed = false
 
     private let receiveLock = NSLock()
-    private let receiveTagger: Tagger
+    private let receiveSealer: RecordSealer
     private var receiveSequence: UInt64 = 0
     private let receiveBuffer: SecureBytes
     private let receivePad: SecureBytes
-    private let receiveContext: UnsafeMutableRawBufferPointer
+    /// Bytes of the next record's header that came with the last record, at the front of `receiveBuffer`.
+    private var ahead = 0
     private var receiveClosed = false
 
     private let counts = Mutex(ChannelCounters())
     private let broken = Mutex<Failure?>(nil)
 
-    static let headerSize = 24
-    private static let prefixSize = 40
-    private static let contextSize = prefixSize + headerSize
     private static let maximumText = maximumPayload + 1
-    private static let lastRecord: UInt8 = 1
 
     init(socket: Socket, identity: String, session: Handshake.Session, options: ChannelOptions) {
         self.socket = socket
         self.identity = identity
         peer = session.peer
         pads = session.pads
+        keys = session
         self.options = options
-        sendTagger = session.sendTagger
-        receiveTagger = session.receiveTagger
+        sendSealer = RecordSealer(
+            tagger: session.sendTagger, identifier: session.identifier, fromClient: session.clientSide,
+            isDatagram: false, encryptsHeader: session.encryptsHeaders)
+        receiveSealer = RecordSealer(
+            tagger: session.receiveTagger, identifier: session.identifier, fromClient: !session.clientSide,
+            isDatagram: false, encryptsHeader: session.encryptsHeaders)
         self.session = session.identifier.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-        let room = Self.headerSize + Self.maximumText + Tagger.size
+        let room = RecordSealer.overhead + Self.maximumText
         sendBuffer = .allocate(byteCount: room, alignment: 64)
-        receiveBuffer = SecureBytes(count: room)
-        receivePad = SecureBytes(count: Self.maximumText + Tagger.size)
-        sendContext = .allocate(byteCount: Self.contextSize, alignment: 16)
-        receiveContext = .allocate(byteCount: Self.contextSize, alignment: 16)
-        for (context, fromClient) in [(sendContext, session.clientSide), (receiveContext, !session.clientSide)] {
-            wipe(context)
-            context[0] = fromClient ? 1 : 2
-            context.slice(8..<Self.prefixSize).copyBytes(from: session.identifier)
-        }
+        receiveBuffer = SecureBytes(count: room + RecordHeader.size)
+        receivePad = SecureBytes(count: RecordHeader.innerSize + Self.maximumText + Tagger.size)
     }
 
-    deinit {
-        sendBuffer.deallocate()
-        sendContext.deallocate()
-        receiveContext.deallocate()
-    }
+    deinit { sendBuffer.deallocate() }
 
     /// Connects to a peer's listener; both ends prove who they are.
     ///
@@ -126,10 +121,11 @@ public final class SecureChannel: @unchecked Sendable {
         options: ChannelOptions = ChannelOptions()
     ) throws -> SecureChannel {
         let deadline = Deadline(in: timeout)
-        let socket = try Sockets.connect(host: host, port: port, deadline)
+        let socket = try Sockets.connect(host: host, port: port, segment: options.maximumSegment, deadline)
         do {
             let session = try Handshake.client(
-                socket, identity: identity, peer: peer, provider: pads, deadline: deadline)
+                socket, identity: identity, peer: peer, provider: pads, encryptsHeaders: options.encryptsHeaders,
+                deadline: deadline)
             return SecureChannel(socket: socket, identity: identity, session: session, options: options)
         } catch {
             socket.stop()
@@ -163,22 +159,18 @@ public final class SecureChannel: @unchecked Sendable {
     private func sendRecord(kind: UInt8, _ payload: UnsafeRawBufferPointer, flags: UInt8, timeout: Double) throws {
         let count = payload.count + 1
         let deadline = Deadline(in: timeout)
-        let textEnd = Self.headerSize + count
-        let header = sendBuffer.slice(0..<Self.headerSize)
-        try pads.sending.spend(.data, data: count, tag: Tagger.size, timeout: timeout) { offset, pad in
-            header.store(bigEndian: UInt32(count), at: 0)
-            header.store(bigEndian: UInt32(flags) << 24, at: 4)
-            header.store(bigEndian: sendSequence, at: 8)
-            header.store(bigEndian: offset, at: 16)
-            sendContext.slice(Self.prefixSize..<Self.contextSize).copyMemory(from: UnsafeRawBufferPointer(header))
-            sendTagger.seal(
-                UnsafeRawBufferPointer(sendContext), kind: kind, payload, pad: pad,
-                into: sendBuffer.slice(Self.headerSize..<textEnd + Tagger.size))
+        let whole = sendBuffer.slice(0..<count + RecordSealer.overhead)
+        let padCount = sendSealer.pad(ofLength: count)
+        try pads.sending.spend(.data, data: padCount, tag: Tagger.size, timeout: timeout) { offset, pad in
+            withUnsafeBytes(of: kind) { head in
+                sendSealer.seal(
+                    RecordHeader(offset: offset, length: UInt32(count), flags: flags, sequence: sendSequence),
+                    head: head, payload, pad: pad, into: whole)
+            }
         }
         sendSequence += 1
-        let whole = UnsafeRawBufferPointer(sendBuffer).slice(0..<textEnd + Tagger.size)
         do {
-            try socket.write(whole, deadline)
+            try socket.write(UnsafeRawBufferPointer(whole), deadline)
         } catch {
             throw ended(error)
         }
@@ -186,8 +178,8 @@ public final class SecureChannel: @unchecked Sendable {
             $0.recordsSent += 1
             $0.payloadSent += UInt64(payload.count)
             $0.wireSent += UInt64(whole.count)
-            $0.padSent += UInt64(count + Tagger.size)
-            $0.longestRecord = max($0.longestRecord, Self.contextSize + count)
+            $0.padSent += UInt64(padCount + Tagger.size)
+            $0.longestRecord = max($0.longestRecord, RecordSealer.contextSize + count)
         }
     }
 
@@ -204,26 +196,44 @@ public final class SecureChannel: @unchecked Sendable {
         try receiveLock.withLock {
             if receiveClosed { return nil }
             try checkUsable(false)
-            guard try socket.readable(Deadline(in: timeout)) else {
-                throw Failure(
-                    .transient, at: "\(peer) at \(socket.remote)", "no record in time",
-                    remedy: "wait longer, or look at the peer")
-            }
             return try receiveBuffer.withUnsafeMutableBytes { buffer -> R? in
-                let count: Int
+                // What is there already needs no waiting, and the header may have come with the last record.
+                if ahead < RecordHeader.size {
+                    ahead += try socket.readSome(buffer.slice(ahead..<RecordHeader.size))
+                }
+                guard try ahead > 0 || socket.readable(Deadline(in: timeout)) else {
+                    throw Failure(
+                        .transient, at: "\(peer) at \(socket.remote)", "no record in time",
+                        remedy: "wait longer, or look at the peer")
+                }
+                let record: (header: RecordHeader, count: Int)
                 do {
-                    count = try readRecord(buffer)
+                    record = try readRecord(buffer)
                 } catch {
                     throw ended(error)
                 }
-                let text = buffer.slice(Self.headerSize..<Self.headerSize + count)
-                defer { wipe(text) }
-                if buffer[4] & Self.lastRecord != 0 {
+                let text = buffer.slice(RecordHeader.size..<RecordHeader.size + record.count)
+                defer {
+                    wipe(text)
+                    let next = RecordSealer.overhead + record.count
+                    buffer.slice(0..<ahead).copyMemory(from: UnsafeRawBufferPointer(buffer).slice(next..<next + ahead))
+                }
+                if record.header.flags & RecordHeader.last != 0 {
                     receiveClosed = true
                     return nil
                 }
-                return try body(text[0], UnsafeRawBufferPointer(text).slice(1..<count))
+                return try body(text[0], UnsafeRawBufferPointer(text).slice(1..<record.count))
             }
+        }
+    }
+
+    /// Whether a record, or the end of the connection, has arrived and waits for `receive`.
+    ///
+    /// - Throws: the failure that ended the channel.
+    public func hasInput() throws -> Bool {
+        try receiveLock.withLock {
+            try checkUsable(receiveClosed)
+            return try ahead > 0 || socket.readable(Deadline(in: 0))
         }
     }
 
@@ -232,62 +242,74 @@ public final class SecureChannel: @unchecked Sendable {
         try receive(timeout: timeout) { Record(kind: $0, payload: SecureBytes(copying: $1)) }
     }
 
-    /// Reads, checks and decrypts one record in place; returns the length of its text.
-    private func readRecord(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
-        let place = "\(peer) at \(socket.remote), record \(receiveSequence)"
-        // A peer that died looks like a cut line; only a wrong record is bad data.
-        func refuse(_ problem: String, _ kind: FailureKind = .data) -> Failure {
-            Failure(
-                kind, at: place, problem,
-                remedy: "connect again; if it happens again somebody may be tampering with the line")
-        }
+    /// Reads, checks and decrypts one record in place; returns its header and the length of its text. The beginning of
+    /// the next header, `ahead` bytes, stands behind the record.
+    private func readRecord(_ buffer: UnsafeMutableRawBufferPointer) throws -> (header: RecordHeader, count: Int) {
         let deadline = Deadline(in: options.stallTimeout)
-        guard try socket.read(buffer.slice(0..<Self.headerSize), deadline) else {
-            throw refuse("the stream is truncated: it ended without the peer's last record", .peerUnavailable)
+        let front = buffer.slice(0..<RecordHeader.size)
+        guard try socket.read(front.slice(ahead..<RecordHeader.size), deadline, isBegun: ahead > 0) else {
+            throw refusal("the stream is truncated: it ended without the peer's last record", .peerUnavailable)
         }
-        let header = UnsafeRawBufferPointer(buffer).slice(0..<Self.headerSize)
-        let length = header.load(bigEndian: UInt32.self, at: 0)
-        let sequence = header.load(bigEndian: UInt64.self, at: 8)
-        guard length >= 1, length <= UInt32(Self.maximumText) else {
-            throw refuse("the length \(length) is impossible: the header was altered")
-        }
-        guard header.load(bigEndian: UInt32.self, at: 4) & ~(UInt32(Self.lastRecord) << 24) == 0 else {
-            throw refuse("unknown flags: the header was altered")
-        }
-        guard sequence == receiveSequence else {
-            throw refuse(
-                sequence < receiveSequence
-                    ? "sequence \(sequence) was received before: a replayed or reordered record"
-                    : "sequence \(sequence) came too early: records are missing or reordered")
-        }
-        let count = Int(length)
-        let total = Self.headerSize + count + Tagger.size
-        try socket.readWhole(buffer.slice(Self.headerSize..<total), deadline)
-        receiveContext.slice(Self.prefixSize..<Self.contextSize).copyMemory(from: header)
+        var found: RecordHeader?
         try receivePad.withUnsafeMutableBytes { scratch in
             try pads.receiving.accept(
-                .data, offset: header.load(bigEndian: UInt64.self, at: 16), data: count, tag: Tagger.size,
-                timeout: options.stallTimeout, scratch: scratch
-            ) { pad in
-                let text = buffer.slice(Self.headerSize..<Self.headerSize + count)
-                guard
-                    receiveTagger.matches(
-                        UnsafeRawBufferPointer(buffer).slice(Self.headerSize + count..<total),
-                        UnsafeRawBufferPointer(receiveContext), UnsafeRawBufferPointer(text),
-                        pad: pad.slice(count..<count + Tagger.size))
-                else { throw refuse("the tag is wrong: the record was altered, forged, or belongs to another session") }
-                XOR.into(text, pad.slice(0..<count))
-            }
+                .data, offset: RecordHeader.offset(in: UnsafeRawBufferPointer(front)), head: receiveSealer.headerPad,
+                tag: Tagger.size, timeout: options.stallTimeout, scratch: scratch,
+                length: { pad in
+                    let header = try readHeader(UnsafeRawBufferPointer(front), pad: pad)
+                    found = header
+                    let end = RecordSealer.overhead + Int(header.length)
+                    ahead = try socket.read(
+                        buffer.slice(RecordHeader.size..<end + RecordHeader.size),
+                        atLeast: end - RecordHeader.size, deadline)
+                    return receiveSealer.pad(ofLength: Int(header.length))
+                },
+                { pad in
+                    let end = RecordSealer.overhead + Int(found?.length ?? 0)
+                    guard receiveSealer.open(buffer.slice(0..<end), pad: pad) else {
+                        throw refusal("the tag is wrong: the record was altered, forged, or belongs to another session")
+                    }
+                })
         }
+        guard let header = found else { throw refusal("no header") }
         receiveSequence += 1
+        let count = Int(header.length)
         counts.withLock {
             $0.recordsReceived += 1
             $0.payloadReceived += UInt64(count - 1)
-            $0.wireReceived += UInt64(total)
-            $0.padReceived += UInt64(count + Tagger.size)
-            $0.longestRecord = max($0.longestRecord, Self.contextSize + count)
+            $0.wireReceived += UInt64(count + RecordSealer.overhead)
+            $0.padReceived += UInt64(receiveSealer.pad(ofLength: count) + Tagger.size)
+            $0.longestRecord = max($0.longestRecord, RecordSealer.contextSize + count)
         }
-        return count
+        return (header, count)
+    }
+
+    private func readHeader(_ bytes: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer) throws -> RecordHeader {
+        try withUnsafeTemporaryAllocation(byteCount: RecordHeader.size, alignment: 8) { clear in
+            receiveSealer.openHeader(bytes, pad: pad, into: clear)
+            let header: RecordHeader
+            do {
+                header = try RecordHeader(reading: UnsafeRawBufferPointer(clear), longest: Self.maximumText)
+            } catch RecordHeader.Fault.length(let length) {
+                throw refusal("the length \(length) is impossible: the header was altered")
+            } catch {
+                throw refusal("unknown flags: the header was altered")
+            }
+            guard header.sequence == receiveSequence else {
+                throw refusal(
+                    header.sequence < receiveSequence
+                        ? "sequence \(header.sequence) was received before: a replayed or reordered record"
+                        : "sequence \(header.sequence) came too early: records are missing or reordered")
+            }
+            return header
+        }
+    }
+
+    /// A peer that died looks like a cut line; only a wrong record is bad data.
+    private func refusal(_ problem: String, _ kind: FailureKind = .data) -> Failure {
+        Failure(
+            kind, at: "\(peer) at \(socket.remote), record \(receiveSequence)", problem,
+            remedy: "connect again; if it happens again somebody may be tampering with the line")
     }
 
     // MARK: - The end
@@ -300,7 +322,7 @@ public final class SecureChannel: @unchecked Sendable {
             if broken.withLock({ $0 == nil }) {
                 // Without key for it the peer sees a truncated stream, which is the truth.
                 try? sendRecord(
-                    kind: 0, UnsafeRawBufferPointer(start: nil, count: 0), flags: Self.lastRecord, timeout: 2)
+                    kind: 0, UnsafeRawBufferPointer(start: nil, count: 0), flags: RecordHeader.last, timeout: 2)
             }
         }
         socket.finishSending()

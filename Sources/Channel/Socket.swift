@@ -58,25 +58,56 @@ package final class Socket: @unchecked Sendable {
     }
 
     /// Fills the buffer. False when the peer had closed before the first byte.
-    package func read(_ bytes: UnsafeMutableRawBufferPointer, _ deadline: Deadline) throws -> Bool {
+    ///
+    /// - Parameter isBegun: whether the message that is being read began before, so that an end is a truncation.
+    package func read(
+        _ bytes: UnsafeMutableRawBufferPointer, _ deadline: Deadline, isBegun: Bool = false
+    ) throws -> Bool {
+        guard let done = try read(bytes, atLeast: bytes.count, isBegun: isBegun, deadline) else { return false }
+        return done == bytes.count
+    }
+
+    /// Reads until `least` bytes are there, and what came with them; returns by how many they are more.
+    package func read(_ bytes: UnsafeMutableRawBufferPointer, atLeast least: Int, _ deadline: Deadline) throws -> Int {
+        guard let done = try read(bytes, atLeast: least, isBegun: true, deadline) else { return 0 }
+        return done - least
+    }
+
+    /// Reads what is there without waiting; 0 also when the peer has closed.
+    package func readSome(_ bytes: UnsafeMutableRawBufferPointer) throws -> Int {
+        while true {
+            let count = Glibc.recv(descriptor, bytes.baseAddress!, bytes.count, 0)
+            if count >= 0 { return count }
+            if errno == EAGAIN { return 0 }
+            if errno != EINTR {
+                throw Failure(
+                    .peerUnavailable, at: remote, "the connection broke: \(reason())", remedy: "connect again")
+            }
+        }
+    }
+
+    /// Reads `least` bytes and more when there are more; nil when the peer had closed before the first byte of a message.
+    private func read(
+        _ bytes: UnsafeMutableRawBufferPointer, atLeast least: Int, isBegun: Bool, _ deadline: Deadline
+    ) throws -> Int? {
         var done = 0
-        while done < bytes.count {
+        while done < least {
             let count = Glibc.recv(descriptor, bytes.baseAddress! + done, bytes.count - done, 0)
             if count > 0 {
                 done += count
             } else if count == 0 {
-                if done == 0 { return false }
+                if done == 0 && !isBegun { return nil }
                 throw Failure(
                     .peerUnavailable, at: remote,
-                    "the stream is truncated: it ended after \(done) of \(bytes.count) bytes",
+                    "the stream is truncated: it ended after \(done) of \(least) bytes",
                     remedy: "connect again; what was not acknowledged is sent again under new pad")
             } else if errno == EAGAIN {
                 guard try wait(Int16(POLLIN), deadline) else {
                     throw Failure(
                         .transient, at: remote,
-                        done == 0
+                        done == 0 && !isBegun
                             ? "the peer sent nothing in time"
-                            : "the peer stalled after \(done) of \(bytes.count) bytes",
+                            : "the peer stalled after \(done) of \(least) bytes",
                         remedy: "try again; look whether the peer hangs")
                 }
             } else if errno != EINTR {
@@ -84,7 +115,7 @@ package final class Socket: @unchecked Sendable {
                     .peerUnavailable, at: remote, "the connection broke: \(reason())", remedy: "connect again")
             }
         }
-        return true
+        return done
     }
 
     /// Like `read`, where the end of the stream is an error too.
@@ -147,7 +178,8 @@ package enum Sockets {
         throw last
     }
 
-    package static func connect(host: String, port: UInt16, _ deadline: Deadline) throws -> Socket {
+    /// - Parameter segment: the largest TCP segment in bytes; 0 leaves it to the system.
+    package static func connect(host: String, port: UInt16, segment: Int = 0, _ deadline: Deadline) throws -> Socket {
         let place = "\(host):\(port)"
         return try resolve(host, port, passive: false) { address in
             let descriptor = socket(address.pointee.ai_family, Int32(SOCK_STREAM.rawValue), 0)
@@ -155,6 +187,10 @@ package enum Sockets {
                 throw refuse(.inputOutput, place, "no socket", "raise the limit of open files")
             }
             let connection = Socket(descriptor: descriptor, remote: place)
+            if segment > 0 {
+                var size = Int32(clamping: segment)
+                setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_MAXSEG, &size, 4)
+            }
             try finish(
                 connection, Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen), deadline)
             var on: Int32 = 1

@@ -10,32 +10,28 @@ final class Tagger: @unchecked Sendable {
 
     init(key: UnsafeRawBufferPointer) { hash = PolynomialHash(key: key) }
 
+    /// A tagger with the same key for another thread.
+    init(copying other: Tagger) { hash = other.hash }
+
     /// Writes the tag of the two parts.
     func tag(
         _ context: UnsafeRawBufferPointer, _ text: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer,
         into tag: UnsafeMutableRawBufferPointer
     ) {
-        hash.update(context)
-        hash.update(text)
-        hash.finish(into: tag)
+        hash.hash(context, text, into: tag)
         XOR.into(tag, pad)
     }
 
-    /// Writes a record's text and tag: `kind` and `payload` under the pad's first bytes, hashed in the same pass, and the
+    /// Writes a record's text and tag: `head` and `payload` under the pad's first bytes, hashed in the same pass, and the
     /// tag under its last 16.
     func seal(
-        _ context: UnsafeRawBufferPointer, kind: UInt8, _ payload: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer,
-        into record: UnsafeMutableRawBufferPointer
+        _ context: UnsafeRawBufferPointer, head: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer,
+        pad: UnsafeRawBufferPointer, into record: UnsafeMutableRawBufferPointer
     ) {
-        let end = payload.count + 1
-        precondition(pad.count == end + Self.size && record.count == pad.count, "a record as long as its pad")
-        record[0] = kind ^ pad[0]
-        hash.update(context)
-        hash.update(UnsafeRawBufferPointer(record).slice(0..<1))
-        hash.seal(record.slice(1..<end), payload, pad: pad.slice(1..<end))
-        let tag = record.slice(end..<record.count)
-        hash.finish(into: tag)
-        XOR.into(tag, pad.slice(end..<pad.count))
+        let end = head.count + payload.count
+        precondition(pad.count == end + Self.size, "a record as long as its pad")
+        hash.seal(record, context: context, head, payload, pad: pad.slice(0..<end))
+        XOR.into(record.slice(end..<record.count), pad.slice(end..<pad.count))
     }
 
     /// Whether `tag` is right, in constant time.

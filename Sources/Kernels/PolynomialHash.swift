@@ -41,6 +41,40 @@ public struct PolynomialHash: Sendable {
         ck_gf128_seal(state.pointer, o, d, p, out.count)
     }
 
+    /// The hash of a message in two parts, and the beginning of the next message: `update` twice and `finish`.
+    public mutating func hash(
+        _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, into hash: UnsafeMutableRawBufferPointer
+    ) {
+        precondition(hash.count == Self.size, "a polynomial hash has 16 bytes")
+        makeUnique()
+        let state = state.pointer
+        if let base = first.baseAddress { ck_gf128_update(state, base, first.count) }
+        if let base = second.baseAddress { ck_gf128_update(state, base, second.count) }
+        if let base = hash.baseAddress { ck_gf128_finish(state, base) }
+    }
+
+    /// `update` with the context, `seal` of two pieces one behind the other, and `finish`, whose hash goes behind them.
+    ///
+    /// - Parameters:
+    ///   - pad: as long as both pieces.
+    ///   - out: 16 bytes longer.
+    public mutating func seal(
+        _ out: UnsafeMutableRawBufferPointer, context: UnsafeRawBufferPointer, _ first: UnsafeRawBufferPointer,
+        _ second: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer
+    ) {
+        let count = first.count + second.count
+        precondition(pad.count == count && out.count == count + Self.size, "buffers of unequal length")
+        guard let o = out.baseAddress, let p = pad.baseAddress else { return }
+        makeUnique()
+        let state = state.pointer
+        if let base = context.baseAddress { ck_gf128_update(state, base, context.count) }
+        if let base = first.baseAddress { ck_gf128_seal(state, o, base, p, first.count) }
+        if let base = second.baseAddress {
+            ck_gf128_seal(state, o + first.count, base, p + first.count, second.count)
+        }
+        ck_gf128_finish(state, o + count)
+    }
+
     /// Writes the 16 bytes of the hash and begins the next message.
     public mutating func finish(into hash: UnsafeMutableRawBufferPointer) {
         precondition(hash.count == Self.size, "a polynomial hash has 16 bytes")

@@ -19,6 +19,10 @@ public enum WorkerThreads {
     /// meantime leaves the thread where it is.
     public static func pin(worker number: Int) {
         let cpus = cpus
-        if !cpus.isEmpty { _ = ck_process_pin_thread(Int32(clamping: cpus[number % cpus.count])) }
+        if !cpus.isEmpty { pinThread(toCPU: cpus[number % cpus.count]) }
     }
 }
+
+/// Keeps the calling thread, and threads that it starts afterwards, on one CPU; a CPU that this process may not use changes
+/// nothing.
+public func pinThread(toCPU cpu: Int) { _ = ck_process_pin_thread(Int32(clamping: cpu)) }

@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 
 /// The live counters of one end of a stream, and the way to make them durable.
@@ -9,8 +10,12 @@ package final class PadAccount: Sendable {
     private struct State {
         var counts: PadCounts
         var durable: PadCounts
+        var isSaving = false
     }
     private let state: Mutex<State>
+    /// Held while the ledger is written, and taken before `state`; true once the account was released.
+    private let writing = Mutex(false)
+    private let scribe = DispatchQueue(label: "dsgd.pad-marks")
 
     init(stream: PadStream, side: LedgerLine.Side, ledger: PadLedger, counts: PadCounts) {
         self.stream = stream
@@ -31,19 +36,53 @@ package final class PadAccount: Sendable {
     /// Changes the counters and makes them durable; when that fails the change is undone and nothing may be spent on
     /// it.
     package func commit(_ change: (inout PadCounts) -> Void = { _ in }) throws {
-        try state.withLock { state in
-            let before = state.counts
-            change(&state.counts)
-            if state.counts == state.durable { return }
-            do {
-                try ledger.write(state.counts, of: self, previous: state.durable.mark)
-                state.durable = state.counts
-            } catch {
-                state.counts = before
-                throw error
+        try writing.withLock { _ in
+            try state.withLock { state in
+                let before = state.counts
+                change(&state.counts)
+                if state.counts == state.durable { return }
+                do {
+                    try ledger.write(state.counts, of: self, previous: state.durable.mark)
+                    state.durable = state.counts
+                } catch {
+                    state.counts = before
+                    throw error
+                }
             }
         }
     }
 
-    package func release() { ledger.release(self) }
+    /// Makes the counters durable on another thread, with a mark of at least `mark`, while spending goes on. False, and
+    /// nothing happens, while one such write is under way. When it fails the durable mark stays, so that whoever needs a
+    /// higher one commits and meets the failure.
+    package func saveSoon(mark: UInt64 = 0) -> Bool {
+        let isFirst = state.withLock { state in
+            defer { state.isSaving = true }
+            return !state.isSaving
+        }
+        if isFirst { scribe.async { self.save(mark: mark) } }
+        return isFirst
+    }
+
+    private func save(mark: UInt64) {
+        writing.withLock { isReleased in
+            defer { state.withLock { $0.isSaving = false } }
+            if isReleased { return }
+            var (counts, previous) = state.withLock { ($0.counts, $0.durable.mark) }
+            counts.mark = max(counts.mark, mark)
+            guard (try? ledger.write(counts, of: self, previous: previous)) != nil else { return }
+            state.withLock { [counts] in
+                $0.durable = counts
+                $0.counts.mark = max($0.counts.mark, counts.mark)
+            }
+        }
+    }
+
+    /// Waits for a write that is under way.
+    func settle() { writing.withLock { _ in } }
+
+    package func release() {
+        writing.withLock { $0 = true }
+        ledger.release(self)
+    }
 }

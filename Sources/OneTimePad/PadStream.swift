@@ -56,7 +56,7 @@ public struct PadOptions: Sendable {
     /// Bytes that a sending pad asks of its source at once, and the smallest reservation.
     public var chunk = 256 << 10
     /// Bytes that one durable mark may cover when a stream is busy: the most that a crash can lose.
-    public var maximumReservation = 16 << 20
+    public var maximumReservation = 64 << 20
     /// Bytes of the pad in hand that only authentication may spend.
     public var authenticationReserve = 4 << 10
     /// The longest stretch of pad that a sender gives up because its peer says that it lost key.

@@ -8,6 +8,7 @@ import Metering
 /// Pad is fetched from the source for the very range a record names, and a range counts as accepted only when its tag
 /// was right, so a forged offset costs no more than its own bytes. Records of several connections may overtake each
 /// other within `PadOptions.window`; a stretch that nobody claimed by then is booked as lost and erased at the source.
+/// Where datagrams use the stream, its pad is fetched ahead into a `PadWindow`.
 ///
 /// The durable mark follows lazily. It may: a replay needs pad that the source gave out and erased, and a new session
 /// has a new hash key. What the mark tells is that the *sender's* state was restored from an old copy.
@@ -26,12 +27,17 @@ public final class ReceivingPad: @unchecked Sendable {
     private var frontier: UInt64
     /// Stretches below the frontier that nobody has claimed, in ascending order.
     private var gaps: [Range<UInt64>] = []
+    /// Pad that was fetched before its records came, once datagrams use the stream.
+    var window: PadWindow?
+    /// When the source may be asked again for pad of datagrams that it did not have.
+    private var nextAsking = 0.0
     private var durableTime = monotonicSeconds()
     private var closed = false
 
-    private static let lazyBytes: UInt64 = 4 << 20
+    private static let lazyBytes: UInt64 = 64 << 20
     private static let lazySeconds = 1.0
     private static let maximumGaps = 1024
+    private static let askingSeconds = 0.001
 
     /// - Throws: `Failure(.configuration)` when the ledger's process has this receiver open already.
     public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws
@@ -61,21 +67,67 @@ public final class ReceivingPad: @unchecked Sendable {
         _ purpose: PadPurpose, offset: UInt64, data: Int, tag: Int, timeout: Double,
         scratch: UnsafeMutableRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws -> R
     ) throws -> R {
-        precondition(data >= 0 && tag >= 0 && data + tag > 0 && data + tag <= scratch.count)
-        let count = data + tag
-        guard offset <= UInt64(Int64.max) - UInt64(count) else {
+        try accept(
+            purpose, offset: offset, head: 0, tag: tag, timeout: timeout, scratch: scratch, length: { _ in data }, body)
+    }
+
+    /// The same for a record whose length stands in its encrypted header.
+    ///
+    /// - Parameters:
+    ///   - head: bytes of pad that lie over the header.
+    ///   - length: given them, returns the bytes of pad that the record has in all, header included and tag not; what it
+    ///     throws ends the call.
+    public func accept<R>(
+        _ purpose: PadPurpose, offset: UInt64, head: Int, tag: Int, timeout: Double,
+        scratch: UnsafeMutableRawBufferPointer, length: (UnsafeRawBufferPointer) throws -> Int,
+        _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        precondition(head >= 0 && tag >= 0 && head <= scratch.count)
+        guard offset <= UInt64(Int64.max) - UInt64(scratch.count) else {
             throw Failure(
                 .data, at: "\(stream)", "the pad offset \(offset) is impossible", remedy: "refuse this peer's message")
         }
-        let range = offset..<offset + UInt64(count)
-        try lock.withLock { try check(range) }
-        let pad = UnsafeMutableRawBufferPointer(rebasing: scratch[0..<count])
-        defer { wipe(pad) }
-        try source.take(stream, offset: offset, into: pad, timeout: timeout)
-        let result = try body(UnsafeRawBufferPointer(pad))
-        PadTrace.shared?.write(stream, .receiver, offset: offset, count: count, purpose)
-        try lock.withLock { try commit(range, purpose, data: data, tag: tag) }
+        var count = 0
+        defer { wipe(UnsafeMutableRawBufferPointer(rebasing: scratch[0..<count])) }
+        func fetch(upTo end: Int) throws {
+            guard end > count else { return }
+            let part = UnsafeMutableRawBufferPointer(rebasing: scratch[count..<end])
+            let at = offset + UInt64(count)
+            count = end
+            try take(at, part, timeout: timeout)
+        }
+        try fetch(upTo: head)
+        let data = try length(UnsafeRawBufferPointer(rebasing: scratch[0..<head]))
+        precondition(data >= head && data + tag > 0 && data + tag <= scratch.count)
+        try fetch(upTo: data + tag)
+        let result = try body(UnsafeRawBufferPointer(rebasing: scratch[0..<data + tag]))
+        PadTrace.shared?.write(stream, .receiver, offset: offset, count: data + tag, purpose)
+        try lock.withLock { try commit(offset..<offset + UInt64(data + tag), purpose, data: data, tag: tag) }
         return result
+    }
+
+    /// Pad for a record, from the window where there is one.
+    private func take(_ offset: UInt64, _ part: UnsafeMutableRawBufferPointer, timeout: Double) throws {
+        let range = offset..<offset + UInt64(part.count)
+        let deadline = monotonicSeconds() + timeout
+        while true {
+            let isDone = try lock.withLock { () -> Bool? in
+                try check(range)
+                guard window != nil, range.lowerBound < max(window!.high, window!.limit(frontier: frontier)) else {
+                    return nil
+                }
+                return try prepareWindow(upTo: range.upperBound) ? window!.copy(range, into: part) : false
+            }
+            if isDone == true { return }
+            guard isDone == false else { break }
+            guard monotonicSeconds() < deadline else {
+                throw Failure(
+                    .transient, at: "\(stream)", "insufficient key: nothing at offset \(offset) yet",
+                    remedy: "wait for the key network, or look at its status")
+            }
+            Thread.sleep(forTimeInterval: 0.002)
+        }
+        try source.take(stream, offset: offset, into: part, timeout: timeout)
     }
 
     /// Books unclaimed stretches as lost and makes the account durable.
@@ -84,6 +136,7 @@ public final class ReceivingPad: @unchecked Sendable {
             if closed { return }
             closed = true
             try giveUpGaps(below: frontier)
+            window = nil
             try account.commit()
             account.release()
         }
@@ -113,7 +166,16 @@ public final class ReceivingPad: @unchecked Sendable {
     }
 
     private func gap(holding range: Range<UInt64>) -> Int? {
-        gaps.firstIndex { $0.lowerBound <= range.lowerBound && range.upperBound <= $0.upperBound }
+        var low = 0
+        var high = gaps.count
+        while low < high {
+            let middle = (low + high) / 2
+            if gaps[middle].upperBound > range.lowerBound { high = middle } else { low = middle + 1 }
+        }
+        guard low < gaps.count, gaps[low].lowerBound <= range.lowerBound, range.upperBound <= gaps[low].upperBound else {
+            return nil
+        }
+        return low
     }
 
     private func commit(_ range: Range<UInt64>, _ purpose: PadPurpose, data: Int, tag: Int) throws {
@@ -132,6 +194,7 @@ public final class ReceivingPad: @unchecked Sendable {
                 "the pad at offset \(range.lowerBound) was given up while its record was checked",
                 remedy: "the record came too late; send it again under new pad")
         }
+        window?.passed(frontier)
         let mark = frontier
         account.update {
             $0.mark = mark
@@ -148,9 +211,12 @@ public final class ReceivingPad: @unchecked Sendable {
         let behind = frontier - account.durableMark
         guard behind > 0 else { return }
         let time = monotonicSeconds()
-        guard handshake || behind >= Self.lazyBytes || time - durableTime >= Self.lazySeconds else { return }
-        durableTime = time
-        try account.commit()
+        if handshake {
+            durableTime = time
+            try account.commit()
+        } else if behind >= Self.lazyBytes || time - durableTime >= Self.lazySeconds, account.saveSoon() {
+            durableTime = time
+        }
     }
 
     private func giveUpGaps(below limit: UInt64) throws {
@@ -166,4 +232,78 @@ public final class ReceivingPad: @unchecked Sendable {
         account.update { $0.lost += lost }
         try source.discard(stream, below: min(limit, frontier))
     }
+
+    // MARK: - Datagrams
+
+    /// Makes the stream ready for datagrams, whose pad is fetched ahead and held until it is claimed or out of reach.
+    package func openWindow() {
+        lock.withLock { if window == nil && !closed { window = PadWindow(at: frontier, capacity: options.window) } }
+    }
+
+    /// How far beyond the newest pad accepted a datagram may lie: a sender keeps less than that on its way.
+    package var reach: Int { Self.reach(options) }
+
+    package static func reach(_ options: PadOptions) -> Int { PadWindow.reach(capacity: options.window) }
+
+    /// Calls `body` with the lock held, to claim the pad of datagrams.
+    package func withDatagrams<R>(_ body: (ReceivingPad) throws -> R) rethrows -> R {
+        try lock.withLock { try body(self) }
+    }
+
+    /// Pad for a datagram, in `withDatagrams` only and valid until the next call there. Nothing is accepted yet, so that a
+    /// forged datagram costs the genuine one nothing.
+    package func datagramPad(at offset: UInt64, count: Int) throws -> DatagramPad {
+        guard !closed, window != nil else { return .noKey }
+        guard offset <= UInt64(Int64.max) - UInt64(count) else { return .outOfReach }
+        let range = offset..<offset + UInt64(count)
+        if range.lowerBound < frontier && (range.lowerBound < floor || gap(holding: range) == nil) { return .used }
+        guard range.upperBound <= window!.limit(frontier: frontier), count <= PadWindow.slack else { return .outOfReach }
+        guard range.lowerBound >= window!.low else { return .used }
+        if range.upperBound > window!.high {
+            // Forged offsets must not make the source answer for each of them.
+            let time = monotonicSeconds()
+            guard time >= nextAsking else { return .noKey }
+            guard try prepareWindow(upTo: range.upperBound) else {
+                nextAsking = time + Self.askingSeconds
+                return .noKey
+            }
+        }
+        return .held(window!.pad(range))
+    }
+
+    /// Accepts and wipes the pad of a datagram whose tag was right, in `withDatagrams` only.
+    package func claim(at offset: UInt64, data: Int, tag: Int) throws {
+        let range = offset..<offset + UInt64(data + tag)
+        try commit(range, .data, data: data, tag: tag)
+        window?.wipe(range)
+    }
+
+    /// Fetches pad until the window holds all below `end`, and some more where there is more; false when that much is not
+    /// there yet.
+    private func prepareWindow(upTo end: UInt64) throws -> Bool {
+        while window!.high < end {
+            let missing = Int(end - window!.high)
+            do {
+                try window!.fetch(max(missing, PadWindow.chunk), from: source, stream)
+            } catch let failure as Failure where failure.kind == .transient {
+                do {
+                    try window!.fetch(missing, from: source, stream)
+                } catch let failure as Failure where failure.kind == .transient {
+                    return false
+                }
+            }
+            try giveUpGaps(below: window!.low)
+        }
+        return true
+    }
+}
+
+/// What a receiver has for a datagram that names a stretch of pad.
+package enum DatagramPad {
+    case held(UnsafeMutableRawBufferPointer)
+    /// Accepted before, or given up.
+    case used
+    /// Further ahead than any genuine datagram.
+    case outOfReach
+    case noKey
 }

@@ -9,13 +9,18 @@ import Metering
 /// Burn before use: a durable mark in the ledger covers a reservation before the first byte of it is asked of the
 /// source. After a crash the next process begins at the mark; the rest of the reservation is lost, by design.
 /// Reservations grow while the stream is busy, so that the cost of a durable mark stays small, up to
-/// `PadOptions.maximumReservation`.
+/// `PadOptions.maximumReservation`; a busy stream has its next mark written while it spends the second half of the last.
 ///
-/// `@unchecked Sendable`: `lock` guards every stored variable. It is held while the pad waits for its source, because
-/// later users of the stream need later key.
+/// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity, which
+/// may take the last byte, never waits behind data.
+///
+/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source fills the part of the
+/// buffer behind `tail`, which `isFilling` reserves.
 public final class SendingPad: @unchecked Sendable {
     /// Bytes that one call may spend, tag included.
     public static let maximumSpend = 320 << 10
+    /// A stream whose reservation has grown to that many chunks is busy.
+    private static let busyChunks = 8
 
     /// What an operator can do about a state directory that was restored from an old copy.
     static let rollbackRemedy =
@@ -27,7 +32,8 @@ public final class SendingPad: @unchecked Sendable {
     private let account: PadAccount
     private let options: PadOptions
 
-    private let lock = NSLock()
+    private let lock = NSCondition()
+    private var isFilling = false
     private let buffer: SecureBytes
     /// The unspent bytes are buffer[head..<tail]; the first has the offset `filled - (tail - head)`.
     private var head = 0
@@ -69,12 +75,11 @@ public final class SendingPad: @unchecked Sendable {
     ) throws -> R {
         precondition(data >= 0 && tag >= 0 && data + tag <= Self.maximumSpend, "too much pad for one call")
         return try lock.withLock {
-            try checkOpen()
             expire()
             let need = data + tag
             // Data must leave the authentication reserve behind; a proof of identity may take the last byte.
             let wanted = purpose == .data ? need + options.authenticationReserve : need
-            if tail - head < wanted { try fill(wanted, timeout: timeout) }
+            try bringInHand(wanted, timeout: timeout)
             precondition(tail - head >= need, "pad is handed out that was never taken")
             let offset = filled - UInt64(tail - head)
             let start = head
@@ -132,6 +137,8 @@ public final class SendingPad: @unchecked Sendable {
 
     private func giveUp(below offset: UInt64) throws {
         try checkOpen()
+        if offset <= filled - UInt64(tail - head) { return }
+        waitForFill()
         let position = filled - UInt64(tail - head)
         guard offset > position else { return }
         guard offset - position <= UInt64(options.maximumSkip) else {
@@ -159,6 +166,7 @@ public final class SendingPad: @unchecked Sendable {
         try lock.withLock {
             if closed { return }
             closed = true
+            waitForFill()
             let rest = UInt64(tail - head)
             erase(tail - head)
             // What was reserved but never asked of the source does not exist: the mark goes back over it.
@@ -184,19 +192,48 @@ public final class SendingPad: @unchecked Sendable {
         head += count
     }
 
-    /// Brings at least `wanted` bytes in hand.
+    private func waitForFill() {
+        while isFilling { lock.wait() }
+    }
+
+    private func bringInHand(_ wanted: Int, timeout: Double) throws {
+        let limit = Date(timeIntervalSinceNow: timeout)
+        while true {
+            try checkOpen()
+            if tail - head >= wanted { return }
+            if isFilling {
+                guard lock.wait(until: limit) else {
+                    throw Failure(
+                        .transient, at: "\(stream)", "insufficient key: others wait for it too",
+                        remedy: "wait until the key network delivers, or look at its status")
+                }
+                continue
+            }
+            isFilling = true
+            defer {
+                isFilling = false
+                lock.broadcast()
+            }
+            try fill(wanted, timeout: max(0, limit.timeIntervalSinceNow))
+        }
+    }
+
+    /// Brings `wanted` bytes in hand, but for what others spend in the meantime.
     private func fill(_ wanted: Int, timeout: Double) throws {
         moveToFront()
         if !synchronised { try synchronise() }
         let missing = wanted - (tail - head)
         do {
-            try take(max(options.chunk, missing), timeout: 0)
+            // A long record takes what it needs, so that nothing is moved; short ones share a chunk.
+            try take(missing > options.chunk / 2 ? missing : options.chunk, timeout: 0)
         } catch let failure as Failure where failure.kind == .transient {
             // A whole chunk is not there; what this call needs may be, or may come in time.
             try synchronise()
             do {
                 // What was in hand may just have gone with what the source lost.
-                try take(wanted - (tail - head), timeout: timeout)
+                moveToFront()
+                let missing = wanted - (tail - head)
+                if missing > 0 { try take(missing, timeout: timeout) }
             } catch {
                 synchronised = false
                 throw error
@@ -249,7 +286,10 @@ public final class SendingPad: @unchecked Sendable {
         try reserve(count)
         try buffer.withUnsafeMutableBytes { bytes in
             let room = UnsafeMutableRawBufferPointer(rebasing: bytes[tail..<tail + count])
-            try source.take(stream, offset: filled, into: room, timeout: timeout)
+            let offset = filled
+            lock.unlock()
+            defer { lock.lock() }
+            try source.take(stream, offset: offset, into: room, timeout: timeout)
         }
         if tail == head { takenAt = monotonicSeconds() }
         filled += UInt64(count)
@@ -267,14 +307,24 @@ public final class SendingPad: @unchecked Sendable {
     /// A durable mark over the next `count` bytes, before any of them exists here.
     private func reserve(_ count: Int) throws {
         let end = filled + UInt64(count)
-        guard end > account.durableMark else { return }
+        if end > account.durableMark { account.settle() }
+        let durable = account.durableMark
+        if end > durable {
+            let mark = max(end, filled + UInt64(nextReservation()))
+            try account.commit { $0.mark = max($0.mark, mark) }
+        } else if reservation >= Self.busyChunks * options.chunk, durable - end < UInt64(reservation / 2),
+            account.saveSoon(mark: end + UInt64(reservation))
+        {
+            _ = nextReservation()
+        }
+    }
+
+    /// A reservation that lasts a quarter of a second keeps marks to a few per second.
+    private func nextReservation() -> Int {
         let time = monotonicSeconds()
-        // Doubling while a reservation lasts less than a quarter of a second keeps marks to a few per second.
-        reservation =
-            time - reservedAt < 0.25
-            ? min(reservation * 2, options.maximumReservation) : max(reservation / 2, options.chunk)
+        let growth = max(0.5, min(8, 0.25 / max(time - reservedAt, 1e-6)))
+        reservation = max(options.chunk, min(Int(Double(reservation) * growth), options.maximumReservation))
         reservedAt = time
-        let mark = max(end, filled + UInt64(reservation))
-        try account.commit { $0.mark = max($0.mark, mark) }
+        return reservation
     }
 }

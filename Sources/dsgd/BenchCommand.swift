@@ -10,7 +10,7 @@ import MappingBenchmarks
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure the shipped code on this machine.",
-        subcommands: [Kernels.self, Keys.self, Genotype.self])
+        subcommands: [Kernels.self, Pad.self, Keys.self, Genotype.self])
 
     struct Kernels: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -128,6 +128,9 @@ struct BenchCommand: ParsableCommand {
         }
     }
 }
+
+/// The name of the hardware profile in use.
+func hardwareProfileName() throws -> String { try HardwareProfile.choose().name }
 
 /// The processor's name and the number of cores that this process may use.
 func machineDescription() -> String {

@@ -49,7 +49,7 @@ final class Interceptor: Sendable {
         var seen: [[UInt8]] = []
         for _ in 0..<records {
             let header = try read(client, 24)
-            let length = header[0..<4].reduce(0) { $0 << 8 | Int($1) }
+            let length = header[8..<12].reduce(0) { $0 << 8 | Int($1) }
             seen.append(header + (try read(client, length + 16)))
         }
         for record in play(seen) { try record.withUnsafeBytes { try server.write($0, Deadline(in: 5)) } }
@@ -114,7 +114,7 @@ final class Interceptor: Sendable {
     @Test func replayUnderANewSequenceIsNamed() throws {
         let result = try run { records in
             var again = records[0]
-            again[15] = 1
+            again[23] = 1
             return [records[0], again]
         }
         #expect(result.kinds == [1] && result.end.contains("used before"))

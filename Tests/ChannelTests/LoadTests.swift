@@ -1,0 +1,141 @@
+import Channel
+import Diagnostics
+import Foundation
+import Glibc
+import Kernels
+import OneTimePad
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct LoadTests {
+    /// Bytes of this process that are in memory.
+    private func residentBytes() -> Int {
+        let text = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
+        return (text.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) * 4096
+    }
+
+    @Test func fiveHundredConnectionsAtOnce() throws {
+        let source = memorySource()
+        let alice = try Party("alice", peers: ["bob"], source)
+        let bob = try Party("bob", peers: ["alice"], source)
+        let refusals = Refusals()
+        let listener = try bob.listen(refusals: refusals) { channel in
+            while (try? channel.receive(timeout: 60, { try channel.send(kind: $0 ^ 0x80, $1) })) ?? nil != nil {}
+        }
+        let before = residentBytes()
+        var channels: [SecureChannel] = []
+        for _ in 0..<500 { channels.append(try alice.connect(listener.port, peer: "bob")) }
+        for (index, channel) in channels.enumerated() {
+            try [UInt8(index & 255)].withUnsafeBytes { try channel.send(kind: 3, $0) }
+        }
+        for (index, channel) in channels.enumerated() {
+            let record = try #require(try channel.receive(timeout: 20))
+            #expect(record.kind == 0x83 && record.payload.withUnsafeBytes { $0[0] } == UInt8(index & 255))
+        }
+        let grown = residentBytes() - before
+        print("500 connections, both ends in one process: \(grown >> 20) MiB")
+        #expect(grown < 300 << 20)
+        for channel in channels { channel.close() }
+        channels = []
+        listener.stop()
+        #expect(refusals.list.withLock { $0.isEmpty })
+        try alice.cabinet.close()
+        try bob.cabinet.close()
+        #expect(try bob.ledger.balance().allSatisfy { $0.balanced })
+    }
+
+    @Test func slowSilentAndHalfOpenPeersAreTimedOut() throws {
+        let source = memorySource()
+        let bob = try Party("bob", peers: ["alice"], source)
+        let alice = try Party("alice", peers: ["bob"], source)
+        var options = ChannelOptions()
+        options.handshakeTimeout = 0.4
+        options.stallTimeout = 0.4
+        let refusals = Refusals()
+        let ends = Mutex<[Failure]>([])
+        let listener = try bob.listen(options: options, refusals: refusals) { channel in
+            do {
+                while try channel.receive(timeout: 0.4, { _, _ in }) != nil {}
+            } catch {
+                ends.withLock { $0.append(error as! Failure) }
+            }
+        }
+        defer { listener.stop() }
+        // Silent: connects and says nothing. Slow: a byte of the hello now and then.
+        let silent = try Sockets.connect(host: "127.0.0.1", port: listener.port, Deadline(in: 2))
+        let slow = try Sockets.connect(host: "127.0.0.1", port: listener.port, Deadline(in: 2))
+        let start = ContinuousClock.now
+        for _ in 0..<12 {
+            _ = try? [UInt8(0x44)].withUnsafeBytes { try slow.write($0, Deadline(in: 1)) }
+            usleep(50_000)
+        }
+        for _ in 0..<100 where refusals.list.withLock({ $0.count }) < 2 { usleep(10_000) }
+        #expect(refusals.list.withLock { $0.count } == 2 && ContinuousClock.now - start < .seconds(2))
+        // Half open: proves itself and then says nothing more; and one that stops within a record.
+        let quiet = try alice.connect(listener.port, peer: "bob")
+        let halting = try Interceptor(target: listener.port, records: 1) { [Array($0[0].prefix(60))] }
+        let halted = try alice.connect(halting.port, peer: "bob")
+        try randomBytes(500).withUnsafeBytes { try halted.send(kind: 1, $0) }
+        for _ in 0..<200 where ends.withLock({ $0.count }) < 2 { usleep(10_000) }
+        let seen = ends.withLock { $0.map(\.problem) }
+        #expect(seen.contains { $0.contains("no record in time") })
+        #expect(seen.contains { $0.contains("stalled") || $0.contains("truncated") }, "\(seen)")
+        silent.stop()
+        slow.stop()
+        quiet.abort()
+        halted.abort()
+    }
+
+    /// A source in which key stops at some offset and comes later.
+    final class Tap: PadSource, Sendable {
+        private let source: any PadSource
+        private let isOpen = Atomic(true)
+
+        init(_ source: any PadSource) { self.source = source }
+
+        func close() { isOpen.store(false, ordering: .relaxed) }
+
+        func take(
+            _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+        ) throws {
+            let limit = Date(timeIntervalSinceNow: timeout)
+            while !isOpen.load(ordering: .relaxed) {
+                guard Date() < limit else {
+                    throw Failure(.transient, at: "tap", "insufficient key: the tap is closed", remedy: "open it")
+                }
+                usleep(1000)
+            }
+            try source.take(stream, offset: offset, into: destination, timeout: timeout)
+        }
+    }
+
+    @Test func proofsOfIdentityDoNotWaitBehindData() throws {
+        let source = memorySource()
+        let party = try Party("alice", peers: ["bob"], source)
+        let tap = Tap(source.end(of: "alice"))
+        let pad = try SendingPad(
+            stream: PadStream(pool: "test", sender: "alice", receiver: "bob"), source: tap, ledger: party.ledger)
+        @Sendable func spend(_ purpose: PadPurpose, _ count: Int, _ timeout: Double) throws -> UInt64 {
+            try pad.spend(purpose, data: count, tag: 16, timeout: timeout) { offset, _ in offset }
+        }
+        #expect(try spend(.data, 1000, 1) == 0)
+        tap.close()
+        let isWaiting = Atomic(true)
+        let data = Mutex<Failure?>(nil)
+        Thread.detachNewThread {
+            data.withLock { failure in failure = thrown { _ = try spend(.data, 300_000, 3) } }
+            isWaiting.store(false, ordering: .relaxed)
+        }
+        usleep(100_000)
+        let start = ContinuousClock.now
+        for _ in 0..<20 { _ = try spend(.handshake, 16, 3) }
+        // Short messages go on as well, as far as there is key.
+        _ = try spend(.data, 100, 3)
+        #expect(ContinuousClock.now - start < .seconds(1) && isWaiting.load(ordering: .relaxed))
+        while isWaiting.load(ordering: .relaxed) { usleep(10_000) }
+        #expect(data.withLock { $0?.kind } == .transient)
+        try pad.close()
+        let line = try #require(try party.ledger.balance().first)
+        #expect(line.balanced && line.handshake == 640 && line.data == 1100)
+    }
+}
