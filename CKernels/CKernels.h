@@ -21,6 +21,7 @@
 #include "seed/seed.h"
 #include "shares/shares.h"
 #include "text/text.h"
+#include "vcf/vcf.h"
 #include "xor/xor.h"
 
 #endif

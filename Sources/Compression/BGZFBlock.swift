@@ -22,6 +22,32 @@ public enum BGZF {
         0x1f, 0x8b, 0x08, 0x04, 0, 0, 0, 0, 0, 0xff, 0x06, 0, 0x42, 0x43, 0x02, 0, 0x1b, 0, 0x03, 0, 0, 0, 0, 0, 0, 0,
         0, 0,
     ]
+    /// Gives out empty blocks that make `length` bytes a multiple of `multiple`. An empty block has 28 bytes, or as many
+    /// times five more as it holds empty stored blocks.
+    static func emptyBlocks(
+        lengthening length: Int, toMultipleOf multiple: Int, emit: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        precondition(multiple > 0)
+        var missing = (multiple - length % multiple) % multiple
+        let smallest = endMarker.count
+        // With five blocks every remainder of five is reached; where there is no room for them, the next multiple is meant.
+        while missing > 0 && missing < 5 * smallest { missing += multiple }
+        let largest = maximumBlockSize - 3
+        var blocks = (missing + largest - 1) / largest
+        while (missing - smallest * blocks) % 5 != 0 { blocks += 1 }
+        while blocks > 0 {
+            let size = min(largest, missing - smallest * (blocks - 1))
+            var block = Array(endMarker[0..<headerSize])
+            for _ in 0..<(size - smallest) / 5 { block += [0, 0, 0, 0xff, 0xff] }
+            block += endMarker[headerSize...]
+            block[16] = UInt8(truncatingIfNeeded: size - 1)
+            block[17] = UInt8(truncatingIfNeeded: (size - 1) >> 8)
+            try block.withUnsafeBytes { try emit($0) }
+            missing -= size
+            blocks -= 1
+        }
+    }
+
     static let headerSize = 18
     /// CRC32 and length of the plain bytes.
     static let trailerSize = 8

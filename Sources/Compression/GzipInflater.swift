@@ -84,6 +84,15 @@ public final class GzipInflater {
             byteCount: self.threads * Self.blocksPerThread * BGZF.maximumBlockSize, alignment: 64)
     }
 
+    /// Goes on behind BGZF blocks that somebody else has read, `place` bytes of them.
+    convenience init(label: String, limits: Limits, behind place: Int, lacksEndMarker: Bool) {
+        self.init(label: label, limits: limits)
+        state = .betweenMembers
+        offset = place
+        inputBytes = place
+        lacksBGZFEndMarker = lacksEndMarker
+    }
+
     deinit { output.deallocate() }
 
     /// Takes the next bytes of the input and gives out what they inflate to, in order.

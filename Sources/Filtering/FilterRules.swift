@@ -87,4 +87,11 @@ public struct FilterCounts: Sendable, Equatable, Codable {
         self.withheld = withheld
         self.altered = altered
     }
+
+    mutating func add(_ other: FilterCounts) {
+        recordsIn += other.recordsIn
+        recordsOut += other.recordsOut
+        withheld += other.withheld
+        altered += other.altered
+    }
 }

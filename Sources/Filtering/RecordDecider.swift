@@ -44,18 +44,44 @@ struct RecordDecider {
         case .everything: return .pass
         case .identifiers: return hasIdentifier(record) ? .pass : .withhold
         case .variants(let list) where list.hasAlleles:
-            while variants.count <= record.contig {
-                variants.append(list.alleles[contigNames[variants.count]].map { VariantTable($0) })
-            }
-            guard let table = variants[record.contig] else { return .withhold }
+            guard let table = table(of: record.contig, contigNames: contigNames) else { return .withhold }
             return matchAlleles(record, table)
         case .regions, .variants:
-            while intervals.count <= record.contig {
-                intervals.append(regions?.intervals(of: contigNames[intervals.count]))
-            }
-            guard let here = intervals[record.contig] else { return .withhold }
+            guard let here = intervals(of: record.contig, contigNames: contigNames) else { return .withhold }
             return meetRegions(record, here)
         }
+    }
+
+    /// How records of one contig can be decided by a kernel.
+    enum Fast {
+        case withholdAll
+        case passAll
+        case askAll
+        case regions(Intervals)
+        case variants(VariantTable)
+    }
+
+    mutating func fast(contig: Int, contigNames: [String]) -> Fast {
+        switch selection {
+        case .everything: .passAll
+        case .identifiers: .askAll
+        case .variants(let list) where list.hasAlleles:
+            table(of: contig, contigNames: contigNames).map { .variants($0) } ?? .withholdAll
+        case .regions, .variants: intervals(of: contig, contigNames: contigNames).map { .regions($0) } ?? .withholdAll
+        }
+    }
+
+    private mutating func table(of contig: Int, contigNames: [String]) -> VariantTable? {
+        guard case .variants(let list) = selection else { return nil }
+        while variants.count <= contig {
+            variants.append(list.alleles[contigNames[variants.count]].map { VariantTable($0) })
+        }
+        return variants[contig]
+    }
+
+    private mutating func intervals(of contig: Int, contigNames: [String]) -> Intervals? {
+        while intervals.count <= contig { intervals.append(regions?.intervals(of: contigNames[intervals.count])) }
+        return intervals[contig]
     }
 
     private func hasIdentifier(_ record: VCFRecord) -> Bool {
@@ -181,9 +207,9 @@ struct RecordDecider {
 /// One contig's variants in flat memory.
 struct VariantTable: Sendable {
     let positions: [Int]
-    private var offsets: [Int] = [0]
-    private var middles: [Int] = []
-    private var letters: [UInt8] = []
+    private(set) var offsets: [Int] = [0]
+    private(set) var middles: [Int] = []
+    private(set) var letters: [UInt8] = []
     var count: Int { positions.count }
 
     init(_ entries: [VariantList.Entry]) {

@@ -2,6 +2,7 @@ public import Compression
 import Diagnostics
 import GenomicFormats
 public import Metering
+import Storage
 
 /// A right applied to VCF: which records, which fields, which header (stages B-1, B-2 and B-3 of the paper).
 ///
@@ -30,101 +31,99 @@ public struct VCFFilter: Sendable {
         if case .disclose = header { true } else { false }
     }
 
-    /// F_VCF with its counts.
-    public struct FilteredVCF: Sendable {
-        public var bytes: [UInt8]
-        public var counts: FilterCounts
-    }
-
-    /// F_VCF.gz with its index; `tbi` is nil when order is not required.
-    public struct CompressedVCF: Sendable {
-        public var bytes: [UInt8]
-        public var tbi: [UInt8]?
-    }
-
     /// All that one job gives.
     public struct Output: Sendable {
         public var vcfGz: [UInt8]
+        /// The index; nil when order is not required.
         public var tbi: [UInt8]?
         public var counts: FilterCounts
         /// `.decompression`, `.filtering`, `.compression`, with the bytes of the paper's formulas.
         public var measurements: [StageMeasurement]
     }
 
-    // MARK: The three stages
-
-    /// B-1: VCF.gz to VCF, in memory. Plain VCF passes.
-    public static func decompress(
-        _ vcfGz: UnsafeRawBufferPointer, label: String, maximumOutput: Int? = nil, threads: Int = 1
-    ) throws -> [UInt8] {
-        if vcfGz.isEmpty {
-            throw Failure(.data, at: label, "is empty", remedy: "check that the right file was given")
-        }
-        return try GzipInflater.inflate(
-            vcfGz, label: label, limits: .init(maximumOutput: maximumOutput), threads: threads)
-    }
-
-    /// B-2: VCF to F_VCF, in memory.
+    /// VCF in memory, plain or compressed, to F_VCF.gz in memory.
     ///
-    /// - Throws: ``Failure`` `.data` for what ``VCFHeader``, ``VCFRecordScanner`` or the right's contigs refuse.
-    public func filter(_ vcf: UnsafeRawBufferPointer, label: String) throws -> FilteredVCF {
-        let headerSize = VCFHeader.byteCount(in: vcf) ?? vcf.count
-        let input = try VCFHeader(parsing: UnsafeRawBufferPointer(rebasing: vcf[..<headerSize]), label: label)
-        let output = try prepare(input, label: label)
-        let records = RecordFilter(self, input: input, output: output, label: label)
-        var result = output.header.text
-        _ = try records.process(UnsafeRawBufferPointer(rebasing: vcf[headerSize...]), isLast: true) {
-            result.append(contentsOf: $0)
-        }
-        return FilteredVCF(bytes: result, counts: records.counts)
-    }
-
-    /// B-3: F_VCF to F_VCF.gz and its index, in memory.
-    public func compress(
-        _ vcf: UnsafeRawBufferPointer, label: String, level: CompressionLevel = .compact, threads: Int = 1
-    ) throws -> CompressedVCF {
-        let compressed = BGZF.compress(vcf, level: level, threads: threads)
-        guard requiresSortedInput else { return CompressedVCF(bytes: compressed.bytes, tbi: nil) }
-        let headerSize = VCFHeader.byteCount(in: vcf) ?? vcf.count
-        let header = try VCFHeader(parsing: UnsafeRawBufferPointer(rebasing: vcf[..<headerSize]), label: label)
-        var scanner = VCFRecordScanner(header: header, label: label)
-        var index = TabixIndexBuilder(label: label)
-        var at = headerSize
-        while at < vcf.count {
-            let end = Bytes.find(10, in: vcf, from: at) ?? vcf.count
-            let record = try scanner.scan(UnsafeRawBufferPointer(rebasing: vcf[at..<end]))
-            try index.add(
-                contig: record.contig, name: Array(record.chrom), position: record.position, end: record.end(),
-                startOffset: compressed.virtualOffset(ofPlainByte: at),
-                endOffset: compressed.virtualOffset(ofPlainByte: min(end + 1, vcf.count)))
-            at = end + 1
-        }
-        return CompressedVCF(bytes: compressed.bytes, tbi: index.finish())
-    }
-
-    /// The three stages one after the other, each measured.
+    /// - Throws: ``Failure`` `.data` for damaged input, for what ``VCFHeader``, ``VCFRecordScanner`` or the right's
+    ///   contigs refuse, and when the input inflates to more than `maximumOutput` bytes.
     public func run(
-        _ vcfGz: UnsafeRawBufferPointer, label: String, level: CompressionLevel = .compact, threads: Int = 1, maximumOutput: Int? = nil
+        _ vcf: UnsafeRawBufferPointer, label: String, level: CompressionLevel = .compact, threads: Int = 1,
+        maximumOutput: Int? = nil
     ) throws -> Output {
-        let start = monotonicSeconds()
-        let plain = try Self.decompress(vcfGz, label: label, maximumOutput: maximumOutput, threads: threads)
-        let decompressed = monotonicSeconds()
-        let filtered = try plain.withUnsafeBytes { try filter($0, label: label) }
-        let done = monotonicSeconds()
-        let result = try filtered.bytes.withUnsafeBytes {
-            try compress($0, label: label, level: level, threads: threads)
+        var bytes: [UInt8] = []
+        let settings = FilterOutput(level: level, threads: threads)
+        let report = try stream(
+            label: label, output: settings, maximumOutput: maximumOutput, source: Self.source(vcf)
+        ) { bytes.append(contentsOf: $0) }
+        return Output(vcfGz: bytes, tbi: report.index, counts: report.counts, measurements: report.measurements)
+    }
+
+    /// F_VCF with its counts.
+    public struct FilteredVCF: Sendable {
+        public var bytes: [UInt8]
+        public var counts: FilterCounts
+    }
+
+    /// VCF in memory to F_VCF in memory, not compressed.
+    public func filter(_ vcf: UnsafeRawBufferPointer, label: String) throws -> FilteredVCF {
+        var bytes: [UInt8] = []
+        let report = try stream(label: label, output: FilterOutput(format: .vcf), source: Self.source(vcf)) {
+            bytes.append(contentsOf: $0)
         }
-        let end = monotonicSeconds()
-        return Output(
-            vcfGz: result.bytes, tbi: result.tbi, counts: filtered.counts,
-            measurements: [
-                StageMeasurement(
-                    stage: .decompression, bytes: vcfGz.count + plain.count, seconds: decompressed - start),
-                StageMeasurement(
-                    stage: .filtering, bytes: plain.count + filtered.bytes.count, seconds: done - decompressed),
-                StageMeasurement(
-                    stage: .compression, bytes: filtered.bytes.count + result.bytes.count, seconds: end - done),
-            ])
+        return FilteredVCF(bytes: bytes, counts: report.counts)
+    }
+
+    /// Filters a file to `output` and, in VCF.gz, its index beside it, in bounded memory; both appear only when whole.
+    /// `-` is standard input and standard output, which gets no index.
+    @discardableResult
+    public func filterFile(
+        _ input: String, to output: String, output settings: FilterOutput = FilterOutput()
+    ) throws -> FilterReport {
+        let file = try PartialFile(path: output, audience: .everyone)
+        var settings = settings
+        if file.isStream { settings.makesIndex = false }
+        let reader = try FileReader(path: input)
+        let report = try stream(label: input, output: settings, source: Self.source(reader)) { try file.write($0) }
+        let indexFile = try report.index.map { bytes in
+            let indexFile = try PartialFile(path: output + report.indexSuffix, audience: .everyone)
+            try indexFile.write(bytes)
+            return indexFile
+        }
+        try file.commit()
+        try indexFile?.commit()
+        return report
+    }
+
+    private func stream(
+        label: String, output: FilterOutput, maximumOutput: Int? = nil, source: @escaping BGZFGroupReader.Source,
+        sink: @escaping ByteSink
+    ) throws -> FilterReport {
+        try FilterPipeline(
+            self, settings: output, label: label, maximumOutput: maximumOutput, source: source, sink: sink
+        ).run()
+    }
+
+    private static func source(_ bytes: UnsafeRawBufferPointer) -> BGZFGroupReader.Source {
+        { room, offset in
+            let count = min(room.count, max(0, bytes.count - offset))
+            room.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+            return count
+        }
+    }
+
+    private static func source(_ file: FileReader) -> BGZFGroupReader.Source {
+        var rest: [UInt8] = []
+        var at = 0
+        return { room, _ in
+            if at == rest.count {
+                rest.removeAll(keepingCapacity: true)
+                at = 0
+                _ = try file.next { rest.append(contentsOf: $0) }
+            }
+            let count = min(room.count, rest.count - at)
+            rest.withUnsafeBytes { room.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[at..<at + count])) }
+            at += count
+            return count
+        }
     }
 
     func prepare(_ input: VCFHeader, label: String) throws -> OutputHeader {

@@ -15,6 +15,27 @@ public struct VCFRecord {
     public let refEnd: Int
     public let altEnd: Int
 
+    public init(
+        line: UnsafeRawBufferPointer, contig: Int, position: Int, chromEnd: Int, posEnd: Int, idEnd: Int, refEnd: Int,
+        altEnd: Int
+    ) {
+        self.line = line
+        self.contig = contig
+        self.position = position
+        self.chromEnd = chromEnd
+        self.posEnd = posEnd
+        self.idEnd = idEnd
+        self.refEnd = refEnd
+        self.altEnd = altEnd
+    }
+
+    /// The same record with another number for its contig.
+    public func with(contig: Int) -> VCFRecord {
+        VCFRecord(
+            line: line, contig: contig, position: position, chromEnd: chromEnd, posEnd: posEnd, idEnd: idEnd,
+            refEnd: refEnd, altEnd: altEnd)
+    }
+
     @inline(__always)
     private func part(_ from: Int, _ to: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: line.baseAddress! + from, count: to - from)

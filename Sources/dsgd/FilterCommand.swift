@@ -38,7 +38,7 @@ struct FilterCommand: ParsableCommand {
             requiresSortedInput: output != "-")
         try checkFileNames(
             inputs: [input] + [regions, variants].compactMap(\.self), outputs: [output, output + ".tbi"])
-        let counts = try filter.filterFile(input, to: output)
+        let counts = try filter.filterFile(input, to: output).counts
         Terminal.say("\(counts.recordsOut) of \(counts.recordsIn) records kept")
     }
 

@@ -1,0 +1,364 @@
+import Compression
+import Diagnostics
+import GenomicFormats
+import Metering
+
+/// The one path that every use of the filter takes: groups of blocks are inflated and filtered on a crew of threads, put
+/// together in order, and what is new is deflated by the same crew.
+///
+/// Memory holds a few groups for each thread, the longest line and the index, whatever the size of the file.
+final class FilterPipeline {
+    /// The longest header or line taken, in bytes.
+    static let maximumLineBytes = 256 << 20
+
+    /// What the crew does with one group. The pipeline has it before and after, one worker meanwhile.
+    private final class Slot: @unchecked Sendable {
+        let group: BGZFGroup
+        /// Where the first line begins, when that is known; otherwise it begins behind the first LF.
+        let lineStart: Int?
+        /// The bytes of whole lines.
+        var lines = 0..<0
+        var hasLines = false
+        var part: FilteredPart?
+        var inflateSeconds = 0.0
+        var piece: Crew.Piece?
+
+        init(_ group: BGZFGroup, lineStart: Int?) {
+            self.group = group
+            self.lineStart = lineStart
+        }
+    }
+
+    private let filter: VCFFilter
+    private let settings: FilterOutput
+    private let label: String
+    private let sink: ByteSink
+    private let reader: BGZFGroupReader
+    private let crew: Crew
+    private var inflaters: [BGZFBlockInflater] = []
+    /// One for each worker, and one for lines that two groups share.
+    private var filters: [PartFilter] = []
+    private var own: PartFilter?
+    private var assembler: BGZFAssembler?
+    private var index: TabixIndexBuilder?
+    private var indexSuffix = ".tbi"
+    private var plainOut = 0
+    private var makesIndex = false
+
+    private var tail: [(group: BGZFGroup, range: Range<Int>)] = []
+    private var tailBytes = 0
+    private var waiting = WaitingLines()
+    private var counts = FilterCounts()
+    private var lastContig: [UInt8]?
+    private var lastPosition = 0
+    private var pastContigs: Set<[UInt8]> = []
+    private var contigNumbers: [[UInt8]: Int] = [:]
+    private var inflateSeconds = 0.0
+    private var filterSeconds = 0.0
+    private var writeSeconds = 0.0
+
+    init(
+        _ filter: VCFFilter, settings: FilterOutput, label: String, maximumOutput: Int? = nil,
+        source: @escaping BGZFGroupReader.Source, sink: @escaping ByteSink
+    ) {
+        self.filter = filter
+        self.settings = settings
+        self.label = label
+        self.sink = sink
+        reader = BGZFGroupReader(label: label, limits: .init(maximumOutput: maximumOutput), source: source)
+        crew = Crew(settings.threads)
+        inflaters = (0..<crew.count).map { _ in BGZFBlockInflater() }
+    }
+
+    func run() throws -> FilterReport {
+        defer { crew.close() }
+        let start = monotonicSeconds()
+        let first = try readHeader()
+        var slots: [Slot] = []
+        // Enough for every thread to have work while the oldest group is waited for.
+        let ahead = crew.count == 1 ? 1 : crew.count * 3
+        var next: Slot? = first
+        while true {
+            while slots.count < ahead {
+                guard let slot = try next ?? nextSlot() else { break }
+                next = nil
+                slots.append(slot)
+                slot.piece = crew.give { [self] worker in work(on: slot, worker) }
+            }
+            guard !slots.isEmpty else { break }
+            let slot = slots.removeFirst()
+            if let piece = slot.piece { crew.wait(for: piece) }
+            slot.piece = nil
+            let began = threadSeconds()
+            let before = (inflateSeconds, filterSeconds)
+            try commit(slot)
+            writeSeconds += threadSeconds() - began - (filterSeconds - before.1)
+            if let part = slot.part { filterSeconds += part.seconds }
+            inflateSeconds += slot.inflateSeconds
+        }
+        let began = threadSeconds()
+        try commitLastLine()
+        try release(waiting)
+        let indexBytes = try finish()
+        writeSeconds += threadSeconds() - began
+        return report(seconds: monotonicSeconds() - start, index: indexBytes)
+    }
+
+    // MARK: Input
+
+    /// Reads up to the first record and begins the output. Returns the rest of the group that holds it.
+    private func readHeader() throws -> Slot? {
+        var bytes: [UInt8] = []
+        var lineStart = 0
+        while let group = reader.next() {
+            let began = threadSeconds()
+            group.inflate(with: inflaters[0], label: label)
+            inflateSeconds += threadSeconds() - began
+            let before = bytes.count
+            bytes.append(contentsOf: group.plain)
+            guard bytes.count <= Self.maximumLineBytes else { throw tooLong }
+            let end = bytes.withUnsafeBytes { all in
+                VCFHeader.byteCount(in: UnsafeRawBufferPointer(rebasing: all[lineStart...])).map { $0 + lineStart }
+            }
+            if let end {
+                try begin(bytes[..<end])
+                return Slot(group, lineStart: end - before)
+            }
+            if let failure = group.failure { throw failure }
+            lineStart = bytes.lastIndex(of: 10).map { $0 + 1 } ?? 0
+        }
+        guard !bytes.isEmpty else {
+            throw Failure(.data, at: label, "is empty", remedy: "check that the right file was given")
+        }
+        try begin(bytes[...])
+        return nil
+    }
+
+    private func begin(_ text: ArraySlice<UInt8>) throws {
+        let input = try text.withUnsafeBytes { try VCFHeader(parsing: $0, label: label) }
+        let output = try filter.prepare(input, label: label)
+        makesIndex = settings.makesIndex && settings.format == .vcfGz && filter.requiresSortedInput
+        func part() -> PartFilter {
+            PartFilter(filter, input: input, output: output, makesIndex: makesIndex, label: label)
+        }
+        filters = (0..<crew.count).map { _ in part() }
+        own = part()
+        if settings.format == .vcfGz {
+            let assembler = BGZFAssembler(
+                level: settings.level, passesBlocks: !filter.discloses, crew: crew, sink: sink)
+            self.assembler = assembler
+            if makesIndex {
+                let kind = settings.indexKind(longestContig: input.contigs.compactMap(\.length).max() ?? 0)
+                if case .csi = kind { indexSuffix = ".csi" }
+                index = TabixIndexBuilder(
+                    label: label, kind: kind,
+                    block: { UInt64(assembler.block(ofPlainByte: Int($0))) })
+            }
+        }
+        try output.header.text.withUnsafeBytes { try put($0) }
+        try assembler?.endBlock()
+    }
+
+    private func nextSlot() throws -> Slot? {
+        let began = threadSeconds()
+        defer { inflateSeconds += threadSeconds() - began }
+        return reader.next().map { Slot($0, lineStart: nil) }
+    }
+
+    /// On any thread.
+    private func work(on slot: Slot, _ worker: Int) {
+        let began = threadSeconds()
+        slot.group.inflate(with: inflaters[worker], label: label)
+        let inflated = threadSeconds()
+        slot.inflateSeconds = inflated - began
+        let plain = slot.group.plain
+        let start = slot.lineStart ?? Bytes.find(10, in: plain, from: 0).map { $0 + 1 } ?? plain.count + 1
+        var end = plain.count
+        while end > 0 && plain[end - 1] != 10 { end -= 1 }
+        guard start <= end else { return }
+        slot.hasLines = true
+        slot.lines = start..<end
+        guard start < end else { return }
+        slot.part = filters[worker].filter(UnsafeRawBufferPointer(rebasing: plain[start..<end]))
+        slot.part?.seconds = threadSeconds() - inflated
+    }
+
+    // MARK: Output, in order
+
+    private func commit(_ slot: Slot) throws {
+        let group = slot.group
+        if slot.hasLines {
+            if slot.lineStart == nil {
+                if slot.lines.lowerBound > 0 { extendTail(group, 0..<slot.lines.lowerBound) }
+                try commitLine()
+            }
+            if var part = slot.part {
+                if !waiting.lines.isEmpty, let own {
+                    // Pieces of earlier blocks come between these records.
+                    let began = threadSeconds()
+                    part = own.filter(
+                        UnsafeRawBufferPointer(rebasing: group.plain[slot.lines]), waiting: waiting)
+                    filterSeconds += threadSeconds() - began
+                }
+                try commit(part, place: { group.fileOffset(ofPlainByte: slot.lines.lowerBound) }) {
+                    try self.put(slot.lines.lowerBound + $0.from..<slot.lines.lowerBound + $0.to, of: group)
+                }
+            }
+            if slot.lines.upperBound < group.plainCount {
+                extendTail(group, slot.lines.upperBound..<group.plainCount)
+            }
+        } else {
+            extendTail(group, (slot.lineStart ?? 0)..<group.plainCount)
+        }
+        if let failure = group.failure { throw failure }
+        guard tailBytes <= Self.maximumLineBytes else { throw tooLong }
+    }
+
+    private func extendTail(_ group: BGZFGroup, _ range: Range<Int>) {
+        guard !range.isEmpty else { return }
+        tail.append((group, range))
+        tailBytes += range.count
+    }
+
+    /// The line that groups share.
+    private func commitLine(endsWithLF: Bool = true) throws {
+        guard let own, let first = tail.first else { return }
+        let began = threadSeconds()
+        var line: [UInt8] = []
+        line.reserveCapacity(tailBytes + 1)
+        for piece in tail { line.append(contentsOf: UnsafeRawBufferPointer(rebasing: piece.group.plain[piece.range])) }
+        let pieces = tail
+        tail = []
+        tailBytes = 0
+        if !endsWithLF { line.append(10) }
+        try line.withUnsafeBytes { line in
+            let part = own.filter(line, waiting: waiting)
+            filterSeconds += threadSeconds() - began
+            try commit(part, place: { first.group.fileOffset(ofPlainByte: first.range.lowerBound) }) { segment in
+                precondition(segment.from == 0 && segment.to == line.count, "a line goes out whole")
+                if endsWithLF {
+                    for piece in pieces { try put(piece.range, of: piece.group) }
+                } else {
+                    try put(line)
+                }
+            }
+        }
+    }
+
+    private func commitLastLine() throws { try commitLine(endsWithLF: false) }
+
+    /// Puts out what the filter made of some lines.
+    private func commit(
+        _ part: FilteredPart, place: () -> Int, copy: (FilteredPart.Segment) throws -> Void
+    ) throws {
+        try checkOrder(part, place)
+        if let failure = part.failure { throw located(failure.problem, record: failure.record, place) }
+        let start = plainOut
+        for segment in part.segments {
+            if segment.isEdited {
+                try part.edited.withUnsafeBytes {
+                    try put(UnsafeRawBufferPointer(rebasing: $0[segment.from..<segment.to]))
+                }
+            } else {
+                try copy(segment)
+            }
+        }
+        for entry in part.index {
+            try index?.add(
+                contig: number(of: entry.contig), name: entry.contig, position: entry.first + 1, end: entry.last + 1,
+                startOffset: UInt64(start + entry.start), endOffset: UInt64(start + entry.end), records: entry.records)
+        }
+        waiting = part.waiting
+        counts.add(part.counts)
+    }
+
+    private func number(of contig: [UInt8]) -> Int {
+        if let known = contigNumbers[contig] { return known }
+        contigNumbers[contig] = contigNumbers.count
+        return contigNumbers.count - 1
+    }
+
+    private func checkOrder(_ part: FilteredPart, _ place: () -> Int) throws {
+        guard filter.requiresSortedInput else { return }
+        for run in part.runs {
+            var isSorted = true
+            if run.contig == lastContig {
+                isSorted = run.firstPosition >= lastPosition
+            } else {
+                if let lastContig { pastContigs.insert(lastContig) }
+                isSorted = !pastContigs.contains(run.contig)
+            }
+            guard isSorted else {
+                let failure = Failure(
+                    .data, at: label, "records are not sorted", remedy: "sort the file with bcftools sort")
+                throw located(failure, record: run.firstRecord, place)
+            }
+            lastContig = run.contig
+            lastPosition = run.lastPosition
+        }
+    }
+
+    /// The same failure with the record's number in the file.
+    private func located(_ problem: any Error, record: Int, _ place: () -> Int) -> any Error {
+        guard var failure = problem as? Failure else { return problem }
+        failure.place = "\(label):record \(counts.recordsIn + record + 1)"
+        return failure
+    }
+
+    /// Pieces behind which no record comes.
+    private func release(_ waiting: WaitingLines) throws {
+        for line in waiting.lines {
+            let start = plainOut
+            try line.line.withUnsafeBytes { try put($0) }
+            try index?.add(
+                contig: number(of: waiting.contig), name: waiting.contig, position: line.start + 1, end: line.end,
+                startOffset: UInt64(start), endOffset: UInt64(plainOut))
+        }
+        counts.recordsOut += waiting.lines.count
+    }
+
+    private func put(_ bytes: UnsafeRawBufferPointer) throws {
+        plainOut += bytes.count
+        if let assembler { try assembler.append(bytes) } else { try sink(bytes) }
+    }
+
+    private func put(_ range: Range<Int>, of group: BGZFGroup) throws {
+        plainOut += range.count
+        if let assembler {
+            try assembler.append(range, of: group)
+        } else {
+            try sink(UnsafeRawBufferPointer(rebasing: group.plain[range]))
+        }
+    }
+
+    private func finish() throws -> [UInt8]? {
+        guard let assembler else { return nil }
+        try assembler.finish(multipleOf: settings.lengthMultiple)
+        return index?.finish { assembler.virtualOffset(ofPlainByte: Int($0)) }
+    }
+
+    private var tooLong: Failure {
+        Failure(.data, at: label, "header or line is longer than 256 MiB", remedy: "check that this is VCF")
+    }
+
+    // MARK: Measuring
+
+    /// The stages run side by side, so each is given the share of the whole time that its processor time has.
+    private func report(seconds: Double, index: [UInt8]?) -> FilterReport {
+        let deflateSeconds = assembler?.seconds ?? 0
+        // A crew of one deflates on the thread that writes.
+        let output = crew.count == 1 ? max(writeSeconds, deflateSeconds) : writeSeconds + deflateSeconds
+        let total = max(inflateSeconds + filterSeconds + output, 1e-9)
+        let fileOut = assembler?.fileBytes ?? plainOut
+        func measured(_ stage: Stage, _ bytes: Int, _ part: Double) -> StageMeasurement {
+            StageMeasurement(stage: stage, bytes: bytes, seconds: seconds * part / total)
+        }
+        return FilterReport(
+            counts: counts, index: index, indexSuffix: indexSuffix, passedBytes: assembler?.passedBytes ?? 0,
+            measurements: [
+                measured(.decompression, reader.compressedBytes + reader.plainBytes, inflateSeconds),
+                measured(.filtering, reader.plainBytes + plainOut, filterSeconds),
+                measured(.compression, plainOut + fileOut, output),
+            ])
+    }
+}
