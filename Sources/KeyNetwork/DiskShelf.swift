@@ -6,12 +6,12 @@ import OneTimePad
 
 /// Key that waits as Figure 5 of the paper has it: K1 on a disk, K2 in secret memory and never on a disk.
 ///
-/// A chunk becomes due as a whole: K4 = K1 + K3 goes to secret memory, K2 is overwritten, a hole is punched where K1 was.
-/// From then on no disk and no other memory of the node tells anything of it. What the pad of a chunk came to is in a
-/// receipt, written when the last byte of it is gone.
+/// A chunk becomes due as a whole: K4 = K1 + K3 goes to secret memory, K2 is overwritten, a hole is punched where K1
+/// was. From then on no disk and no other memory of the node tells anything of it. What the pad of a chunk came to is
+/// in a receipt, written when the last byte of it is gone.
 ///
-/// K1 lies in files of 64 chunks, at the place that it has in K0; the 32 bytes of K2 are left out, so a file begins with
-/// a hole of 32 bytes. Nothing is synchronised: without K2, which goes with the power, K1 is of no use.
+/// K1 lies in files of 64 chunks, at the place that it has in K0; the 32 bytes of K2 are left out, so a file begins
+/// with a hole of 32 bytes. Nothing is synchronised: without K2, which goes with the power, K1 is of no use.
 struct DiskShelf: KeyShelf {
     private struct Chunk {
         var number: UInt64
@@ -59,14 +59,17 @@ struct DiskShelf: KeyShelf {
 
     private func path(_ file: UInt64) -> String {
         let digits = String(file * Self.chunksPerFile, radix: 16)
-        return "\(directory)/\(name)-" + String(repeating: "0", count: 12 - min(12, digits.count)) + digits + Self.suffix
+        return "\(directory)/\(name)-" + String(repeating: "0", count: 12 - min(12, digits.count)) + digits
+            + Self.suffix
     }
 
     /// K1 of a process that ended without closing: its K2 are gone.
     private func eraseLeftovers() {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
         for file in names.sorted() where file.hasPrefix(name + "-") && file.hasSuffix(Self.suffix) {
-            guard let first = UInt64(file.dropFirst(name.count + 1).dropLast(Self.suffix.count), radix: 16) else { continue }
+            guard let first = UInt64(file.dropFirst(name.count + 1).dropLast(Self.suffix.count), radix: 16) else {
+                continue
+            }
             let descriptor = open(directory + "/" + file, O_RDWR | O_CLOEXEC)
             var status = stat()
             var isHole = false
@@ -83,7 +86,9 @@ struct DiskShelf: KeyShelf {
         log.write(made(reason, offset, count, isHole: isHole))
     }
 
-    private func made(_ reason: ErasureReceipt.Reason, _ offset: UInt64, _ count: UInt64, isHole: Bool?) -> ErasureReceipt {
+    private func made(_ reason: ErasureReceipt.Reason, _ offset: UInt64, _ count: UInt64, isHole: Bool?)
+        -> ErasureReceipt
+    {
         var receipt = receipt
         (receipt.time, receipt.offset, receipt.bytes, receipt.reason) = (Date(), offset, count, reason)
         receipt.steps = ErasureReceipt.steps(isHole: isHole, reason: reason)
@@ -231,7 +236,8 @@ struct DiskShelf: KeyShelf {
         while head < chunks.count, chunks[head].end <= offset {
             let chunk = chunks[head]
             let count = chunk.end - chunk.offset
-            // K2 goes first, by the order of Figure 5. A chunk that is still on its way keeps it, unless the node stops.
+            // K2 goes first, by the order of Figure 5. A chunk that is still on its way keeps it, unless the node
+            // stops.
             let isLast = !chunk.isWhole && head + 1 == chunks.count && reason != .stopped
             if !isLast { chunk.expansion.wipe() }
             if count > 0 {

@@ -41,8 +41,8 @@ public struct ErasureReceipt: Codable, Sendable, Equatable {
     public var reason: Reason
     public var steps: [Step]
 
-    /// The steps of Figure 5, in their order. What is left of K1 on a medium tells nothing of K4 without K2 or a break of
-    /// AES-256, whatever the medium does with a hole.
+    /// The steps of Figure 5, in their order. What is left of K1 on a medium tells nothing of K4 without K2 or a break
+    /// of AES-256, whatever the medium does with a hole.
     ///
     /// - Parameter isHole: whether the file system took the blocks back; nil when nothing had reached the file.
     static func steps(isHole: Bool?, reason: Reason) -> [Step] {

@@ -3,8 +3,8 @@ import Kernels
 /// How the key K0 of a link is cut into K1 and K2 (Figure 5 of the paper), where one of its nodes keeps K1 on a disk.
 ///
 /// K0 comes in chunks of 1 MiB. The first 32 bytes of a chunk are its K2, all that follows is its K1. K3 is the
-/// AES-256-CTR expansion of K2, as long as K1, and the pad is K4 = K1 + K3. Both ends of the link cut alike, so their pads
-/// are equal. Pad offsets count K4 only: chunk n has those from n (2^20 - 32) on.
+/// AES-256-CTR expansion of K2, as long as K1, and the pad is K4 = K1 + K3. Both ends of the link cut alike, so their
+/// pads are equal. Pad offsets count K4 only: chunk n has those from n (2^20 - 32) on.
 enum KeyCut {
     static let chunk: UInt64 = 1 << 20
     static let secret: UInt64 = UInt64(AESCounterMode.keySize)
@@ -38,7 +38,8 @@ final class KeyExpansion: @unchecked Sendable {
             Kernels.wipe(counter)
             counter.storeBytes(of: (position / 16).bigEndian, toByteOffset: 8, as: UInt64.self)
             secret.withUnsafeBytes {
-                AESCounterMode(key: $0, counter: UnsafeRawBufferPointer(counter)).xor(bytes, UnsafeRawBufferPointer(bytes))
+                AESCounterMode(key: $0, counter: UnsafeRawBufferPointer(counter)).xor(
+                    bytes, UnsafeRawBufferPointer(bytes))
             }
         }
     }
@@ -65,7 +66,8 @@ struct KeyCutter {
     func accepts(_ offset: UInt64) -> Bool { offset % KeyCut.chunk == 0 || chunk == offset / KeyCut.chunk }
 
     /// Hands on the K1 parts of a stretch of K0.
-    mutating func cut(_ key: UnsafeRawBufferPointer, at offset: UInt64, _ body: (DeliveredKey) throws -> Void) rethrows {
+    mutating func cut(_ key: UnsafeRawBufferPointer, at offset: UInt64, _ body: (DeliveredKey) throws -> Void) rethrows
+    {
         var at = offset
         let end = offset + UInt64(key.count)
         while at < end {

@@ -70,8 +70,8 @@ public enum KeyForecast {
     ) throws -> [HopNeed] {
         let now = try hops(of: needs, in: topology, with: supplies, over: 0)
         guard let longest = now.compactMap(\.secondsUntilAffordable).max(), longest > 0 else { return now }
-        // A long transfer does not stay on one way: the KMS turns to links that have more, so the load is spread over what
-        // the links give until the end.
+        // A long transfer does not stay on one way: the KMS turns to links that have more, so the load is spread over
+        // what the links give until the end.
         return try hops(of: needs, in: topology, with: supplies, over: longest)
     }
 

@@ -67,7 +67,8 @@ private struct MetricsPage {
                 direction.supplyPerSecond)
             if let seconds = direction.secondsToEmpty {
                 add(
-                    "dsgd_link_empty_seconds", "gauge", "Seconds until the stock is used up at the present rate.", labels,
+                    "dsgd_link_empty_seconds", "gauge", "Seconds until the stock is used up at the present rate.",
+                    labels,
                     seconds)
             }
         }
@@ -83,7 +84,8 @@ private struct MetricsPage {
                 [("node", node.node), ("kind", kind)], Double(bytes))
         }
         add(
-            "dsgd_relay_failures_total", "counter", "Relayed messages that a hop refused or lost.", [("node", node.node)],
+            "dsgd_relay_failures_total", "counter", "Relayed messages that a hop refused or lost.",
+            [("node", node.node)],
             Double(node.relay.failures))
         for (reason, bytes) in node.erased.sorted(by: { $0.key < $1.key }) {
             add(
@@ -101,7 +103,8 @@ private struct MetricsPage {
             ]
             for (state, bytes) in counts {
                 add(
-                    "dsgd_pad_bytes_total", "counter", "Pad of a stream by what became of it; lost and expired are waste.",
+                    "dsgd_pad_bytes_total", "counter",
+                    "Pad of a stream by what became of it; lost and expired are waste.",
                     labels + [("state", state)], Double(bytes))
             }
             add("dsgd_pad_on_hand_bytes", "gauge", "Pad of a stream that was not spent.", labels, Double(line.onHand))
@@ -148,7 +151,8 @@ final class MetricsServer: @unchecked Sendable {
             (status, body) = ("200 OK", try page())
         }
         let bytes = Array(body.utf8)
-        let head = "HTTP/1.1 \(status)\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: \(bytes.count)\r\n"
+        let head =
+            "HTTP/1.1 \(status)\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: \(bytes.count)\r\n"
             + "Connection: close\r\n\r\n"
         try (Array(head.utf8) + bytes).withUnsafeBytes { try socket.write($0, deadline) }
         socket.finishSending()

@@ -127,7 +127,7 @@ public final class KeyNode: @unchecked Sendable {
             try SupplyServer.serve(socket, agent: agent) { try self.status() }
         }
         if let port = place.metricsPort {
-            metrics = try MetricsServer(port: port) { [unowned self] in try self.status().prometheus() }
+            metrics = try MetricsServer(port: port) { [weak self] in try self?.status().prometheus() ?? "" }
         }
         listener.start { [self] channel in read(channel) }
         for neighbour in neighbours.values {

@@ -75,12 +75,14 @@ extension KeyNode {
             let rates = traffic.rates(neighbour.name)
             func direction(_ stock: UInt64, _ rates: KeyTraffic.Rates) -> KeyNodeStatus.Direction {
                 KeyNodeStatus.Direction(
-                    stock: stock, usePerSecond: rates.use, supplyPerSecond: rates.supply, refillPerSecond: link.rate / 16)
+                    stock: stock, usePerSecond: rates.use, supplyPerSecond: rates.supply,
+                    refillPerSecond: link.rate / 16)
             }
             return KeyNodeStatus.Link(
                 peer: neighbour.name, up: neighbour.isUp, distanceKm: link.distanceKm, rateMbitPerS: link.rate / 1e6,
                 stockOut: stock.out, stockIn: stock.in, generated: totals.generated, used: totals.used,
-                capacity: neighbour.store.limit, out: direction(stock.out, rates.out), in: direction(stock.in, rates.in),
+                capacity: neighbour.store.limit, out: direction(stock.out, rates.out),
+                in: direction(stock.in, rates.in),
                 problem: neighbour.store.lastProblem.map { "\($0.place): \($0.problem)" })
         }
         let protection: String

@@ -30,8 +30,8 @@ struct SplitPart: Codable, Sendable, Hashable {
 
 /// Parts at the receiver's node that wait for their other half.
 ///
-/// `@unchecked Sendable`: `lock` guards `waiting` and `bytes`; it is held while a whole key is stored, so that keys whose
-/// halves come over different connections are stored in the order in which they became whole.
+/// `@unchecked Sendable`: `lock` guards `waiting` and `bytes`; it is held while a whole key is stored, so that keys
+/// whose halves come over different connections are stored in the order in which they became whole.
 final class SplitParts: @unchecked Sendable {
     private struct Name: Hashable {
         var origin: String

@@ -363,8 +363,8 @@ final class KeySupplyAgent: @unchecked Sendable {
                     .transient, at: "\(stream)", "the receiving role does not take its key, the store is full",
                     remedy: "start the receiving role")
             }
-            // The mark is durable before the sender's node hears that the key is here: after a crash it tells exactly up
-            // to where the sender has key whose other copy is lost, and the sender moves on to there.
+            // The mark is durable before the sender's node hears that the key is here: after a crash it tells exactly
+            // up to where the sender has key whose other copy is lost, and the sender moves on to there.
             try account.commit {
                 $0.lost += offset - $0.mark
                 $0.mark = offset + count

@@ -67,7 +67,8 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
     private var stopped = false
     private var problem: Failure?
 
-    init(link: NetworkTopology.Link, node: String, topology: NetworkTopology, ledger: PadLedger, log: ErasureLog) throws {
+    init(link: NetworkTopology.Link, node: String, topology: NetworkTopology, ledger: PadLedger, log: ErasureLog) throws
+    {
         self.link = link
         me = node
         peer = link.other(than: node) ?? ""
@@ -94,8 +95,8 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
-    /// The first block no byte of which lies below a pad offset. A chunk's K2 is gone with the process that held it, so a
-    /// cut link goes on with a new chunk.
+    /// The first block no byte of which lies below a pad offset. A chunk's K2 is gone with the process that held it, so
+    /// a cut link goes on with a new chunk.
     private static func nextBlock(from offset: UInt64, isCut: Bool) -> UInt64 {
         isCut ? KeyCut.chunk(from: offset) * (KeyCut.chunk / block) : (offset + block - 1) / block
     }

@@ -9,10 +9,10 @@ import Synchronization
 /// Plays the quantum links: makes equal random key and writes it to both ends of every link, at the link's rate.
 ///
 /// It stands where the drivers of real links stand and uses their interface, each node's `quantum.sock`, and nothing
-/// else of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets `plenty`
-/// as fast as it goes, whenever it has less, and the rest in the background at a bounded share of a processor. What
-/// comes after the initial stock comes at the rate; a full store holds a direction back. Photons, and so eavesdroppers
-/// on the link, are not modelled beyond the rate formula.
+/// else of the nodes. Of the initial stock, and of key that gathered while nobody took any, each direction gets
+/// `plenty` as fast as it goes, whenever it has less, and the rest in the background at a bounded share of a processor.
+/// What comes after the initial stock comes at the rate; a full store holds a direction back. Photons, and so
+/// eavesdroppers on the link, are not modelled beyond the rate formula.
 public final class LinkModel: Sendable {
     private let topology: NetworkTopology
     private let source: any RandomSource
@@ -134,7 +134,8 @@ public final class LinkModel: Sendable {
                 let key = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
                 defer { wipe(key) }
                 try source.fill(key)
-                // The fuller end first: what it refuses the other must not hold, or it would have key without a partner.
+                // The fuller end first: what it refuses the other must not hold, or it would have key without a
+                // partner.
                 let room = states.map { direction == 0 ? $0.room.0 : $0.room.1 }
                 for index in room[0] <= room[1] ? [0, 1] : [1, 0] {
                     states[index] = try ends[index].deliver(number, UnsafeRawBufferPointer(key))

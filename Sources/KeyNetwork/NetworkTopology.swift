@@ -148,8 +148,8 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
             ?? max(UInt64(link.stockMib * 1_048_576 / 2), 1 << 20) + (1 << 20)
     }
 
-    /// Whether the key of a link is cut into K1 and K2: both ends cut when one keeps K1 on a disk, so that their pads are
-    /// equal.
+    /// Whether the key of a link is cut into K1 and K2: both ends cut when one keeps K1 on a disk, so that their pads
+    /// are equal.
     func isCut(_ link: Link) -> Bool {
         link.ends.contains { end in nodes.first { $0.name == end }?.keyStore == .disk }
     }

@@ -4,9 +4,10 @@ import Synchronization
 
 /// A source's bytes stretched by AES-256 in counter mode: 32 bytes of the source for each stretch of up to 1 MiB.
 ///
-/// For key that is needed faster than the kernel's generator makes it. What it gives is **computationally** random, as the
-/// kernel's own generator is, whatever the source: no break of AES-256, no telling. Each stretch has a key of its own,
-/// which is wiped with its schedule when the stretch is done, so what was given cannot be computed again from memory.
+/// For key that is needed faster than the kernel's generator makes it. What it gives is **computationally** random, as
+/// the kernel's own generator is, whatever the source: no break of AES-256, no telling. Each stretch has a key of its
+/// own, which is wiped with its schedule when the stretch is done, so what was given cannot be computed again from
+/// memory.
 public final class ExpandedSource: RandomSource {
     /// Bytes that one seed makes at most.
     public static let stretch = 1 << 20

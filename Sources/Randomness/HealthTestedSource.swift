@@ -29,8 +29,8 @@ public final class HealthTestedSource: RandomSource {
         try samples.withUnsafeMutableBytes { try fill($0) }
     }
 
-    /// A device or file by its path, the processor's own source by the name `rdseed`, or the kernel's generator stretched
-    /// by AES-256 by the name `kernel-aes256`, under test.
+    /// A device or file by its path, the processor's own source by the name `rdseed`, or the kernel's generator
+    /// stretched by AES-256 by the name `kernel-aes256`, under test.
     ///
     /// - Throws: as the source's initialiser and `init(wrapping:)`.
     public convenience init(device: String) throws {

@@ -23,8 +23,8 @@ public struct PlannedWork: Sendable {
 
 /// What work will cost in pad: by stream, as the roles' ledgers will show it, and by hop of the key network.
 ///
-/// The counts follow the very messages and records of the roles. What cannot be known before is estimated: the size of the
-/// answer, and how long the job takes, which decides how many progress messages there are.
+/// The counts follow the very messages and records of the roles. What cannot be known before is estimated: the size of
+/// the answer, and how long the job takes, which decides how many progress messages there are.
 public struct KeyPlan: Codable, Sendable {
     public struct Stream: Codable, Sendable, Equatable {
         public var sender: String
@@ -175,7 +175,9 @@ private struct Tally {
             job: Self.job, ticket: Self.ticket, user: user, sample: "sample", objects: objects, coverage: "regions",
             list: String(repeating: "0", count: work.listBytes), overlap: "within", formatFields: nil)
         try supervise(work, order, owner, server)
-        for bytes in work.requested { try fetch(try description(bytes).fileSize, from: Array(holders.prefix(2)), server) }
+        for bytes in work.requested {
+            try fetch(try description(bytes).fileSize, from: Array(holders.prefix(2)), server)
+        }
         try deliver(work, user, server)
     }
 

@@ -7,8 +7,8 @@ internal import Metering
 internal import OneTimePad
 internal import Storage
 
-/// A role that sends records of a known pattern to another, or receives them, and does nothing else: what campaigns kill
-/// and measurements time. Its pads, ledger, channel and key supply are those of every role.
+/// A role that sends records of a known pattern to another, or receives them, and does nothing else: what campaigns
+/// kill and measurements time. Its pads, ledger, channel and key supply are those of every role.
 public final class PadExercise: @unchecked Sendable {
     // `telephone` guards itself; `isOver` is behind `lock`.
     private let telephone: Telephone

@@ -42,7 +42,8 @@ extension BenchCommand {
             }
             for result in results {
                 print(
-                    column(result.name, 20) + column(result.variant, 16) + column(decimals(result.value, 2), 10, right: true)
+                    column(result.name, 20) + column(result.variant, 16)
+                        + column(decimals(result.value, 2), 10, right: true)
                         + " " + result.unit + column(decimals(result.spread * 100, 0) + " %", 8, right: true))
             }
         }

@@ -13,7 +13,8 @@ struct KeysCommand: ParsableCommand {
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Stock, rates and forecasts of every link, as the nodes see them.")
-        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config: String
+        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config:
+            String
         @Flag(help: "Print JSON: an object for each node that answers.") var json = false
         @Flag(help: "Print Prometheus' text format.") var prometheus = false
 
@@ -71,15 +72,16 @@ struct KeysCommand: ParsableCommand {
                 --config it is for the paper's network of five nodes. Streams are as the roles' ledgers show them; hops add \
                 the messages between nodes. The size of the answer and the time of the job are estimates unless given.
                 """)
-        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config: String?
+        @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config:
+            String?
         @Flag(help: "Plan a deposit of the files.") var deposit = false
         @Flag(help: "Plan a request that needs the files.") var request = false
         @Option(help: "Name of the user who asks.") var user: String?
         @Option(help: "Bytes of the answer, F_VCF.gz.") var deliveryBytes: Int?
         @Option(help: "Bytes of the right's list of regions or variants.") var listBytes = 0
         @Option(help: "Seconds that the job takes.") var jobSeconds: Double?
-        @Option(help: "Without --config: key rate of each link in Mbit/s; left out: what its fibre gives.") var linkRate:
-            Double?
+        @Option(help: "Without --config: key rate of each link in Mbit/s; left out: what its fibre gives.")
+        var linkRate: Double?
         @Option(help: "Without --config: key of each link in MiB.") var linkStock = 64.0
         @Flag(help: "Print one JSON object.") var json = false
         @Argument(help: "Files, or sizes in bytes.", completion: .file()) var files: [String]
@@ -88,7 +90,8 @@ struct KeysCommand: ParsableCommand {
             guard deposit || request else { throw ValidationError("give --deposit, --request or both") }
             guard !files.isEmpty else { throw ValidationError("name at least one file or size") }
             guard (jobSeconds ?? 0) >= 0, jobSeconds ?? 0 <= 1e7, listBytes >= 0, listBytes <= 256 << 20,
-                (0...1 << 50).contains(deliveryBytes ?? 0), (0...1e6).contains(linkRate ?? 0), (0...4096).contains(linkStock)
+                (0...1 << 50).contains(deliveryBytes ?? 0), (0...1e6).contains(linkRate ?? 0),
+                (0...4096).contains(linkStock)
             else { throw ValidationError("an option is out of range") }
         }
 
@@ -116,8 +119,10 @@ struct KeysCommand: ParsableCommand {
 
         private static func size(_ argument: String) throws -> Int {
             if let bytes = Int(argument), bytes > 0, !FileManager.default.fileExists(atPath: argument) { return bytes }
-            guard let bytes = try? FileManager.default.attributesOfItem(atPath: argument)[.size] as? Int, bytes > 0 else {
-                throw Failure(.noInput, at: argument, "is no file with content", remedy: "name a file, or a size in bytes")
+            guard let bytes = try? FileManager.default.attributesOfItem(atPath: argument)[.size] as? Int, bytes > 0
+            else {
+                throw Failure(
+                    .noInput, at: argument, "is no file with content", remedy: "name a file, or a size in bytes")
             }
             return bytes
         }
@@ -130,7 +135,8 @@ struct KeysCommand: ParsableCommand {
             for stream in plan.streams {
                 lines.append(
                     row(
-                        stream.sender, stream.receiver, String(stream.data), String(stream.tags), String(stream.handshake),
+                        stream.sender, stream.receiver, String(stream.data), String(stream.tags),
+                        String(stream.handshake),
                         mebibytes(stream.total)))
             }
             lines += ["", row("hop from", "to", "bytes", "stock", "refill KiB/s", "in h:mm")]
@@ -141,19 +147,22 @@ struct KeysCommand: ParsableCommand {
                         decimals(hop.supply.refillPerSecond / 1024, 1),
                         hop.secondsUntilAffordable.map { $0 == 0 ? "now" : hoursAndMinutes($0) } ?? "never"))
             }
-            let when = plan.secondsUntilAffordable.map { $0 == 0 ? "now" : "in \(hoursAndMinutes($0)) (h:mm)" } ?? "never"
+            let when =
+                plan.secondsUntilAffordable.map { $0 == 0 ? "now" : "in \(hoursAndMinutes($0)) (h:mm)" } ?? "never"
             return (lines + ["", "affordable \(when)"]).joined(separator: "\n")
         }
     }
 
     struct Ledger: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Every pad byte of what a process plays: supplied, used, lost, expired and on hand, by stream and hop.",
+            abstract:
+                "Every pad byte of what a process plays: supplied, used, lost, expired and on hand, by stream and hop.",
             discussion: """
                 Key nodes and the data owner answer themselves. Of other roles the last durable state is shown, in which \
                 pad spent since then still counts as on hand.
                 """)
-        @Option(name: [.short, .customLong("config")], help: "Configuration of a process of the bank.") var config: String
+        @Option(name: [.short, .customLong("config")], help: "Configuration of a process of the bank.") var config:
+            String
         @Flag(help: "Ledgers of all nodes of the network too.") var nodes = false
         @Flag(help: "Print a JSON array.") var json = false
 
@@ -165,7 +174,9 @@ struct KeysCommand: ParsableCommand {
                 lines += try ledger(of: node)
             }
             if json { return try printJSON(lines) }
-            print(Self.row("owner", "pool", "from", "to", "supplied", "data", "tags", "proofs", "lost", "expired", "on hand"))
+            print(
+                Self.row(
+                    "owner", "pool", "from", "to", "supplied", "data", "tags", "proofs", "lost", "expired", "on hand"))
             for line in lines {
                 let counts = [
                     line.supplied, line.data, line.tags, line.handshake, line.lost, line.expired, line.onHand,
@@ -198,8 +209,8 @@ struct KeysCommand: ParsableCommand {
         }
     }
 
-    /// For the campaigns that kill processes, and for measurements: a role of the network that sends and receives records
-    /// of a known pattern and nothing else.
+    /// For the campaigns that kill processes, and for measurements: a role of the network that sends and receives
+    /// records of a known pattern and nothing else.
     struct Exercise: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Send or receive records of a known pattern as a role of the network.", shouldDisplay: false)
@@ -210,7 +221,9 @@ struct KeysCommand: ParsableCommand {
         @Option(help: "Records on one connection.") var perConnection = 64
 
         func run() throws {
-            guard (1...262_144).contains(size), count >= 0, perConnection > 0 else { throw ValidationError("out of range") }
+            guard (1...262_144).contains(size), count >= 0, perConnection > 0 else {
+                throw ValidationError("out of range")
+            }
             var signals = blockedEndSignals()
             let exercise = try PadExercise(configuration: try LoadedConfiguration(path: config))
             print("ready")

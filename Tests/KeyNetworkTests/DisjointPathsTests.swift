@@ -21,7 +21,8 @@ import Testing
     @Test func bothWaysCarryAPartAndTheEndsHaveEqualKey() throws {
         let network = try ring()
         try network.settle()
-        let alice = KeySupplyClient(socketPath: try network.topology.home(of: "alice").supplySocket, role: "alice", ways: 2)
+        let alice = KeySupplyClient(
+            socketPath: try network.topology.home(of: "alice").supplySocket, role: "alice", ways: 2)
         let bob = try network.client("bob")
         var offset: UInt64 = 0
         for count in [100, 300_000, 131_072, 1] {
@@ -37,7 +38,8 @@ import Testing
             #expect(try sent(by: try #require(network.nodes["a"]), to: way) >= offset)
         }
         // What goes on one way alone does not pass the other.
-        let before = try #require(network.nodes["b"]).status().relay.passedOn + network.nodes["d"]!.status().relay.passedOn
+        let before =
+            try #require(network.nodes["b"]).status().relay.passedOn + network.nodes["d"]!.status().relay.passedOn
         let single = try network.client("alice")
         offset = try single.resume(stream, from: offset)
         #expect(try take(single, stream, offset, 50_000) == take(bob, stream, offset, 50_000))
@@ -49,7 +51,8 @@ import Testing
     @Test func withoutTwoWaysThereIsNoKey() throws {
         let network = try ring()
         try network.settle()
-        let alice = KeySupplyClient(socketPath: try network.topology.home(of: "alice").supplySocket, role: "alice", ways: 2)
+        let alice = KeySupplyClient(
+            socketPath: try network.topology.home(of: "alice").supplySocket, role: "alice", ways: 2)
         let bob = try network.client("bob")
         #expect(try take(alice, stream, 0, 1000) == take(bob, stream, 0, 1000))
         try network.kill("d")
@@ -58,7 +61,9 @@ import Testing
             failure = thrown { _ = try take(alice, stream, try alice.resume(stream, from: 1000), 1000) }
             #expect(failure != nil)
         }
-        #expect(failure?.kind == .transient && failure?.problem.contains("no two ways") == true, "\(String(describing: failure))")
+        #expect(
+            failure?.kind == .transient && failure?.problem.contains("no two ways") == true,
+            "\(String(describing: failure))")
         // One way is still there for who asks for no more.
         let single = try network.client("alice")
         let offset = try single.resume(stream, from: 1000)
@@ -79,7 +84,9 @@ import Testing
         let key = SecureBytes(count: 4096)
         let source = CountingSource()
         let parts = try (0..<2).map { _ in
-            try key.withUnsafeBytes { try KeySplit.parts($0, source).map { part in part.withUnsafeBytes { Array($0) } } }
+            try key.withUnsafeBytes {
+                try KeySplit.parts($0, source).map { part in part.withUnsafeBytes { Array($0) } }
+            }
         }
         for attempt in parts { #expect(zip(attempt[0], attempt[1]).allSatisfy { $0 ^ $1 == 0 }) }
         // The second attempt uses other random numbers: nobody can join parts of two attempts.

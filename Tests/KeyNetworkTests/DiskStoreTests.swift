@@ -27,9 +27,12 @@ final class CountingSource: RandomSource, @unchecked Sendable {
 }
 
 @Suite(.serialized) struct DiskStoreTests {
-    private func network(_ kinds: [KeyStoreKind], hours: Double? = nil, stock: Double = 6, rate: Double = 50) throws -> TestNetwork {
+    private func network(_ kinds: [KeyStoreKind], hours: Double? = nil, stock: Double = 6, rate: Double = 50) throws
+        -> TestNetwork
+    {
         try TestNetwork(
-            Array(["a", "b", "c"].prefix(kinds.count)), links: kinds.count == 3 ? [("a", "b"), ("b", "c")] : [("a", "b")],
+            Array(["a", "b", "c"].prefix(kinds.count)),
+            links: kinds.count == 3 ? [("a", "b"), ("b", "c")] : [("a", "b")],
             roles: [("alice", "a"), ("bob", kinds.count == 3 ? "c" : "b")], stockMib: stock, rate: rate
         ) { topology in
             for index in topology.nodes.indices { topology.nodes[index].keyStore = kinds[index] }
@@ -149,7 +152,8 @@ final class CountingSource: RandomSource, @unchecked Sendable {
     /// The disk under a node's key fills up: it takes no key, says why, and goes on when there is room.
     @Test func aFullDiskHoldsTheLinkBack() throws {
         guard geteuid() == 0 else {
-            FileHandle.standardError.write(Data("SKIPPED aFullDiskHoldsTheLinkBack: mounting a small disk needs root\n".utf8))
+            FileHandle.standardError.write(
+                Data("SKIPPED aFullDiskHoldsTheLinkBack: mounting a small disk needs root\n".utf8))
             return
         }
         let network = try network([.memory, .disk], stock: 24, rate: 200) { topology in

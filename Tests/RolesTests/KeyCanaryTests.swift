@@ -6,8 +6,8 @@ import KeyNetwork
 import Testing
 import TestSupport
 
-/// Looks for the keys of Figure 5 wherever they must not be. The test plays the link's driver, so it knows K0, and with it
-/// K1 to K4 of every chunk; the nodes and roles are real processes that know nothing of it.
+/// Looks for the keys of Figure 5 wherever they must not be. The test plays the link's driver, so it knows K0, and with
+/// it K1 to K4 of every chunk; the nodes and roles are real processes that know nothing of it.
 @Suite(.serialized) struct KeyCanaryTests {
     /// Short samples of secrets, looked for at every byte of what is searched.
     private struct Samples {
@@ -41,7 +41,9 @@ import TestSupport
 
     /// Delivers chunks of known key to both ends of both directions.
     private func deliver(_ chunks: Int, to directory: TemporaryDirectory) throws -> [[UInt8]] {
-        let ends = try ["a", "b"].map { try QuantumSocket.Client(path: directory.file("\($0)/quantum.sock"), link: "a|b") }
+        let ends = try ["a", "b"].map {
+            try QuantumSocket.Client(path: directory.file("\($0)/quantum.sock"), link: "a|b")
+        }
         var keys: [[UInt8]] = []
         for number in 0..<chunks * 2 {
             var key = [UInt8](repeating: 0, count: Self.chunk)
@@ -99,9 +101,10 @@ import TestSupport
         kill(processes[0].processIdentifier, SIGSEGV)
         processes[0].waitUntilExit()
         try expectNothing(secret, below: directory.file(""), "after a crash")
-        #expect(!(FileManager.default.enumerator(atPath: directory.file(""))?.allObjects as? [String] ?? []).contains {
-            ($0 as NSString).lastPathComponent.hasPrefix("core")
-        })
+        #expect(
+            !(FileManager.default.enumerator(atPath: directory.file(""))?.allObjects as? [String] ?? []).contains {
+                ($0 as NSString).lastPathComponent.hasPrefix("core")
+            })
         for process in processes.dropFirst().reversed() {
             kill(process.processIdentifier, SIGTERM)
             process.waitUntilExit()
@@ -127,7 +130,9 @@ import TestSupport
     }
 
     private func expectNothing(_ secret: Samples, below path: String, _ when: String) throws {
-        for file in try files(below: path) { #expect(secret.count(in: file) == 0, "\(when) a file holds secrets of Figure 5") }
+        for file in try files(below: path) {
+            #expect(secret.count(in: file) == 0, "\(when) a file holds secrets of Figure 5")
+        }
     }
 
     private func files(below path: String) throws -> [[UInt8]] {
@@ -202,7 +207,8 @@ import TestSupport
     @Test func killsPowerCutsAndAFullDisk() throws {
         let script = TestBank.root.appending(path: "Tests/KeyCampaign/campaign.py").path
         let text = try output(of: [
-            "python3", script, TestBank.program, "--kills", "12", "--power-cuts", "4", "--relay-kills", "3", "--parallel", "2",
+            "python3", script, TestBank.program, "--kills", "12", "--power-cuts", "4", "--relay-kills", "3",
+            "--parallel", "2",
         ])
         guard let text else { return }
         FileHandle.standardError.write(Data(text.utf8))

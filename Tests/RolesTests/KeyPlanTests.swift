@@ -73,7 +73,9 @@ import Testing
         var used: [String: UInt64] = [:]
         for line in lines {
             #expect(line.supplied == line.data + line.tags + line.handshake + line.lost + line.expired + line.onHand)
-            if line.side == "sender" { used[line.sender + "|" + line.receiver] = line.data + line.tags + line.handshake }
+            if line.side == "sender" {
+                used[line.sender + "|" + line.receiver] = line.data + line.tags + line.handshake
+            }
         }
         var large = 0
         for stream in plan.streams {
@@ -99,8 +101,8 @@ import Testing
         let program = TestBank.program
         func plan(_ arguments: [String]) throws -> String? { try output(of: [program, "keys", "plan"] + arguments) }
         let text = try #require(try plan(["--deposit", "60000000000", "--link-rate", "10", "--link-stock", "64"]))
-        // 60 GB for each of two holders. Links give 5 Mbit/s each way: one pays for B, on its hop or the way round, and both
-        // ways round for C, so between one file's time (26 h 40 min) and two files' on one hop.
+        // 60 GB for each of two holders. Links give 5 Mbit/s each way: one pays for B, on its hop or the way round, and
+        // both ways round for C, so between one file's time (26 h 40 min) and two files' on one hop.
         let line = try #require(text.split(separator: "\n").last { $0.hasPrefix("affordable in ") })
         let hours = try #require(Int(line.dropFirst("affordable in ".count).prefix { $0 != ":" }))
         #expect((26...45).contains(hours), "\(text)")
