@@ -1,11 +1,11 @@
 import Channel
 import Glibc
-import Kernels
+package import Kernels
 
 /// Takes keys out of a key container (ETSI GS QKD 014, 6.3) in any valid JSON form, in place: the memory that held the
 /// text holds the keys, one after the other, when it returns. Key is never in a `String`.
-struct KeyContainerReader {
-    struct Malformed: Error { var problem: String }
+package struct KeyContainerReader {
+    package struct Malformed: Error { package var problem: String }
 
     private let text: UnsafeMutableRawBufferPointer
     private var at = 0
@@ -15,7 +15,7 @@ struct KeyContainerReader {
 
     private init(_ text: UnsafeMutableRawBufferPointer) { self.text = text }
 
-    static func read(_ memory: SecureBytes, count: Int) throws -> KeyContainer {
+    package static func read(_ memory: SecureBytes, count: Int) throws -> KeyContainer {
         let (identifiers, lengths) = try memory.withUnsafeMutableBytes { bytes in
             var reader = KeyContainerReader(bytes.slice(0..<count))
             do {
