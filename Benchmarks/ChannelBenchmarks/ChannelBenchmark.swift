@@ -64,9 +64,9 @@ public struct ChannelBenchmark: Sendable {
     public var listenerNamespace: String?
     public var host = "127.0.0.1"
     public var directory: String
-    /// The first two cores that this process may use, one for each end: a scheduler that wakes the receiver where the
-    /// sender runs would have them take turns on one.
-    let cores: [Int] = Array((0..<1024).lazy.filter { WorkerThreads.mayUse(cpu: $0) }.prefix(2))
+    /// CPUs, one for each end; none leaves it to the scheduler, which may wake the receiver where the sender runs and have
+    /// them take turns on one.
+    public var cpus: [Int] = []
 
     /// - Parameter directory: for the ledgers; it should be on the kind of disk that services have.
     public init(directory: String) { self.directory = directory }

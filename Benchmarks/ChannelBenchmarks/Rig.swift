@@ -77,7 +77,7 @@ final class Rig: @unchecked Sendable {
 
     /// Gives the calling thread, and those that it starts, a core and a network.
     private func enter(_ namespace: String?, end: Int) throws {
-        if benchmark.cores.count > 1 { pinThread(toCPU: benchmark.cores[end]) }
+        if benchmark.cpus.count > 1 { pinThread(toCPU: benchmark.cpus[end]) }
         guard let namespace else { return }
         let code = enterNetworkNamespace(namespace)
         guard code == 0 else {

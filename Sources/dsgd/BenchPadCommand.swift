@@ -22,6 +22,8 @@ extension BenchCommand {
         @Option(help: "Seconds after which a TCP run ends in any case.") var seconds = 10.0
         @Option(help: "Runs of each variant.") var samples = 3
         @Option(help: "KiB of payload in a TCP record.") var record = 128
+        @Option(help: "CPUs to pin the calling and the listening end to, such as 0,1; else the scheduler decides.")
+        var cpus = ""
         @Option(help: "Directory for the ledgers.", completion: .directory) var state = NSTemporaryDirectory()
         @Option(help: "Address at which the listening end listens.") var host = "127.0.0.1"
         @Option(help: "Network namespace of the calling end (a file).") var callerNamespace: String?
@@ -62,6 +64,10 @@ extension BenchCommand {
             else {
                 throw ValidationError("--samples is 1 to 100, --mebibytes 1 to 8192, --record 1 to 256")
             }
+            let pinned = cpus.split(separator: ",").map { Int($0) }
+            guard pinned.isEmpty || pinned.count == 2 && pinned.allSatisfy({ $0 ?? -1 >= 0 }) else {
+                throw ValidationError("--cpus are two numbers of CPUs")
+            }
             guard (callerNamespace == nil) == (listenerNamespace == nil) else {
                 throw ValidationError("give both namespaces or none")
             }
@@ -75,6 +81,7 @@ extension BenchCommand {
             benchmark.samples = samples
             benchmark.recordBytes = record << 10
             benchmark.host = host
+            benchmark.cpus = cpus.split(separator: ",").compactMap { Int($0) }
             benchmark.callerNamespace = callerNamespace
             benchmark.listenerNamespace = listenerNamespace
             if !json { print(Self.row("what", "variant", "where", "value", "unit", "spread")) }
