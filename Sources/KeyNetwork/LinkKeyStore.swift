@@ -54,7 +54,8 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         /// Erases all below an offset; returns how many bytes that were.
         mutating func discard(below offset: UInt64, _ reason: ErasureReceipt.Reason) -> UInt64 {
             let whole = shelf.discard(below: offset, reason)
-            let lost = reveal(below: offset) + pieces.discard(below: offset)
+            // A stretch that is not old in full waits for its youngest part: nothing is brought back only to be erased.
+            let lost = (reason == .expired ? 0 : reveal(below: offset)) + pieces.discard(below: offset)
             settle()
             return whole + lost
         }
