@@ -6,12 +6,13 @@ internal import Kernels
 internal import Metering
 internal import OneTimePad
 
-/// What the channel carries between two ends: two threads of this process, each with a pad ledger of its own on disk, over
-/// loopback or each in a network namespace of its own.
+/// What the channel carries between two ends: two threads of this process, each with a pad ledger of its own on disk,
+/// over loopback or each in a network namespace of its own.
 ///
-/// Everything is the shipped path, but for the source of pad: that is made before the clock starts, so that what counts is
-/// the channel and its durable marks. A run ends when the receiver has everything and has said so. Plain runs send records
-/// or datagrams of the same size without pad and tag; runs of all variants take turns, and a ratio is that of neighbours.
+/// Everything is the shipped path, but for the source of pad: that is made before the clock starts, so that what counts
+/// is the channel and its durable marks. A run ends when the receiver has everything and has said so. Plain runs send
+/// records or datagrams of the same size without pad and tag; runs of all variants take turns, and a ratio is that of
+/// neighbours.
 public struct ChannelBenchmark: Sendable {
     /// One way of sending.
     public struct Variant: Sendable, Hashable {
@@ -64,8 +65,8 @@ public struct ChannelBenchmark: Sendable {
     public var listenerNamespace: String?
     public var host = "127.0.0.1"
     public var directory: String
-    /// CPUs, one for each end; none leaves it to the scheduler, which may wake the receiver where the sender runs and have
-    /// them take turns on one.
+    /// CPUs, one for each end; none leaves it to the scheduler, which may wake the receiver where the sender runs and
+    /// have them take turns on one.
     public var cpus: [Int] = []
 
     /// - Parameter directory: for the ledgers; it should be on the kind of disk that services have.

@@ -4,8 +4,8 @@ internal import Glibc
 internal import Kernels
 internal import OneTimePad
 
-/// Equal pad for both ends of every stream, made before the clock starts: what a run measures is then the channel and its
-/// durable marks, not a generator of key or a key network.
+/// Equal pad for both ends of every stream, made before the clock starts: what a run measures is then the channel and
+/// its durable marks, not a generator of key or a key network.
 ///
 /// Each stream has a region of one buffer, which both ends read. Nothing is erased here before the end of the run: that
 /// is the work of nodes, which this measurement leaves out. The pad is the AES-256 expansion of a key from the kernel.

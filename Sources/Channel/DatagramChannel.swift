@@ -23,8 +23,8 @@ public struct DatagramOptions: Sendable {
 ///
 /// Each datagram is one record with pad of its own. Loss and reordering cost nothing but pad; a datagram that comes
 /// twice, was altered, cut or taken from another session is dropped and counted, and costs the genuine one nothing,
-/// because its pad is struck off only when a tag was right. Nothing of it is a way in for strangers: the ports are agreed
-/// upon under the channel's seal, and the kernel drops what comes from other addresses.
+/// because its pad is struck off only when a tag was right. Nothing of it is a way in for strangers: the ports are
+/// agreed upon under the channel's seal, and the kernel drops what comes from other addresses.
 ///
 /// `@unchecked Sendable`: `sendLock` guards the sending half, `receiveLock` the receiving half, `counts` is a mutex.
 public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
@@ -63,8 +63,8 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
         var text: Range<Int>
     }
 
-    /// Opens datagrams beside the channel. Both ends call it at the same point of their conversation; the smaller of the
-    /// two MTUs counts, and headers are encrypted when either end asks for it.
+    /// Opens datagrams beside the channel. Both ends call it at the same point of their conversation; the smaller of
+    /// the two MTUs counts, and headers are encrypted when either end asks for it.
     ///
     /// - Throws: `.configuration` for an impossible MTU, and the failures of the channel.
     public convenience init(beside channel: SecureChannel, options: DatagramOptions, timeout: Double = 30) throws {
@@ -133,8 +133,8 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
     public var counters: ChannelCounters { counts.withLock { $0.channel } }
     public var refusals: DatagramRefusals { counts.withLock { $0.refusals } }
 
-    /// The probability that any forged datagram so far was taken for true: (L+1)/2^128 for each that was refused for its
-    /// tag, and for one more, L in blocks of 16 bytes of the longest.
+    /// The probability that any forged datagram so far was taken for true: (L+1)/2^128 for each that was refused for
+    /// its tag, and for one more, L in blocks of 16 bytes of the longest.
     public var forgeryBound: Double {
         let (longest, forged) = counts.withLock { ($0.channel.longestRecord, $0.refusals.forged) }
         return Double(forged + 1) * Double((longest + 15) / 16 + 1) * 0x1p-128

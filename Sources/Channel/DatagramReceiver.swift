@@ -50,8 +50,8 @@ package final class DatagramReceiver {
     /// Hands the object's bytes to `body` in order, from `start` to its end.
     ///
     /// - Parameter isOver: asked now and then; true when the way is cut.
-    /// - Throws: `.peerUnavailable` when nothing comes in time, or the sender went away; what the arguments and the carrier
-    ///   throw.
+    /// - Throws: `.peerUnavailable` when nothing comes in time, or the sender went away; what the arguments and the
+    ///   carrier throw.
     package func run(isOver: () throws -> Bool, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         var lastProgress = monotonicSeconds()
         var asked = lastProgress
@@ -69,7 +69,8 @@ package final class DatagramReceiver {
                     .peerUnavailable, at: "datagrams", "the peer went away or sent nothing in time",
                     remedy: "connect again; the transfer goes on where it stopped")
             }
-            if unacknowledged > 0 && (count == 0 || unacknowledged * chunkBytes >= 128 << 10 || seen.ranges.count != rangesTold) {
+            let isMuch = unacknowledged * chunkBytes >= 128 << 10
+            if unacknowledged > 0 && (count == 0 || isMuch || seen.ranges.count != rangesTold) {
                 try acknowledge()
             }
         }
@@ -85,7 +86,8 @@ package final class DatagramReceiver {
             datagram.payload.count == Int(min(UInt64(chunkBytes), length - position))
         else {
             throw Failure(
-                .data, at: "datagrams", "a datagram does not fit its object", remedy: "run the same release on both ends")
+                .data, at: "datagrams", "a datagram does not fit its object",
+                remedy: "run the same release on both ends")
         }
         let chunk = Int(position - start) / chunkBytes
         guard chunk >= delivered, chunk < delivered + ringChunks, !isHeld[chunk % ringChunks] else {

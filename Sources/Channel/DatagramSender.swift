@@ -14,10 +14,10 @@ package struct DatagramTransferCounts: Sendable, Equatable {
 /// Sends one object over datagrams until its receiver has all of it.
 ///
 /// Every datagram has a sequence of its own and pad of its own, a repetition too. The receiver names the sequences that
-/// came; one that is missing while datagrams sent a while after it have come is lost, and what it carried is sent again.
-/// How much may be on its way grows while acknowledgements come without delay, and shrinks when more than one datagram in
-/// fifty is lost or the line's buffers fill; datagrams are spread over the round trip. Meant for lines of one's own, where
-/// some loss is the line's and no sign of congestion.
+/// came; one that is missing while datagrams sent a while after it have come is lost, and what it carried is sent
+/// again. How much may be on its way grows while acknowledgements come without delay, and shrinks when more than one
+/// datagram in fifty is lost or the line's buffers fill; datagrams are spread over the round trip. Meant for lines of
+/// one's own, where some loss is the line's and no sign of congestion.
 ///
 /// Not thread-safe: one thread runs it.
 package final class DatagramSender {
@@ -114,6 +114,11 @@ package final class DatagramSender {
     // MARK: - Sending
 
     private var allowed: Int { min(Int(window), carrier.reach) }
+    /// One datagram may always be on its way.
+    private func hasRoom(beside others: Int) -> Bool {
+        let flying = openFlights + others
+        return flying == 0 || (flying + 1) * chunkBytes <= allowed
+    }
     private var pace: Double { max(1.25 * window / max(roundTrip, 20e-6), 1e5) }
 
     private func refill(_ now: Double) {
@@ -127,8 +132,7 @@ package final class DatagramSender {
         var datagrams: [OutgoingDatagram] = []
         var numbers: [Int] = []
         return try store.withUnsafeMutableBytes { store -> Bool in
-            while datagrams.count < Self.staging, (openFlights + datagrams.count + 1) * chunkBytes <= allowed || openFlights + datagrams.count == 0,
-                budget > 0, let chunk = next()
+            while datagrams.count < Self.staging, hasRoom(beside: datagrams.count), budget > 0, let chunk = next()
             {
                 let position = start + UInt64(chunk) * UInt64(chunkBytes)
                 let count = Int(min(UInt64(chunkBytes), length - position))

@@ -5,8 +5,8 @@ import OneTimePad
 /// How two roles prove to each other that they hold the same pad, when they connect.
 ///
 /// Four messages, all of fixed size. Names never appear; a pool identifier stands for them.
-/// 1. client hello: magic, version, which of the two names the client is, whether headers are encrypted, pool identifier,
-///    nonce; of the pad that comes towards the client the lowest usable offset, and how far it was accepted
+/// 1. client hello: magic, version, which of the two names the client is, whether headers are encrypted, pool
+///    identifier, nonce; of the pad that comes towards the client the lowest usable offset, and how far it was accepted
 /// 2. server hello: status, nonce, the same two offsets of the pad that comes towards the server
 /// 3. client proof: offset of its hash key, tag over messages 1 and 2
 /// 4. server proof: status, offset of its hash key, tag over all before

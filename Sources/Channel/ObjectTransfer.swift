@@ -20,8 +20,8 @@ public struct ObjectOffer: Sendable, Equatable {
 
 /// Where an object arrives. One transfer at a time uses it.
 public protocol ObjectSink: AnyObject {
-    /// How much of the object is here for good, in bytes from its beginning; its length when it is whole. Bytes that follow
-    /// are written from there on.
+    /// How much of the object is here for good, in bytes from its beginning; its length when it is whole. Bytes that
+    /// follow are written from there on.
     func resume(_ offer: ObjectOffer) throws -> UInt64
     /// Takes the next bytes, in order; they are valid in this call only.
     func write(_ bytes: UnsafeRawBufferPointer) throws
@@ -46,8 +46,8 @@ public struct TransferReport: Sendable, Equatable {
 }
 
 /// Moves one object over a channel so that a broken connection costs the bytes on their way and nothing else: at every
-/// connection the receiver says how much it has for good, and the sender goes on there. Nothing is ever sent twice under
-/// one pad, because every record takes new pad. Over TCP alone, or with its bytes in datagrams beside it.
+/// connection the receiver says how much it has for good, and the sender goes on there. Nothing is ever sent twice
+/// under one pad, because every record takes new pad. Over TCP alone, or with its bytes in datagrams beside it.
 ///
 /// sender: offer (identifier, length, MTU or 0) · receiver: position · sender: the bytes · receiver: stored.
 public enum ObjectTransfer {
@@ -199,7 +199,9 @@ public enum ObjectTransfer {
         over channel: SecureChannel, datagrams: DatagramOptions = DatagramOptions(mtu: 9000), into sink: any ObjectSink
     ) throws -> ObjectOffer? {
         let heard = try channel.receive(timeout: silence) { kind, payload -> (ObjectOffer, Int) in
-            guard kind == Kind.offer, payload.count == ObjectOffer.identifierSize + 10 else { throw unexpected(channel) }
+            guard kind == Kind.offer, payload.count == ObjectOffer.identifierSize + 10 else {
+                throw unexpected(channel)
+            }
             let length = payload.load(bigEndian: UInt64.self, at: 16)
             guard length <= ObjectOffer.maximumLength else { throw unexpected(channel) }
             return (

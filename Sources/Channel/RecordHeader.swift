@@ -1,9 +1,9 @@
 import Diagnostics
 import Kernels
 
-/// The header of a record, 24 bytes, the same over TCP and UDP: pad offset, which always travels in the clear, and behind
-/// it the inner header: length of the ciphertext, flags, sequence. With header encryption the inner header travels under
-/// the first 16 bytes of the record's pad.
+/// The header of a record, 24 bytes, the same over TCP and UDP: pad offset, which always travels in the clear, and
+/// behind it the inner header: length of the ciphertext, flags, sequence. With header encryption the inner header
+/// travels under the first 16 bytes of the record's pad.
 package struct RecordHeader: Equatable, Sendable {
     package static let size = 24
     static let outerSize = 8
@@ -52,7 +52,8 @@ package struct RecordHeader: Equatable, Sendable {
     }
 }
 
-/// What makes and opens the records of one direction of a session: hash key, context and the choice of header encryption.
+/// What makes and opens the records of one direction of a session: hash key, context and the choice of header
+/// encryption.
 ///
 /// A record is header, ciphertext, tag. The tag covers direction, transport, session, the header as it travels, and the
 /// ciphertext. Not synchronised: its holder uses it from one thread at a time.

@@ -49,7 +49,8 @@ public struct Record: Sendable {
 
 /// A connection between two roles under one-time pad, every record with a Wegman-Carter tag.
 ///
-/// A record is header (pad offset, length, flags, sequence), ciphertext, tag. The first byte of the plaintext is its kind. The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered,
+/// A record is header (pad offset, length, flags, sequence), ciphertext, tag. The first byte of the plaintext is its
+/// kind. The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered,
 /// cut, or taken from another session or direction is refused, before anything of it is decrypted. The first wrong
 /// record ends the channel. `close` sends an authenticated last record: an end of stream without it is reported as
 /// truncation.

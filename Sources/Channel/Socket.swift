@@ -86,7 +86,8 @@ package final class Socket: @unchecked Sendable {
         }
     }
 
-    /// Reads `least` bytes and more when there are more; nil when the peer had closed before the first byte of a message.
+    /// Reads `least` bytes and more when there are more; nil when the peer had closed before the first byte of a
+    /// message.
     private func read(
         _ bytes: UnsafeMutableRawBufferPointer, atLeast least: Int, isBegun: Bool, _ deadline: Deadline
     ) throws -> Int? {

@@ -22,8 +22,8 @@ final class Tagger: @unchecked Sendable {
         XOR.into(tag, pad)
     }
 
-    /// Writes a record's text and tag: `head` and `payload` under the pad's first bytes, hashed in the same pass, and the
-    /// tag under its last 16.
+    /// Writes a record's text and tag: `head` and `payload` under the pad's first bytes, hashed in the same pass, and
+    /// the tag under its last 16.
     func seal(
         _ context: UnsafeRawBufferPointer, head: UnsafeRawBufferPointer, _ payload: UnsafeRawBufferPointer,
         pad: UnsafeRawBufferPointer, into record: UnsafeMutableRawBufferPointer

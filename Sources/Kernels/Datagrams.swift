@@ -12,8 +12,8 @@ public enum Datagrams {
         public var segment: UInt32
     }
 
-    /// Makes room in the socket's buffers and lets the kernel hand over datagrams joined, where it can. True when it also
-    /// cuts them for the sender.
+    /// Makes room in the socket's buffers and lets the kernel hand over datagrams joined, where it can. True when it
+    /// also cuts them for the sender.
     public static func prepare(_ socket: Int32, bufferBytes: Int) -> Bool {
         _ = ck_datagram_prepare(socket, Int32(clamping: bufferBytes))
         return ck_datagram_can_offload(socket) == 1
@@ -43,6 +43,6 @@ public enum Datagrams {
     }
 }
 
-/// Moves the calling thread, and threads that it starts afterwards, into the network namespace of that file. Returns 0 or
-/// errno.
+/// Moves the calling thread, and threads that it starts afterwards, into the network namespace of that file. Returns 0
+/// or errno.
 public func enterNetworkNamespace(_ path: String) -> Int32 { ck_process_enter_network(path) }

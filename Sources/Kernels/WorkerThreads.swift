@@ -23,6 +23,6 @@ public enum WorkerThreads {
     }
 }
 
-/// Keeps the calling thread, and threads that it starts afterwards, on one CPU; a CPU that this process may not use changes
-/// nothing.
+/// Keeps the calling thread, and threads that it starts afterwards, on one CPU; a CPU that this process may not use
+/// changes nothing.
 public func pinThread(toCPU cpu: Int) { _ = ck_process_pin_thread(Int32(clamping: cpu)) }

@@ -53,8 +53,8 @@ package final class PadAccount: Sendable {
     }
 
     /// Makes the counters durable on another thread, with a mark of at least `mark`, while spending goes on. False, and
-    /// nothing happens, while one such write is under way. When it fails the durable mark stays, so that whoever needs a
-    /// higher one commits and meets the failure.
+    /// nothing happens, while one such write is under way. When it fails the durable mark stays, so that whoever needs
+    /// a higher one commits and meets the failure.
     package func saveSoon(mark: UInt64 = 0) -> Bool {
         let isFirst = state.withLock { state in
             defer { state.isSaving = true }

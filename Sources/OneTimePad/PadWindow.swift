@@ -1,11 +1,11 @@
 import Kernels
 
-/// Pad of a stream that was fetched before the datagrams that name it came: a ring in secret memory, addressed by offset.
-/// Not synchronised: the holder has a lock.
+/// Pad of a stream that was fetched before the datagrams that name it came: a ring in secret memory, addressed by
+/// offset. Not synchronised: the holder has a lock.
 ///
-/// It holds [low, high). Fetching moves `high`, and `low` after it when the ring is full; what leaves the ring unclaimed is
-/// lost. A datagram may lie at most `reach` beyond the newest pad accepted, so that a forged offset can neither empty the
-/// ring nor draw much key.
+/// It holds [low, high). Fetching moves `high`, and `low` after it when the ring is full; what leaves the ring
+/// unclaimed is lost. A datagram may lie at most `reach` beyond the newest pad accepted, so that a forged offset can
+/// neither empty the ring nor draw much key.
 struct PadWindow: Sendable {
     /// Bytes that are fetched at once.
     static let chunk = 128 << 10

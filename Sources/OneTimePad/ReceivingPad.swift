@@ -75,8 +75,8 @@ public final class ReceivingPad: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - head: bytes of pad that lie over the header.
-    ///   - length: given them, returns the bytes of pad that the record has in all, header included and tag not; what it
-    ///     throws ends the call.
+    ///   - length: given them, returns the bytes of pad that the record has in all, header included and tag not; what
+    ///     it throws ends the call.
     public func accept<R>(
         _ purpose: PadPurpose, offset: UInt64, head: Int, tag: Int, timeout: Double,
         scratch: UnsafeMutableRawBufferPointer, length: (UnsafeRawBufferPointer) throws -> Int,
@@ -172,10 +172,9 @@ public final class ReceivingPad: @unchecked Sendable {
             let middle = (low + high) / 2
             if gaps[middle].upperBound > range.lowerBound { high = middle } else { low = middle + 1 }
         }
-        guard low < gaps.count, gaps[low].lowerBound <= range.lowerBound, range.upperBound <= gaps[low].upperBound else {
-            return nil
-        }
-        return low
+        let isHeld =
+            low < gaps.count && gaps[low].lowerBound <= range.lowerBound && range.upperBound <= gaps[low].upperBound
+        return isHeld ? low : nil
     }
 
     private func commit(_ range: Range<UInt64>, _ purpose: PadPurpose, data: Int, tag: Int) throws {
@@ -250,14 +249,16 @@ public final class ReceivingPad: @unchecked Sendable {
         try lock.withLock { try body(self) }
     }
 
-    /// Pad for a datagram, in `withDatagrams` only and valid until the next call there. Nothing is accepted yet, so that a
-    /// forged datagram costs the genuine one nothing.
+    /// Pad for a datagram, in `withDatagrams` only and valid until the next call there. Nothing is accepted yet, so
+    /// that a forged datagram costs the genuine one nothing.
     package func datagramPad(at offset: UInt64, count: Int) throws -> DatagramPad {
         guard !closed, window != nil else { return .noKey }
         guard offset <= UInt64(Int64.max) - UInt64(count) else { return .outOfReach }
         let range = offset..<offset + UInt64(count)
         if range.lowerBound < frontier && (range.lowerBound < floor || gap(holding: range) == nil) { return .used }
-        guard range.upperBound <= window!.limit(frontier: frontier), count <= PadWindow.slack else { return .outOfReach }
+        guard range.upperBound <= window!.limit(frontier: frontier), count <= PadWindow.slack else {
+            return .outOfReach
+        }
         guard range.lowerBound >= window!.low else { return .used }
         if range.upperBound > window!.high {
             // Forged offsets must not make the source answer for each of them.
@@ -278,8 +279,8 @@ public final class ReceivingPad: @unchecked Sendable {
         window?.wipe(range)
     }
 
-    /// Fetches pad until the window holds all below `end`, and some more where there is more; false when that much is not
-    /// there yet.
+    /// Fetches pad until the window holds all below `end`, and some more where there is more; false when that much is
+    /// not there yet.
     private func prepareWindow(upTo end: UInt64) throws -> Bool {
         while window!.high < end {
             let missing = Int(end - window!.high)

@@ -9,10 +9,11 @@ import Metering
 /// Burn before use: a durable mark in the ledger covers a reservation before the first byte of it is asked of the
 /// source. After a crash the next process begins at the mark; the rest of the reservation is lost, by design.
 /// Reservations grow while the stream is busy, so that the cost of a durable mark stays small, up to
-/// `PadOptions.maximumReservation`; a busy stream has its next mark written while it spends the second half of the last.
+/// `PadOptions.maximumReservation`; a busy stream has its next mark written while it spends the second half of the
+/// last.
 ///
-/// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity, which
-/// may take the last byte, never waits behind data.
+/// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity,
+/// which may take the last byte, never waits behind data.
 ///
 /// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source fills the part of the
 /// buffer behind `tail`, which `isFilling` reserves.

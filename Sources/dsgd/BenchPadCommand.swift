@@ -8,10 +8,10 @@ extension BenchCommand {
         static let configuration = CommandConfiguration(
             abstract: "Throughput of the channel under one-time pad, over TCP and UDP.",
             discussion: """
-                Both ends are threads of this process, with a pad ledger each. Pad is made before the clock starts; durable \
-                marks are written as in service. Runs of all variants take turns. --plain adds runs without pad and tag, \
-                to compare with: there is no such mode elsewhere. scripts/bench-pad makes two network namespaces with a \
-                line of given rate, delay and loss between them.
+                Both ends are threads of this process, with a pad ledger each. Pad is made before the clock starts; \
+                durable marks are written as in service. Runs of all variants take turns. --plain adds runs without pad \
+                and tag, to compare with: there is no such mode elsewhere. scripts/bench-pad makes two network \
+                namespaces with a line of given rate, delay and loss between them.
                 """)
 
         @Option(help: "Transports: tcp, udp.") var transports = "tcp,udp"
@@ -97,7 +97,8 @@ extension BenchCommand {
             if json {
                 try printJSON(
                     BenchmarkReport(
-                        machine: machineDescription(), profile: try hardwareProfileName(), version: DSGD.configuration.version,
+                        machine: machineDescription(), profile: try hardwareProfileName(),
+                        version: DSGD.configuration.version,
                         inputs: ["\(mebibytes) MiB a run", "TCP records of \(record) KiB"], results: results))
             }
         }

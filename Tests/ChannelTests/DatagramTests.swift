@@ -151,8 +151,8 @@ func offer(_ data: [UInt8], _ name: UInt8 = 1) -> ObjectOffer {
         }
     }
 
-    /// Random and mutated datagrams against a listener that receives objects meanwhile: `DSGD_FLOOD` says how many in the
-    /// long form (scripts/test-channel).
+    /// Random and mutated datagrams against a listener that receives objects meanwhile: `DSGD_FLOOD` says how many in
+    /// the long form (scripts/test-channel).
     @Test func noiseIsRefusedAndSlowsNobody() throws {
         let long = ProcessInfo.processInfo.environment["DSGD_FLOOD"].flatMap(Int.init)
         let source = memorySource()

@@ -43,7 +43,8 @@ final class Cutter: Sendable {
         do {
             while left > 0 {
                 guard try from.readable(Deadline(in: 30)) else { break }
-                let count = try from.readSome(UnsafeMutableRawBufferPointer(rebasing: buffer[0..<min(buffer.count, left)]))
+                let room = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<min(buffer.count, left)])
+                let count = try from.readSome(room)
                 guard count > 0 else { break }
                 try to.write(UnsafeRawBufferPointer(rebasing: buffer[0..<count]), Deadline(in: 30))
                 left -= count
@@ -119,7 +120,7 @@ private func pattern(_ position: UInt64, _ buffer: UnsafeMutableRawBufferPointer
         // Cuts anywhere, in the proofs of identity too.
         var random = SystemRandomNumberGenerator()
         let places = (0..<cuts).map { number in
-            number % 5 == 0 ? Int.random(in: 1...400, using: &random) : Int.random(in: 400...2 * length / cuts, using: &random)
+            Int.random(in: number % 5 == 0 ? 1...400 : 400...2 * length / cuts, using: &random)
         }
         let cutter = try Cutter(target: listener.port, cuts: places)
         var options = ChannelOptions()

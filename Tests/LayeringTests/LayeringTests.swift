@@ -82,7 +82,8 @@ struct LayeringTests {
             let atTop = [
                 "CKernels": "CKernels", "HardwareProfiles": "hardware-profiles",
                 "BenchmarkSupport": "Benchmarks/BenchmarkSupport", "KernelsBenchmarks": "Benchmarks/KernelsBenchmarks",
-                "MappingBenchmarks": "Benchmarks/MappingBenchmarks", "ChannelBenchmarks": "Benchmarks/ChannelBenchmarks",
+                "MappingBenchmarks": "Benchmarks/MappingBenchmarks",
+                "ChannelBenchmarks": "Benchmarks/ChannelBenchmarks",
             ][target]
             let place = atTop.map { Self.root.appending(path: $0).path } ?? inSources
             #expect(FileManager.default.fileExists(atPath: place), "\(target) is in the table only")

@@ -80,8 +80,8 @@ private let listened: (ChannelListener, Slot) = {
     return (listener, slot)
 }()
 
-/// A new connection's two ends; those of an earlier input cannot be used again, because its first wrong record ended it.
-/// A proof of identity fails when an input named its very pad, which is gone then; the next one has other pad.
+/// A new connection's two ends; those of an earlier input cannot be used again, because its first wrong record ended
+/// it. A proof of identity fails when an input named its very pad, which is gone then; the next one has other pad.
 private func connect() -> (SecureChannel, SecureChannel) {
     let (listener, slot) = listened
     while true {
