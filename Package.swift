@@ -83,7 +83,7 @@ let package = Package(
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
         library("RunMetrics", ["GenomicFormats", "Mapping"]),
         library("Alignments", ["Compression", "GenomicFormats", "Mapping"]),
-        library("Filtering", ["Diagnostics", "Storage", "Kernels", "Compression", "GenomicFormats", "Metering"]),
+        library("Filtering", ["Diagnostics", "Storage", "CKernels", "Compression", "GenomicFormats", "Metering"]),
         library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library("Evaluation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library(
@@ -146,7 +146,9 @@ let package = Package(
         tests("KeyDeliveryTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "KeyDelivery"]),
         tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
-        tests("FilteringTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Filtering", "Metering"]),
+        tests(
+            "FilteringTests",
+            ["Diagnostics", "Storage", "CKernels", "Kernels", "Compression", "GenomicFormats", "Filtering", "Metering"]),
         tests("MappingTests", ["Diagnostics", "CKernels", "Kernels", "GenomicFormats", "Mapping"]),
         tests("AlignmentsTests", ["Diagnostics", "Kernels", "Compression", "GenomicFormats", "Mapping", "Alignments", "Simulation"]),
         tests(

@@ -204,7 +204,7 @@ package final class BGZFAssembler {
                 let offsets = group.blocks.compressedOffsets
                 let first = offsets[range.lowerBound]
                 for block in range { fileStarts.append(fileBytes + offsets[block] - first) }
-                let bytes = UnsafeRawBufferPointer(group.compressed)[first..<offsets[range.upperBound]]
+                let bytes = group.compressed[first..<offsets[range.upperBound]]
                 fileBytes += bytes.count
                 try sink(UnsafeRawBufferPointer(rebasing: bytes))
             }

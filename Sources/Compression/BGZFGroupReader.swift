@@ -1,8 +1,32 @@
 internal import Diagnostics
+internal import Synchronization
+
+/// Buffers of one size that are used again and again: giving them back to the allocator would scatter them.
+final class BufferPool: Sendable {
+    let size: Int
+    private let spare = Mutex<[UInt]>([])
+
+    init(size: Int) { self.size = size }
+
+    deinit { spare.withLock { for address in $0 { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() } } }
+
+    func take() -> UnsafeMutableRawBufferPointer {
+        let address = spare.withLock { $0.popLast() }
+        let start = address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
+        return UnsafeMutableRawBufferPointer(start: start ?? .allocate(byteCount: size, alignment: 64), count: size)
+    }
+
+    /// Takes back a buffer, or frees one of another size.
+    func give(_ buffer: UnsafeMutableRawBufferPointer) {
+        guard let start = buffer.baseAddress else { return }
+        if buffer.count == size { spare.withLock { $0.append(UInt(bitPattern: start)) } } else { start.deallocate() }
+    }
+}
 
 /// Some neighbouring BGZF blocks, or as many bytes of input that has none. One thread at a time has a group.
 package final class BGZFGroup: @unchecked Sendable {
-    fileprivate(set) var compressed = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    private let pool: BufferPool
+    fileprivate var store = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     fileprivate(set) var blocks = BlockGroup()
     fileprivate var room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     /// Where the first block begins in the file.
@@ -14,8 +38,10 @@ package final class BGZFGroup: @unchecked Sendable {
     /// What is wrong behind the sound bytes.
     package fileprivate(set) var failure: (any Error)?
 
-    /// Bytes that the group takes in the file.
-    package var compressedCount: Int { compressed.count }
+    /// The blocks.
+    var compressed: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(store)[0..<blocks.compressedBytes])
+    }
     /// Whether the plain bytes are there without ``inflate(with:label:)``.
     var isInflated: Bool { blocks.count == 0 }
 
@@ -23,9 +49,11 @@ package final class BGZFGroup: @unchecked Sendable {
         UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(room)[0..<plainCount])
     }
 
+    init(pool: BufferPool) { self.pool = pool }
+
     deinit {
-        compressed.deallocate()
-        room.deallocate()
+        pool.give(store)
+        pool.give(room)
     }
 
     /// Where the block that holds a plain byte begins in the file.
@@ -37,7 +65,7 @@ package final class BGZFGroup: @unchecked Sendable {
     /// Makes the plain bytes. What is wrong with a block is kept in ``failure``, behind the bytes of those before it.
     package func inflate(with inflater: BGZFBlockInflater, label: String) {
         guard !isInflated else { return }
-        room = .allocate(byteCount: max(1, blocks.plainBytes), alignment: 64)
+        room = pool.take()
         for block in 0..<blocks.count {
             let from = blocks.compressedOffsets[block]
             let part = blocks.plainOffsets[block]..<blocks.plainOffsets[block + 1]
@@ -92,6 +120,7 @@ package final class BGZFGroupReader {
     private let label: String
     private let limits: GzipInflater.Limits
     private let source: Source
+    private let pool = BufferPool(size: BGZFGroupReader.blocksPerGroup * BGZF.maximumBlockSize)
     private var stretches: [Stretch] = []
     private var nextStretch = 0
     private var isSkipping = false
@@ -132,7 +161,7 @@ package final class BGZFGroupReader {
     /// The next group, or nil at the end. A group whose failure is set is the last.
     package func next() -> BGZFGroup? {
         guard !isOver else { return nil }
-        let group = BGZFGroup()
+        let group = BGZFGroup(pool: pool)
         do {
             try fill(group)
         } catch {
@@ -161,9 +190,10 @@ package final class BGZFGroupReader {
         isBehindGap = false
         defer {
             let count = group.blocks.compressedBytes
-            group.compressed = .allocate(byteCount: max(1, count), alignment: 64)
-            if count > 0 { group.compressed.copyMemory(from: UnsafeRawBufferPointer(rebasing: staged[from..<from + count])) }
-            group.compressed = UnsafeMutableRawBufferPointer(rebasing: group.compressed[0..<count])
+            if count > 0 {
+                group.store = pool.take()
+                group.store.copyMemory(from: UnsafeRawBufferPointer(rebasing: staged[from..<from + count]))
+            }
             from += count
             offset += count
             compressedBytes += count
@@ -270,13 +300,13 @@ package final class BGZFGroupReader {
     private func fillInflated(_ group: BGZFGroup) throws {
         guard let other, !isOver else { return }
         group.offset = offset
-        group.room = .allocate(byteCount: 1 << 19, alignment: 64)
+        group.room = pool.take()
         func take(_ bytes: UnsafeRawBufferPointer) {
             if group.plainCount + bytes.count > group.room.count {
                 let larger = UnsafeMutableRawBufferPointer.allocate(
                     byteCount: 2 * (group.plainCount + bytes.count), alignment: 64)
                 larger.copyMemory(from: group.plain)
-                group.room.deallocate()
+                pool.give(group.room)
                 group.room = larger
             }
             UnsafeMutableRawBufferPointer(rebasing: group.room[group.plainCount...]).copyMemory(from: bytes)

@@ -9,8 +9,22 @@ struct OutputHeader {
 
     init(_ input: VCFHeader, fields: FieldProjection, policy: HeaderPolicy, label: String) throws {
         switch policy {
-        case .keep(let commandLine):
+        case .keep(let commandLine, let samples):
             header = input
+            if let samples {
+                sampleColumns = try samples.map { sample in
+                    guard let column = input.samples.firstIndex(of: sample) else {
+                        throw Failure(
+                            .data, at: label, "has no sample '\(sample)'", remedy: "see bcftools query -l for its samples")
+                    }
+                    return column
+                }
+                guard Set(samples).count == samples.count else {
+                    throw Failure(.usage, at: label, "a sample is named twice", remedy: "name every sample once")
+                }
+                header.samples = samples
+                header.hasFormat = !samples.isEmpty
+            }
             if let commandLine {
                 let oneLine = commandLine.unicodeScalars.map { $0.value < 32 ? " " : String($0) }.joined()
                 header.append(metaLine: "##dsgdCommand=\(oneLine)")

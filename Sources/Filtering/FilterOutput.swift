@@ -43,6 +43,8 @@ public struct FilterReport: Sendable {
     public var indexSuffix: String
     /// Plain bytes of blocks that were passed as they were.
     public var passedBytes: Int
+    /// Whether blocks were skipped by an index; their records are not counted.
+    public var skipped: Bool
     /// `.decompression`, `.filtering`, `.compression`: bytes of the paper's formulas, of what was read; the time of each
     /// is its share of processor time in the time of all three, which run side by side.
     public var measurements: [StageMeasurement]

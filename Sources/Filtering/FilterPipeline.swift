@@ -53,19 +53,26 @@ final class FilterPipeline {
     private var lastPosition = 0
     private var pastContigs: Set<[UInt8]> = []
     private var contigNumbers: [[UInt8]: Int] = [:]
+    /// Blocks outside the regions are skipped by this.
+    private var plan: SkipPlan?
+    /// No record was seen since the last gap; its first line has not ended.
+    private var gapIsOpen = false
+    private var isInsideLine = false
     private var inflateSeconds = 0.0
     private var filterSeconds = 0.0
     private var writeSeconds = 0.0
 
     init(
         _ filter: VCFFilter, settings: FilterOutput, label: String, maximumOutput: Int? = nil,
-        source: @escaping BGZFGroupReader.Source, sink: @escaping ByteSink
+        plan: SkipPlan? = nil, source: @escaping BGZFGroupReader.Source, sink: @escaping ByteSink
     ) {
+        self.plan = plan
         self.filter = filter
         self.settings = settings
         self.label = label
         self.sink = sink
         reader = BGZFGroupReader(label: label, limits: .init(maximumOutput: maximumOutput), source: source)
+        if let plan { reader.skip(to: plan.stretches) }
         crew = Crew(settings.threads)
         inflaters = (0..<crew.count).map { _ in BGZFBlockInflater() }
     }
@@ -187,6 +194,13 @@ final class FilterPipeline {
 
     private func commit(_ slot: Slot) throws {
         let group = slot.group
+        if group.isBehindGap {
+            // A line that was begun before the gap, and what is left of one that was begun inside it.
+            tail = []
+            tailBytes = 0
+            gapIsOpen = true
+            isInsideLine = true
+        }
         if slot.hasLines {
             if slot.lineStart == nil {
                 if slot.lines.lowerBound > 0 { extendTail(group, 0..<slot.lines.lowerBound) }
@@ -215,13 +229,17 @@ final class FilterPipeline {
     }
 
     private func extendTail(_ group: BGZFGroup, _ range: Range<Int>) {
-        guard !range.isEmpty else { return }
+        guard !range.isEmpty, !isInsideLine else { return }
         tail.append((group, range))
         tailBytes += range.count
     }
 
     /// The line that groups share.
     private func commitLine(endsWithLF: Bool = true) throws {
+        if isInsideLine {
+            isInsideLine = false
+            return
+        }
         guard let own, let first = tail.first else { return }
         let began = threadSeconds()
         var line: [UInt8] = []
@@ -245,7 +263,31 @@ final class FilterPipeline {
         }
     }
 
-    private func commitLastLine() throws { try commitLine(endsWithLF: false) }
+    private func commitLastLine() throws {
+        if let plan, plan.stretches.last?.last != .max {
+            // The last line goes on in blocks that were not read.
+            tail = []
+            guard plan.provesGap(after: lastPlace, before: nil) else { throw IndexDoesNotFit() }
+        } else {
+            try commitLine(endsWithLF: false)
+        }
+        guard plan?.isComplete != false else { throw IndexDoesNotFit() }
+    }
+
+    private var lastPlace: (contig: String, position: Int)? {
+        lastContig.map { (String(decoding: $0, as: UTF8.self), lastPosition) }
+    }
+
+    private func checkGap(before run: FilteredPart.Run) throws {
+        let contig = String(decoding: run.contig, as: UTF8.self)
+        if gapIsOpen {
+            guard plan?.provesGap(after: lastPlace, before: (contig, run.firstPosition)) == true else {
+                throw IndexDoesNotFit()
+            }
+            gapIsOpen = false
+        }
+        plan?.see(contig)
+    }
 
     /// Puts out what the filter made of some lines.
     private func commit(
@@ -279,8 +321,9 @@ final class FilterPipeline {
     }
 
     private func checkOrder(_ part: FilteredPart, _ place: () -> Int) throws {
-        guard filter.requiresSortedInput else { return }
+        guard filter.requiresSortedInput || plan != nil else { return }
         for run in part.runs {
+            if plan != nil { try checkGap(before: run) }
             var isSorted = true
             if run.contig == lastContig {
                 isSorted = run.firstPosition >= lastPosition
@@ -301,7 +344,8 @@ final class FilterPipeline {
     /// The same failure with the record's number in the file.
     private func located(_ problem: any Error, record: Int, _ place: () -> Int) -> any Error {
         guard var failure = problem as? Failure else { return problem }
-        failure.place = "\(label):record \(counts.recordsIn + record + 1)"
+        failure.place =
+            plan == nil ? "\(label):record \(counts.recordsIn + record + 1)" : "\(label):byte \(place()) or behind it"
         return failure
     }
 
@@ -355,6 +399,7 @@ final class FilterPipeline {
         }
         return FilterReport(
             counts: counts, index: index, indexSuffix: indexSuffix, passedBytes: assembler?.passedBytes ?? 0,
+            skipped: plan != nil,
             measurements: [
                 measured(.decompression, reader.compressedBytes + reader.plainBytes, inflateSeconds),
                 measured(.filtering, reader.plainBytes + plainOut, filterSeconds),

@@ -9,6 +9,18 @@ public enum Selection: Sendable {
     case variants(VariantList)
     /// Records of which one ID is in the set.
     case identifiers(Set<String>)
+
+    /// The regions outside of which no record is named; nil when there are none.
+    var regions: RegionSet? {
+        switch self {
+        case .regions(let set): set
+        case .variants(let list) where list.hasAlleles:
+            // A record whose alleles are spelled longer may begin further left, but reaches to the base before.
+            RegionSet(list.alleles.mapValues { $0.map { max(0, $0.position - 1)..<$0.position + 1 } })
+        case .variants(let list): list.positions
+        case .everything, .identifiers: nil
+        }
+    }
 }
 
 /// When a record belongs to a region. The first three equal bcftools' `--targets-overlap` 0, 1 and 2.
@@ -65,8 +77,8 @@ public struct SampleName: Sendable, Equatable {
 
 /// What becomes of the header.
 public enum HeaderPolicy: Sendable {
-    /// The input's header, with a `##dsgdCommand` line when one is given.
-    case keep(commandLine: String?)
+    /// The input's header, with a `##dsgdCommand` line when one is given; samples as they are, or these in this order.
+    case keep(commandLine: String?, samples: [String]? = nil)
     /// A fresh header from an allow-list; only the named samples' columns go out, under their new names.
     case disclose(samples: [SampleName], source: String)
 }

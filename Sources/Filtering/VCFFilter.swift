@@ -74,15 +74,38 @@ public struct VCFFilter: Sendable {
 
     /// Filters a file to `output` and, in VCF.gz, its index beside it, in bounded memory; both appear only when whole.
     /// `-` is standard input and standard output, which gets no index.
+    ///
+    /// - Parameter usesIndex: skip blocks by a `.tbi` beside the input. It is never used when disclosing, and not
+    ///   believed: where it does not fit the file, the whole file is read.
     @discardableResult
     public func filterFile(
-        _ input: String, to output: String, output settings: FilterOutput = FilterOutput()
+        _ input: String, to output: String, output settings: FilterOutput = FilterOutput(), usesIndex: Bool = true
+    ) throws -> FilterReport {
+        if usesIndex, let (file, plan) = try skipPlan(for: input) {
+            let remedy = "the file was cut while it was read: start again"
+            do {
+                let positioned = try PositionedFile(path: input, remedy: remedy)
+                return try write(input, to: output, settings, plan: plan, source: Self.source(positioned))
+            } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
+                guard output != "-" else {
+                    throw Failure(
+                        .data, at: file, "does not belong to the VCF, or one of them is damaged",
+                        remedy: "make it again, or use --no-index")
+                }
+                // Read from end to end, the file says itself what is wrong with it.
+            }
+        }
+        return try write(input, to: output, settings, plan: nil, source: Self.source(try FileReader(path: input)))
+    }
+
+    private func write(
+        _ input: String, to output: String, _ settings: FilterOutput, plan: SkipPlan?,
+        source: @escaping BGZFGroupReader.Source
     ) throws -> FilterReport {
         let file = try PartialFile(path: output, audience: .everyone)
         var settings = settings
         if file.isStream { settings.makesIndex = false }
-        let reader = try FileReader(path: input)
-        let report = try stream(label: input, output: settings, source: Self.source(reader)) { try file.write($0) }
+        let report = try stream(label: input, output: settings, plan: plan, source: source) { try file.write($0) }
         let indexFile = try report.index.map { bytes in
             let indexFile = try PartialFile(path: output + report.indexSuffix, audience: .everyone)
             try indexFile.write(bytes)
@@ -93,12 +116,29 @@ public struct VCFFilter: Sendable {
         return report
     }
 
+    /// The index beside a BGZF file, and what it lets be skipped; nil when there is none that could be of use.
+    private func skipPlan(for input: String) throws -> (path: String, plan: SkipPlan)? {
+        let path = input + ".tbi"
+        guard !discloses, input != "-", let regions = selection.regions, let bytes = try? readWhole(path, limit: 1 << 28),
+            let index = try? bytes.withUnsafeBytes({ try TabixIndex(parsing: $0, label: path) })
+        else { return nil }
+        guard let file = try? PositionedFile(path: input, remedy: "check the file"), file.size > BGZF.endMarker.count
+        else { return nil }
+        // What is skipped is not read, so the file's end is looked at here. Without its marker the whole is read, which
+        // says what is wrong.
+        var end = [UInt8](repeating: 0, count: BGZF.endMarker.count)
+        try end.withUnsafeMutableBytes { try file.read($0, at: file.size - $0.count) }
+        guard end == BGZF.endMarker, let plan = SkipPlan(regions, index: index, fileSize: file.size) else { return nil }
+        return (path, plan)
+    }
+
     private func stream(
-        label: String, output: FilterOutput, maximumOutput: Int? = nil, source: @escaping BGZFGroupReader.Source,
-        sink: @escaping ByteSink
+        label: String, output: FilterOutput, maximumOutput: Int? = nil, plan: SkipPlan? = nil,
+        source: @escaping BGZFGroupReader.Source, sink: @escaping ByteSink
     ) throws -> FilterReport {
         try FilterPipeline(
-            self, settings: output, label: label, maximumOutput: maximumOutput, source: source, sink: sink
+            self, settings: output, label: label, maximumOutput: maximumOutput, plan: plan, source: source,
+            sink: sink
         ).run()
     }
 
@@ -106,6 +146,14 @@ public struct VCFFilter: Sendable {
         { room, offset in
             let count = min(room.count, max(0, bytes.count - offset))
             room.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
+            return count
+        }
+    }
+
+    private static func source(_ file: PositionedFile) -> BGZFGroupReader.Source {
+        { room, offset in
+            let count = min(room.count, max(0, file.size - offset), 1 << 17)
+            try file.read(UnsafeMutableRawBufferPointer(rebasing: room[0..<count]), at: offset)
             return count
         }
     }

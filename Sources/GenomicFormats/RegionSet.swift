@@ -55,6 +55,27 @@ public struct RegionSet: Sendable, Equatable {
         contigs = ranges.filter { !$0.value.isEmpty }.mapValues { Intervals($0) }
     }
 
+    /// Regions as on command lines: CHROM, CHROM:POS or CHROM:FROM-TO with commas between them, 1-based, ends included.
+    ///
+    /// - Throws: ``Failure`` `.usage` for what is none.
+    public init(listed text: String) throws {
+        var ranges: [String: [Range<Int>]] = [:]
+        for word in text.split(separator: ",") {
+            let colon = word.lastIndex(of: ":")
+            let name = String(word[..<(colon ?? word.endIndex)])
+            let places = colon.map { word[word.index(after: $0)...].split(separator: "-", omittingEmptySubsequences: false) }
+            let numbers = places?.map { Int($0) ?? 0 } ?? [1, Int(Int32.max)]
+            guard !name.isEmpty, (1...2).contains(numbers.count), let first = numbers.first, let last = numbers.last,
+                first >= 1, first <= last, last <= Int(Int32.max)
+            else {
+                throw Failure(
+                    .usage, at: "region \(word)", "is no region", remedy: "write CHROM, CHROM:POS or CHROM:FROM-TO, 1-based")
+            }
+            ranges[name, default: []].append(first - 1..<last)
+        }
+        self.init(ranges)
+    }
+
     public var isEmpty: Bool { contigs.isEmpty }
     /// Bases covered.
     public var baseCount: Int { contigs.values.reduce(0) { $0 + $1.baseCount } }
@@ -74,7 +95,8 @@ public struct RegionSet: Sendable, Equatable {
                     .data, at: label, "contig '\(name)' of the regions is not in the data's header",
                     remedy: "check that the names agree (chr20 is not 20)")
             }
-            if let length, let end = intervals.ends.last, end > length {
+            // 2^31 - 1 is the end of a region that was given as a whole contig.
+            if let length, let end = intervals.ends.last, end > length, end != Int(Int32.max) {
                 throw Failure(
                     .data, at: label, "a region ends at \(end), beyond the \(length) bases of contig '\(name)'",
                     remedy: "check that regions and data are of the same genome build")

@@ -1,8 +1,10 @@
 import ArgumentParser
+import Compression
 import Diagnostics
 import Filtering
 import Foundation
 import GenomicFormats
+import Hardware
 import Storage
 
 struct FilterCommand: ParsableCommand {
@@ -10,36 +12,86 @@ struct FilterCommand: ParsableCommand {
         commandName: "filter",
         abstract: "Keep the records of a VCF at regions or in a list of variants.",
         discussion: """
-            -R takes a BED file, -T a list of variants (CHROM POS, or CHROM POS ID REF ALT). `-` and no name are standard
-            input and output. An index is written beside a named output. docs/FILTER-RULES.md has every rule.
+            All of a gene panel, compressed, with an index beside it:
+              dsgd filter in.vcf.gz -R panel.bed -o out.vcf.gz
+            Listed variants (CHROM POS, or CHROM POS ID REF ALT), two samples, genotypes only:
+              dsgd filter in.vcf.gz -T sites.tsv -s ann,bob --format GT -o out.vcf.gz
+            In a pipe, as plain text:
+              bcftools norm -f ref.fa in.vcf.gz | dsgd filter -r chr1:1000-2000,chr2 -O v | less
+
+            Records are copied to the byte; bcftools view -T with the same --overlap keeps the same ones. A .tbi beside \
+            the input lets blocks be skipped. Blocks that go out whole are passed on compressed as they are; -l says how \
+            the others are compressed. docs/FILTER-RULES.md has every rule.
             """)
 
-    @Argument(help: "VCF, plain or compressed.", completion: .file()) var input = "-"
+    @Argument(help: "VCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
     @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
-    @Option(name: [.customShort("T"), .long], help: "List of variants.", completion: .file()) var variants: String?
+    @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS or CHROM:FROM-TO, with commas; 1-based.")
+    var region: String?
+    @Option(
+        name: [.customShort("T"), .long],
+        help: "Variants: CHROM POS, CHROM POS ID REF ALT, or a VCF; a name that ends in .bed is read as by -R.",
+        completion: .file())
+    var variants: String?
     @Option(help: "position, record, variant or within; the first three equal bcftools' 0, 1 and 2.")
     var overlap = OverlapRule.position.rawValue
+    @Option(name: .shortAndLong, help: "Samples to keep, in this order, with commas. AC, AN and AF stay as they are.")
+    var samples: String?
     @Option(help: "FORMAT keys to keep, with commas; all when left out.") var format: String?
     @Option(help: "INFO keys to keep, with commas; all when left out.") var info: String?
-    @Option(name: .shortAndLong, help: "VCF.gz to write.") var output = "-"
+    @Option(name: .shortAndLong, help: "File to write; - for standard output.") var output = "-"
+    @Option(
+        name: [.customShort("O"), .long],
+        help: "z for VCF.gz, v for VCF; v when left out and the output's name ends in .vcf.")
+    var outputType: String?
+    @Option(name: [.customShort("l"), .long], help: "fast, or compact: as small as bgzip's, in five times the time.")
+    var level = CompressionLevel.fast.rawValue
+    @Option(help: "Lengthen VCF.gz to a multiple of so many bytes, so that its size does not tell the number of records.")
+    var pad = 1
+    @Flag(help: "Read the whole input, whatever index lies beside it.") var noIndex = false
     @Flag(help: "Do not record the command in the header.") var noVersion = false
+    @OptionGroup var threads: ThreadOptions
+
+    func validate() throws {
+        guard [regions, region, variants].compactMap(\.self).count < 2 else {
+            throw ValidationError("give one of -R, -r and -T")
+        }
+        guard CompressionLevel(rawValue: level) != nil else { throw ValidationError("-l is fast or compact") }
+        guard outputType == nil || outputType == "z" || outputType == "v" else {
+            throw ValidationError("-O is z (VCF.gz) or v (VCF); pipe into bcftools view -Ob for BCF")
+        }
+        guard (1...1 << 30).contains(pad) else { throw ValidationError("--pad is 1 to 2^30") }
+    }
 
     func run() throws {
-        guard regions == nil || variants == nil else { throw ValidationError("give -R or -T, not both") }
         guard input != "-" || isatty(STDIN_FILENO) == 0 else { throw ValidationError("name a VCF, or pipe one in") }
-        let selection: Selection =
-            if let regions { .regions(try BEDReader.read(regions)) } else if let variants {
-                .variants(try VariantList.read(variants))
-            } else { .everything }
-        let fields = FieldProjection(info: Self.keys(info), format: Self.keys(format))
         let filter = VCFFilter(
-            selection: selection, overlap: try .named(overlap), fields: fields,
-            header: .keep(commandLine: noVersion ? nil : CommandLine.arguments.dropFirst().joined(separator: " ")),
+            selection: try selection(), overlap: try .named(overlap),
+            fields: FieldProjection(info: Self.keys(info), format: Self.keys(format)),
+            header: .keep(
+                commandLine: noVersion ? nil : ResultCommand.text(),
+                samples: samples.map { $0.split(separator: ",").map(String.init) }),
             requiresSortedInput: output != "-")
+        let isPlain = outputType == "v" || (outputType == nil && output.hasSuffix(".vcf"))
         try checkFileNames(
-            inputs: [input] + [regions, variants].compactMap(\.self), outputs: [output, output + ".tbi"])
-        let counts = try filter.filterFile(input, to: output).counts
-        Terminal.say("\(counts.recordsOut) of \(counts.recordsIn) records kept")
+            inputs: [input] + [regions, variants].compactMap(\.self),
+            outputs: [output] + (isPlain ? [] : [output + ".tbi", output + ".csi"]))
+        let report = try filter.filterFile(
+            input, to: output,
+            output: FilterOutput(
+                format: isPlain ? .vcf : .vcfGz, level: CompressionLevel(rawValue: level) ?? .fast,
+                threads: threads.threads > 0 ? threads.threads : HardwareProfile.availableCores, lengthMultiple: pad),
+            usesIndex: !noIndex)
+        let read = report.counts.recordsIn
+        Terminal.say("\(report.counts.recordsOut) of \(read) records kept\(report.skipped ? ", of those that were read" : "")")
+    }
+
+    private func selection() throws -> Selection {
+        if let regions { return .regions(try BEDReader.read(regions)) }
+        if let region { return .regions(try RegionSet(listed: region)) }
+        guard let variants else { return .everything }
+        return [".bed", ".bed.gz"].contains { variants.hasSuffix($0) }
+            ? .regions(try BEDReader.read(variants)) : .variants(try VariantList.read(variants))
     }
 
     private static func keys(_ list: String?) -> Set<String>? {
