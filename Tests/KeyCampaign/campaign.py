@@ -28,7 +28,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 POWERCUT = os.path.join(HERE, "..", "PowerCut", "powercut")
 # PadOptions of roles: a mark covers at most the longest reservation; beside it there is the chunk in hand.
-RESERVATION = (16 << 20) + (1 << 20)
+RESERVATION = (64 << 20) + (1 << 20)
 PATIENCE = 30.0
 
 
