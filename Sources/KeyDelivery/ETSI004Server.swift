@@ -290,7 +290,8 @@ public final class ETSI004Server: @unchecked Sendable {
         let stream = session.stream
         let client = entity.client(session.caller)
         let start = monotonicSeconds()
-        let timeout = Double(session.quality.timeout) / 1000
+        // However long an application would wait: others need the door too.
+        let timeout = min(Double(session.quality.timeout) / 1000, 30)
         do {
             if session.caller == stream.sender {
                 guard offset >= session.next, offset <= session.next + Self.mostSkipped else { return .insufficientKey }

@@ -11,7 +11,7 @@ public struct KeyBatches {
     public init(_ status: ETSI014Status) throws {
         // Whole bytes, and no more than this end takes at once.
         largest = min(status.max_key_size, 1 << 27) / 8 * 8
-        smallest = max(8, (status.min_key_size + 7) / 8 * 8)
+        smallest = max(8, (min(status.min_key_size, 1 << 40) + 7) / 8 * 8)
         most = min(max(status.max_key_per_request, 1), 1 << 16)
         mostBits = min(max(status.status_extension?.max_bits_per_request ?? 1 << 27, smallest), 1 << 30)
         guard largest >= smallest else {

@@ -33,9 +33,24 @@ struct Envelope: Codable, Sendable {
     /// Of a relay that brings one of two parts.
     var split: SplitPart?
 
+    private static let longestHeader = 32 << 10
+
+    /// Whether the way that a message says it came is one that ends at `node` through `peer`, who brought it.
+    func hasCome(to node: String, through peer: String) -> Bool {
+        guard Set(route).count == route.count, route.first == from, from != node else { return false }
+        guard routed else { return kind != .relay && !route.contains(node) && route.last == peer }
+        guard let index = route.firstIndex(of: node), index > 0 else { return false }
+        return route[index - 1] == peer
+    }
+
     /// Header length (4 bytes), header as JSON, key.
     func encoded(_ key: UnsafeRawBufferPointer?) throws -> SecureBytes {
         let header = try JSONEncoder().encode(self)
+        guard header.count <= Self.longestHeader else {
+            throw Failure(
+                .data, at: "node \(to)", "the way to it is too long to be written down",
+                remedy: "run the same release of dsgd at every node")
+        }
         let message = SecureBytes(count: 4 + header.count + (key?.count ?? 0))
         message.withUnsafeMutableBytes { bytes in
             bytes.store(bigEndian: UInt32(header.count), at: 0)
@@ -53,7 +68,7 @@ struct Envelope: Codable, Sendable {
             remedy: "run the same release of dsgd at every node")
         guard bytes.count >= 4 else { throw wrong }
         let length = Int(bytes.load(bigEndian: UInt32.self, at: 0))
-        guard length <= bytes.count - 4, length <= 32 << 10,
+        guard length <= bytes.count - 4, length <= longestHeader,
             let envelope = try? JSONDecoder().decode(Envelope.self, from: Data(bytes.slice(4..<4 + length)))
         else { throw wrong }
         return (envelope, bytes.slice(4 + length..<bytes.count))

@@ -40,7 +40,7 @@ extension KeyNode {
                 remedy: "start node \(topology.kms), or the nodes on the way to it")
         }
         guard let ways = answer.paths, ways.count == count,
-            ways.allSatisfy({ $0.count > 1 && $0.first == name && $0.last == target })
+            ways.allSatisfy({ $0.count > 1 && $0.first == name && $0.last == target }), Self.areDisjoint(ways)
         else {
             throw Failure(
                 .transient, at: "key network", answer.problem ?? "the KMS names no way to node \(target)",
@@ -48,6 +48,12 @@ extension KeyNode {
         }
         condition.withLock { paths[place] = (ways, monotonicSeconds() + 2) }
         return ways
+    }
+
+    /// Whether no node lies between the ends of two ways, or twice on one. The KMS's word is not enough: it may lie on one.
+    private static func areDisjoint(_ ways: [[String]]) -> Bool {
+        let inner = ways.flatMap { $0.dropFirst().dropLast() }
+        return Set(inner).count == inner.count && ways.allSatisfy { Set($0).count == $0.count }
     }
 
     private func nextNumber() -> UInt64 {

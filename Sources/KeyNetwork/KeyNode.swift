@@ -77,7 +77,8 @@ public final class KeyNode: @unchecked Sendable {
         options.maximumSkip = 1 << 30
         // One connection carries a link, so what it skips is soon given up: it makes room for key with a partner.
         options.window = 1 << 20
-        options.lifetime = KeyLifetime(hours: topology.keyLifetimeHours)?.sending
+        // The other end keeps its copy a minute longer: pad in hand must not outlive that.
+        options.lifetime = KeyLifetime(hours: topology.keyLifetimeHours).map { min($0.sending, 45) }
         cabinet = PadCabinet(
             identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(),
             source: StoreSource(stores: byPeer),
@@ -175,6 +176,7 @@ public final class KeyNode: @unchecked Sendable {
     private func expireKey() {
         for store in stores.values { store.expire() }
         agent?.expire()
+        parts.expire()
     }
 
     /// Serves a Unix socket, one thread per connection.
@@ -249,6 +251,11 @@ public final class KeyNode: @unchecked Sendable {
 
     private func handle(_ bytes: UnsafeRawBufferPointer, from peer: String) throws {
         let (envelope, key) = try Envelope.decoded(bytes, from: peer)
+        guard envelope.hasCome(to: name, through: peer) else {
+            throw Failure(
+                .data, at: "node \(peer)", "it brought a message of a way that does not lead through it",
+                remedy: "give all nodes the same topology, and look at that node")
+        }
         guard envelope.to == name else {
             if envelope.kind == .relay { traffic.relayed(.passedOn, key.count) }
             return forward(envelope, key)
@@ -262,10 +269,15 @@ public final class KeyNode: @unchecked Sendable {
                     throw Failure(.data, at: "node \(peer)", "a relay without stream", remedy: "update the nodes")
                 }
                 if let split = envelope.split {
-                    try parts.add(split, key, of: stream, offset: offset, from: envelope.from) {
+                    try parts.add(split, key, of: stream, offset: offset, route: envelope.route) {
                         try agent.store(stream, offset: offset, from: envelope.from, $0)
                     }
                 } else {
+                    guard topology.roles.first(where: { $0.name == stream.sender })?.ways ?? 1 == 1 else {
+                        throw Failure(
+                            .data, at: "node \(peer)", "key of \(stream) came whole, and not in two parts on two ways",
+                            remedy: "give all nodes the same topology, and look at the nodes on the way")
+                    }
                     try agent.store(stream, offset: offset, from: envelope.from, SecureBytes(copying: key))
                 }
             } catch {

@@ -42,6 +42,7 @@ final class SplitParts: @unchecked Sendable {
     private struct Waiting {
         var part: Int
         var key: SecureBytes
+        var route: [String]
         var since: Double
     }
     private let lock = NSLock()
@@ -52,32 +53,44 @@ final class SplitParts: @unchecked Sendable {
 
     /// Takes a part, and stores the key when it is the second.
     func add(
-        _ split: SplitPart, _ key: UnsafeRawBufferPointer, of stream: PadStream, offset: UInt64, from origin: String,
+        _ split: SplitPart, _ key: UnsafeRawBufferPointer, of stream: PadStream, offset: UInt64, route: [String],
         store: (SecureBytes) throws -> Void
     ) throws {
+        let origin = route.first ?? ""
         let name = Name(origin: origin, stream: stream, offset: offset, attempt: split.attempt)
         try lock.withLock {
-            let oldest = monotonicSeconds() - Self.lifetime
-            for (name, part) in waiting where part.since < oldest { remove(name, part) }
+            purge()
             guard let other = waiting[name] else {
                 guard bytes + key.count <= Self.maximumBytes else {
                     throw Failure(
                         .transient, at: "\(stream)", "too many halves of keys wait for the other half",
                         remedy: "look whether one of the two ways hangs")
                 }
-                waiting[name] = Waiting(part: split.part, key: SecureBytes(copying: key), since: monotonicSeconds())
+                waiting[name] = Waiting(
+                    part: split.part, key: SecureBytes(copying: key), route: route, since: monotonicSeconds())
                 bytes += key.count
                 return
             }
             remove(name, other)
-            guard other.part != split.part, other.key.count == key.count else {
+            guard other.part != split.part, other.key.count == key.count,
+                Set(other.route.dropFirst().dropLast()).isDisjoint(with: route.dropFirst().dropLast())
+            else {
                 throw Failure(
-                    .data, at: "\(stream)", "node \(origin) sent two halves of a key that do not belong together",
+                    .data, at: "\(stream)",
+                    "two halves of a key came from node \(origin) that do not belong together, or have a node in common",
                     remedy: "run the same release of dsgd at every node")
             }
             other.key.withUnsafeMutableBytes { XOR.into($0, key) }
             try store(other.key)
         }
+    }
+
+    /// Erases halves whose other half did not come.
+    func expire() { lock.withLock { purge() } }
+
+    private func purge() {
+        let oldest = monotonicSeconds() - Self.lifetime
+        for (name, part) in waiting where part.since < oldest { remove(name, part) }
     }
 
     private func remove(_ name: Name, _ part: Waiting) {

@@ -36,6 +36,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     /// numbers.
     private static let leastReservation: UInt64 = 1 << 20
     private static let mostReservation: UInt64 = 16 << 20
+    /// A stream's sender that crashes leaves out a reservation; no row of crashes leaves out this much.
+    private static let farthest: UInt64 = 1 << 34
     private static let maximumWaiting: UInt64 = 256 << 20
 
     private struct Stream {
@@ -357,6 +359,11 @@ final class KeySupplyAgent: @unchecked Sendable {
                 throw Failure(
                     .data, at: "\(stream)", "key at offset \(offset) came before",
                     remedy: "the sender moves on to newer key")
+            }
+            guard offset - mark <= Self.farthest else {
+                throw Failure(
+                    .data, at: "\(stream)", "key at offset \(offset) is far beyond what came last",
+                    remedy: "look at the nodes on the way from node \(origin)")
             }
             guard (receiving[stream]?.pieces.onHand ?? 0) + count <= Self.maximumWaiting else {
                 throw Failure(

@@ -225,6 +225,10 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
 
     // MARK: - To the channel
 
+    /// Bytes by which a sender that crashed may be ahead of what its receiver accepted: a reservation and the window,
+    /// and as much again.
+    private static let farthest: UInt64 = 64 << 20
+
     func take(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
@@ -234,8 +238,19 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         try condition.withLock {
             if me == stream.sender, offset > frontier(directions[index]) { skip(to: offset, index) }
             while true {
-                let unreadable = directions[index].reveal(below: end)
-                directions[index].account.update { $0.lost += unreadable }
+                // A receiver's offset comes from the line, and whoever sent it may not have proved himself: it must not
+                // unmask the store.
+                if me == stream.receiver, let first = directions[index].firstAvailable(from: 0),
+                    offset > first, offset - first > Self.farthest
+                {
+                    throw Failure(
+                        .data, at: "link \(link.name)", "the offset \(offset) is far ahead of the key in store",
+                        remedy: "connect again; if it happens again somebody may be tampering with the line")
+                }
+                if end <= frontier(directions[index]) {
+                    let unreadable = directions[index].reveal(below: end)
+                    directions[index].account.update { $0.lost += unreadable }
+                }
                 if directions[index].pieces.take(at: offset, into: destination) {
                     // A sender never goes back, so what it passed over is of no more use.
                     let passed = me == stream.sender ? directions[index].discard(below: offset, .givenUp) : 0

@@ -48,10 +48,13 @@ final class Neighbour: @unchecked Sendable {
         }
     }
 
-    /// Puts a message in the queue; false when the neighbour is down or takes nothing.
+    /// Puts a message in the queue; false when the neighbour is down or takes nothing, or the message has
+    /// grown too long on its way.
     func enqueue(_ message: Message) -> Bool {
         condition.withLock {
-            guard channel != nil, !stopped, queued + message.bytes.count <= Self.maximumQueued else { return false }
+            guard channel != nil, !stopped, queued + message.bytes.count <= Self.maximumQueued,
+                message.bytes.count <= SecureChannel.maximumPayload
+            else { return false }
             queue.append(message)
             queued += message.bytes.count
             condition.broadcast()

@@ -91,10 +91,13 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
     public struct Role: Codable, Sendable, Equatable {
         public var name: String
         public var node: String
+        /// On how many ways the key that it sends with must travel; nil for one.
+        public var ways: Int?
 
-        public init(name: String, node: String) {
+        public init(name: String, node: String, ways: Int? = nil) {
             self.name = name
             self.node = node
+            self.ways = ways
         }
     }
 

@@ -36,18 +36,30 @@ package final class PadAccount: Sendable {
     /// Changes the counters and makes them durable; when that fails the change is undone and nothing may be spent on
     /// it.
     package func commit(_ change: (inout PadCounts) -> Void = { _ in }) throws {
-        try writing.withLock { _ in
-            try state.withLock { state in
-                let before = state.counts
-                change(&state.counts)
-                if state.counts == state.durable { return }
-                do {
-                    try ledger.write(state.counts, of: self, previous: state.durable.mark)
-                    state.durable = state.counts
-                } catch {
-                    state.counts = before
-                    throw error
-                }
+        try writing.withLock { _ in try write(change) }
+    }
+
+    /// The last commit: nothing that waits to be saved is written behind it.
+    func close(_ change: (inout PadCounts) -> Void) throws {
+        try writing.withLock { isReleased in
+            try write(change)
+            isReleased = true
+        }
+        ledger.release(self)
+    }
+
+    /// Under `writing`.
+    private func write(_ change: (inout PadCounts) -> Void) throws {
+        try state.withLock { state in
+            let before = state.counts
+            change(&state.counts)
+            if state.counts == state.durable { return }
+            do {
+                try ledger.write(state.counts, of: self, previous: state.durable.mark)
+                state.durable = state.counts
+            } catch {
+                state.counts = before
+                throw error
             }
         }
     }

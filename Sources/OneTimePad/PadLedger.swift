@@ -124,7 +124,9 @@ public final class PadLedger: Sendable {
     }
 
     func release(_ account: PadAccount) {
-        open.withLock { _ = $0.removeValue(forKey: Key(stream: account.stream, side: account.side)) }
+        let key = Key(stream: account.stream, side: account.side)
+        // A late release must not drop the account that was opened since.
+        open.withLock { if $0[key] === account { $0[key] = nil } }
     }
 
     /// Makes the counters durable before it returns. `previous` is the mark that this process wrote last.

@@ -140,6 +140,7 @@ public final class SendingPad: @unchecked Sendable {
         try checkOpen()
         if offset <= filled - UInt64(tail - head) { return }
         waitForFill()
+        try checkOpen()
         let position = filled - UInt64(tail - head)
         guard offset > position else { return }
         guard offset - position <= UInt64(options.maximumSkip) else {
@@ -171,11 +172,10 @@ public final class SendingPad: @unchecked Sendable {
             let rest = UInt64(tail - head)
             erase(tail - head)
             // What was reserved but never asked of the source does not exist: the mark goes back over it.
-            try account.commit {
+            try account.close {
                 $0.mark = filled
                 $0.expired += rest
             }
-            account.release()
         }
     }
 
@@ -227,9 +227,14 @@ public final class SendingPad: @unchecked Sendable {
         do {
             // A long record takes what it needs, so that nothing is moved; short ones share a chunk.
             try take(missing > options.chunk / 2 ? missing : options.chunk, timeout: 0)
-        } catch let failure as Failure where failure.kind == .transient {
-            // A whole chunk is not there; what this call needs may be, or may come in time.
+        } catch let failure as Failure where failure.kind == .transient || failure.kind == .data {
+            // A whole chunk is not there; what this call needs may be, or may come in time. Or key has expired.
+            let before = filled
             try synchronise()
+            guard failure.kind == .transient || filled > before else {
+                synchronised = false
+                throw failure
+            }
             do {
                 // What was in hand may just have gone with what the source lost.
                 moveToFront()

@@ -73,7 +73,7 @@ public struct NetworkConfiguration: Codable, Sendable {
     public var topology: NetworkTopology {
         NetworkTopology(
             pool: pool, kms: kms, nodes: nodes, links: links,
-            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node) }, keyLifetimeHours: keyLifetimeHours)
+            roles: roles.map { NetworkTopology.Role(name: $0.name, node: $0.node, ways: $0.relayWays) }, keyLifetimeHours: keyLifetimeHours)
     }
 
     /// Path of the Unix socket at which a role's node supplies key.
