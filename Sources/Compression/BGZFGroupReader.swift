@@ -173,7 +173,7 @@ package final class BGZFGroupReader {
             isOver = true
             return group
         }
-        if group.blocks.count == 0 && group.plainCount == 0 {
+        if group.blocks.count == 0 && group.plainCount == 0 && group.failure == nil {
             isOver = true
             return nil
         }
