@@ -75,8 +75,10 @@ struct CallSet {
         return Array((text + "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tsample\n").utf8)
     }
 
-    private static func append(_ contig: String, _ position: Int, _ random: inout RandomStream, to text: inout [UInt8]) {
-        func put(_ part: StaticString) { text.append(contentsOf: UnsafeBufferPointer(start: part.utf8Start, count: part.utf8CodeUnitCount)) }
+    private static func append(
+        _ contig: String, _ position: Int, _ random: inout RandomStream, to text: inout [UInt8]
+    ) {
+        func put(_ part: StaticString) { part.withUTF8Buffer { text.append(contentsOf: $0) } }
         func put(_ number: Int) {
             var digits = number
             let start = text.count

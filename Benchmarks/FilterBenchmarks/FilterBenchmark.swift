@@ -77,7 +77,8 @@ public struct FilterBenchmark {
                         let spread = ((run.seconds.max() ?? 0) - run.best) / run.best
                         add(name, program.name, threads, run.best, "s", spread: spread)
                         for stage in run.stages {
-                            add(name + "." + stage.stage.label, program.name, threads, stage.megabitsPerSecond, "Mbit/s")
+                            let rate = stage.megabitsPerSecond
+                            add(name + "." + stage.stage.label, program.name, threads, rate, "Mbit/s")
                         }
                         add(name + ".lines", program.name, threads, Double(run.body.lines), "lines")
                         guard run.stages.isEmpty else { continue }
@@ -110,12 +111,16 @@ public struct FilterBenchmark {
         guard comparesPeers else { return own }
         let more = threads > 1 ? "--threads \(threads)" : ""
         let peers = [
-            ("bcftools -T", "bcftools", "bcftools view \(more) -T \"$1\" --targets-overlap 0 -Oz -o \"$2\" \"$0\""),
-            ("bcftools -R", "bcftools", "bcftools view \(more) -R \"$1\" --regions-overlap 0 -Oz -o \"$2\" \"$0\""),
-            ("tabix|bgzip", "tabix", "set -o pipefail; tabix -h -R \"$1\" \"$0\" | bgzip -@ \(threads) -c > \"$2\""),
+            ("bcftools -T", ["bcftools"], "bcftools view \(more) -T \"$1\" --targets-overlap 0 -Oz -o \"$2\" \"$0\""),
+            ("bcftools -R", ["bcftools"], "bcftools view \(more) -R \"$1\" --regions-overlap 0 -Oz -o \"$2\" \"$0\""),
+            (
+                "tabix|bgzip", ["tabix", "bgzip"],
+                "set -o pipefail; tabix -h -R \"$1\" \"$0\" | bgzip -@ \(threads) -c > \"$2\""
+            ),
         ]
+        let installed = peers.filter { $0.1.allSatisfy(Self.isInstalled) }
         return own
-            + peers.filter { Self.isInstalled($0.1) && ($0.1 != "tabix" || Self.isInstalled("bgzip")) }.map { name, _, script in
+            + installed.map { name, _, script in
                 let output = directory + "/peer.vcf.gz"
                 return Program(name: name, output: output) { [input] in
                     try Self.shell(script, [input, bed, output], name: name)

@@ -8,10 +8,10 @@ extension BenchCommand {
         static let configuration = CommandConfiguration(
             abstract: "Seconds from VCF.gz to filtered VCF.gz, beside bcftools and tabix.",
             discussion: """
-                Makes a call set of one sample, then takes records out of it by regions and by points. dsgd uses the index \
-                beside the input, dsgd.scan reads the whole; B-1, B-2 and B-3 are those of the quickest run. Peers that \
-                are installed write VCF.gz too: ratio is their time by dsgd's, same is 1 where the bodies are equal. \
-                Needs some 600 bytes of disk for each record.
+                Makes a call set of one sample, then takes records out of it by regions and by points. dsgd uses the \
+                index beside the input, dsgd.scan reads the whole; B-1, B-2 and B-3 are those of the quickest run. \
+                Peers that are installed write VCF.gz too: ratio is their time by dsgd's, same is 1 where the bodies \
+                are equal. The files take some 200 bytes of disk for each record.
                 """)
 
         @Option(help: "Records of the call set.") var records = 4_000_000
@@ -28,7 +28,9 @@ extension BenchCommand {
             guard (1_000...100_000_000).contains(records), (1...100).contains(samples) else {
                 throw ValidationError("--records is 1,000 to 100,000,000, --samples 1 to 100")
             }
-            guard FilterBenchmark.Level(rawValue: level) != nil else { throw ValidationError("--level is fast or compact") }
+            guard FilterBenchmark.Level(rawValue: level) != nil else {
+                throw ValidationError("--level is fast or compact")
+            }
             _ = try numbers(extract, 0...records, "--extract")
             _ = try numbers(threads, 1...1024, "--threads")
         }

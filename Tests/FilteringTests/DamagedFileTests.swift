@@ -35,7 +35,8 @@ import Testing
                     try filter.filterFile(
                         input, to: folder + "/out.vcf.gz", output: FilterOutput(level: .fast, threads: threads))
                 }
-                #expect(problem?.kind == .data && problem?.place.hasPrefix(input) == true, "\(String(describing: problem))")
+                #expect(problem?.kind == .data, "\(String(describing: problem))")
+                #expect(problem?.place.hasPrefix(input) == true, "\(String(describing: problem))")
                 #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["in.vcf.gz"])
                 problems.insert(problem?.problem ?? "none")
             }
@@ -107,13 +108,17 @@ import Testing
         let index = try readBytes(folder + "/all.vcf.gz.tbi")
         let plain = try index.withUnsafeBytes { try GzipInflater.inflate($0, label: "i") }
         var random = SplitMix64(seed: 9)
-        for _ in 0..<200 {
+        for _ in 0..<60 {
             var bytes = plain
-            for _ in 0...Int(random.next() % 3) { bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(random.next() % 256) }
+            for _ in 0...Int(random.next() % 3) {
+                bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(random.next() % 256)
+            }
             save(bytes.withUnsafeBytes { BGZF.compress($0, level: .fast).bytes }, input + ".tbi")
             #expect(try answer() == expected)
         }
     }
 
-    private func readBytes(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
+    private func readBytes(_ path: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+    }
 }

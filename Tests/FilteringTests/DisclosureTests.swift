@@ -143,10 +143,12 @@ import Testing
             ("NUL", good + "\0"),
             ("contig", Self.row("chr\(place)", "A", "C")), ("contig", Self.row("3:5", "A", "C")),
             ("REF", Self.row(place, "", "C")), ("ALT", Self.row(place, "A", "")),
-            ("columns", good + "\t0/0"), ("columns", "1\t\(position)\t.\tA\tC\t.\tPASS\t.\tGT\t0/0"), ("order", Self.row("1:99", "A", "C")),
+            ("columns", good + "\t0/0"), ("columns", "1\t\(position)\t.\tA\tC\t.\tPASS\t.\tGT\t0/0"),
+            ("order", Self.row("1:99", "A", "C")),
         ]
         for (what, line) in bad {
-            let problem = failure { _ = try Self.disclose([Self.row("1:100", "A", "C"), line, Self.row("2:5", "A", "C")]) }
+            let rows = [Self.row("1:100", "A", "C"), line, Self.row("2:5", "A", "C")]
+            let problem = failure { _ = try Self.disclose(rows) }
             #expect(problem?.kind == .data, "\(what): \(line.debugDescription)")
             #expect(problem?.place.contains("record 2") == true, "\(what): \(problem?.place ?? "none")")
         }
@@ -163,8 +165,8 @@ import Testing
                 #expect(try Self.disclose([outside]) == Self.freshHeader)
             }
         }
-        let many = Self.row("1:101", "A", (0..<10).map { "A" + String(repeating: "C", count: $0 + 1) }.joined(separator: ","))
-            .replacingOccurrences(of: "0/0", with: "10/0")
+        let alleles = (1...10).map { "A" + String(repeating: "C", count: $0) }.joined(separator: ",")
+        let many = Self.row("1:101", "A", alleles).replacingOccurrences(of: "0/0", with: "10/0")
         #expect(try Self.disclose([many]).hasSuffix("\tGT\t10/0\n"))
     }
 

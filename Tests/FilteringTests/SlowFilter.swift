@@ -1,7 +1,6 @@
 import Foundation
 
-/// The tables of docs/FILTER-RULES.md once more, base by base on strings, and with nothing of the filter's own code: what
-/// the filter is held against.
+/// The tables of docs/FILTER-RULES.md once more, base by base on strings, with nothing of the filter's own code.
 struct SlowFilter {
     enum Rule: String { case position, record, variant, within }
 
@@ -84,10 +83,11 @@ struct SlowFilter {
             } else if ["<NON_REF>", "<*>", "."].contains(allele) {
                 continue
             } else if allele.hasPrefix("<") {
-                let lengths = record.info.first { $0.0 == "SVLEN" }?.1.split(separator: ",").compactMap { Int($0) } ?? []
-                bases += record.position...max(record.end, record.position + (lengths.map(abs).max() ?? 0))
-            } else if let place = allele.split(whereSeparator: { "[]".contains($0) }).first(where: { $0.contains(":") }) {
-                let parts = place.split(separator: ":")
+                let lengths = record.info.first { $0.0 == "SVLEN" }?.1.split(separator: ",") ?? []
+                let longest = lengths.compactMap { Int($0).map(abs) }.max() ?? 0
+                bases += record.position...max(record.end, record.position + longest)
+            } else if allele.contains("[") {
+                let parts = allele.split(separator: "[")[1].split(separator: ":")
                 guard granted[String(parts[0])]?.contains(Int(parts[1])!) == true else { return nil }
                 bases += spelled
             } else if allele == "?" {
