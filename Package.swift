@@ -121,13 +121,20 @@ let package = Package(
             name: "MappingBenchmarks",
             dependencies: ["BenchmarkSupport", "Metering", "Kernels", "GenomicFormats", "Mapping"],
             path: "Benchmarks/MappingBenchmarks", swiftSettings: strict),
+        .target(
+            name: "FilterBenchmarks",
+            dependencies: [
+                "BenchmarkSupport", "Diagnostics", "Metering", "Storage", "Compression", "GenomicFormats", "Filtering",
+                "Simulation",
+            ],
+            path: "Benchmarks/FilterBenchmarks", swiftSettings: strict),
         .executableTarget(
             name: "dsgd",
             dependencies: [
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "KeyDelivery", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics",
                 "Filtering", "Simulation", "Evaluation", "FilterTraining", "Engines", "Bank", "Roles", "BenchmarkSupport",
-                "KernelsBenchmarks", "MappingBenchmarks", "ChannelBenchmarks", argumentParser, logging,
+                "KernelsBenchmarks", "MappingBenchmarks", "ChannelBenchmarks", "FilterBenchmarks", argumentParser, logging,
                 toml,
             ],
             swiftSettings: strict),
@@ -176,6 +183,7 @@ if Context.environment["DSGD_FUZZ"] != nil {
     package.targets.append(.target(name: "FuzzSupport", path: "Tests/Fuzz/Support", swiftSettings: strict))
     for (name, dependencies) in [
         ("ShareFiles", ["Diagnostics", "Randomness", "SecretSharing", "TestSupport"]), ("Gzip", ["Compression"]),
+        ("BGZF", ["Compression"]),
         ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("FASTA", ["GenomicFormats"]),
         ("Lists", ["GenomicFormats"]), ("Records", ["Channel", "Diagnostics", "Kernels", "OneTimePad", "TestSupport"]),
     ] as [(String, [Target.Dependency])] {

@@ -5,7 +5,7 @@ public struct BenchmarkResult: Codable, Sendable, Equatable {
     /// What was measured, such as `share.split`.
     public var name: String
     /// The kernel variants in use (`portable`, `avx2`, `avx512`), `dsgd` where there are none, or the peer (`openssl`,
-    /// `libc`, `bgzip`, `libdeflate`, `isal`, `zlib`).
+    /// `libc`, `bgzip`, `libdeflate`, `isal`, `zlib`, `bcftools`, `tabix`).
     public var variant: String
     public var threads: Int
     /// `cache`, `dram`, `file` or `loopback`; of compression, the text: `fastq` or `vcf`.

@@ -8,9 +8,10 @@ package final class Crew: @unchecked Sendable {
     /// A piece of work; the number of the worker that does it, from 0 on, chooses what only one may use at once.
     package typealias Work = (_ worker: Int) -> Void
 
-    /// A piece of work that was given.
+    /// A piece of work that was given. It lets go of the work when that is done or given up: who waits for a piece is
+    /// often held by its work, and would otherwise never be freed.
     package final class Piece: @unchecked Sendable {
-        fileprivate let work: Work
+        fileprivate var work: Work?
         fileprivate var isDone = false
         fileprivate init(_ work: @escaping Work) { self.work = work }
     }
@@ -45,6 +46,7 @@ package final class Crew: @unchecked Sendable {
         let piece = Piece(work)
         if count == 1 {
             work(0)
+            piece.work = nil
             piece.isDone = true
             return piece
         }
@@ -75,10 +77,12 @@ package final class Crew: @unchecked Sendable {
     package func close() {
         pthread_mutex_lock(lock)
         isClosed = true
+        let given = queue[head...]
         queue.removeAll()
         head = 0
         pthread_cond_broadcast(change)
         pthread_mutex_unlock(lock)
+        for piece in given { piece.work = nil }
         for thread in threads { pthread_join(thread, nil) }
         threads = []
     }
@@ -129,7 +133,8 @@ package final class Crew: @unchecked Sendable {
     /// Called, and left, with the lock held.
     private func finish(_ piece: Piece, worker: Int) {
         pthread_mutex_unlock(lock)
-        piece.work(worker)
+        piece.work?(worker)
+        piece.work = nil
         pthread_mutex_lock(lock)
         piece.isDone = true
         pthread_cond_broadcast(change)

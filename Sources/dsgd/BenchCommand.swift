@@ -10,7 +10,7 @@ import MappingBenchmarks
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure the shipped code on this machine.",
-        subcommands: [Kernels.self, Pad.self, Keys.self, Genotype.self])
+        subcommands: [Kernels.self, Pad.self, Keys.self, Genotype.self, Filter.self])
 
     struct Kernels: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -83,6 +83,7 @@ struct LayeringTests {
                 "CKernels": "CKernels", "HardwareProfiles": "hardware-profiles",
                 "BenchmarkSupport": "Benchmarks/BenchmarkSupport", "KernelsBenchmarks": "Benchmarks/KernelsBenchmarks",
                 "MappingBenchmarks": "Benchmarks/MappingBenchmarks",
+                "FilterBenchmarks": "Benchmarks/FilterBenchmarks",
                 "ChannelBenchmarks": "Benchmarks/ChannelBenchmarks",
             ][target]
             let place = atTop.map { Self.root.appending(path: $0).path } ?? inSources

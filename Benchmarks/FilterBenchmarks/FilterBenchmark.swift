@@ -1,0 +1,171 @@
+public import BenchmarkSupport
+internal import Compression
+internal import Diagnostics
+internal import Filtering
+internal import Foundation
+internal import GenomicFormats
+internal import Metering
+internal import Storage
+
+/// Time from VCF.gz to filtered VCF.gz, of the shipped filter and of the programs that are installed beside it.
+public struct FilterBenchmark {
+    public enum Level: String, Sendable { case fast, compact }
+
+    /// Records of the call set, and how many of them are taken out.
+    public var records = 4_000_000
+    public var extracted = [0, 30_000, 1_500_000, 3_000_000]
+    public var threads = [1, 2]
+    /// Runs of each program; the quickest counts.
+    public var samples = 1
+    public var level = Level.fast
+    public var comparesPeers = true
+
+    private let directory: String
+    private var input: String { directory + "/in.vcf.gz" }
+
+    /// - Parameter directory: exists and is empty; files of the size of the call set are made there.
+    public init(directory: String) { self.directory = directory }
+
+    private struct Run {
+        var seconds: [Double] = []
+        var stages: [StageMeasurement] = []
+        var body = Body()
+        var best: Double { seconds.min() ?? 0 }
+    }
+
+    /// What makes two bodies equal: their number of lines and FNV-1a over all their bytes.
+    private struct Body: Equatable {
+        var lines = 0
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    }
+
+    /// Measures all, and hands each figure on as it is there.
+    ///
+    /// - Throws: ``Failure`` when a file cannot be written, or a peer fails.
+    public func run(_ report: (BenchmarkResult) -> Void) throws -> [BenchmarkResult] {
+        let calls = try CallSet(records: records, to: input)
+        var results: [BenchmarkResult] = []
+        func add(
+            _ name: String, _ variant: String, _ threads: Int, _ value: Double, _ unit: String, spread: Double = 0
+        ) {
+            let result = BenchmarkResult(
+                name: name, variant: variant, threads: threads, place: "file", value: value, unit: unit, spread: spread)
+            results.append(result)
+            report(result)
+        }
+        for byPoints in [false, true] {
+            for count in extracted where !(byPoints && count == 0) {
+                let bed = directory + "/targets.bed"
+                let file = try PartialFile(path: bed, audience: .everyone)
+                try calls.bed(of: count, byPoints: byPoints).withUnsafeBytes { try file.write($0) }
+                try file.commit()
+                let name = "filter.\(byPoints ? "points" : "regions").\(count)"
+                for threads in threads {
+                    let programs = try self.programs(bed: bed, threads: threads)
+                    var runs = [Run](repeating: Run(), count: programs.count)
+                    for sample in 0..<samples {
+                        for (index, program) in programs.enumerated() {
+                            let start = monotonicSeconds()
+                            let stages = try program.run()
+                            runs[index].seconds.append(monotonicSeconds() - start)
+                            if runs[index].best == runs[index].seconds.last { runs[index].stages = stages }
+                            if sample == 0 { runs[index].body = try body(program.output) }
+                            try FileManager.default.removeItem(atPath: program.output)
+                        }
+                    }
+                    for (program, run) in zip(programs, runs) {
+                        let spread = ((run.seconds.max() ?? 0) - run.best) / run.best
+                        add(name, program.name, threads, run.best, "s", spread: spread)
+                        for stage in run.stages {
+                            let rate = stage.megabitsPerSecond
+                            add(name + "." + stage.stage.label, program.name, threads, rate, "Mbit/s")
+                        }
+                        add(name + ".lines", program.name, threads, Double(run.body.lines), "lines")
+                        guard run.stages.isEmpty else { continue }
+                        add(name + ".ratio", program.name, threads, run.best / runs[0].best, "times")
+                        add(name + ".same", program.name, threads, run.body == runs[0].body ? 1 : 0, "body")
+                    }
+                }
+            }
+        }
+        return results
+    }
+
+    /// What is measured on one set of targets. The filter with the index that lies beside the input comes first.
+    private struct Program {
+        var name: String
+        var output: String
+        var run: () throws -> [StageMeasurement]
+    }
+
+    private func programs(bed: String, threads: Int) throws -> [Program] {
+        let own = [("dsgd", true), ("dsgd.scan", false)].map { name, usesIndex in
+            let output = directory + "/\(name).vcf.gz"
+            return Program(name: name, output: output) { [input, level] in
+                let filter = VCFFilter(selection: .regions(try BEDReader.read(bed)), overlap: .position)
+                let settings = FilterOutput(
+                    level: level == .fast ? .fast : .compact, threads: threads, makesIndex: false)
+                return try filter.filterFile(input, to: output, output: settings, usesIndex: usesIndex).measurements
+            }
+        }
+        guard comparesPeers else { return own }
+        let more = threads > 1 ? "--threads \(threads)" : ""
+        let peers = [
+            ("bcftools -T", ["bcftools"], "bcftools view \(more) -T \"$1\" --targets-overlap 0 -Oz -o \"$2\" \"$0\""),
+            ("bcftools -R", ["bcftools"], "bcftools view \(more) -R \"$1\" --regions-overlap 0 -Oz -o \"$2\" \"$0\""),
+            (
+                "tabix|bgzip", ["tabix", "bgzip"],
+                "set -o pipefail; tabix -h -R \"$1\" \"$0\" | bgzip -@ \(threads) -c > \"$2\""
+            ),
+        ]
+        let installed = peers.filter { $0.1.allSatisfy(Self.isInstalled) }
+        return own
+            + installed.map { name, _, script in
+                let output = directory + "/peer.vcf.gz"
+                return Program(name: name, output: output) { [input] in
+                    try Self.shell(script, [input, bed, output], name: name)
+                    return []
+                }
+            }
+    }
+
+    private static func isInstalled(_ program: String) -> Bool {
+        (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").contains {
+            FileManager.default.isExecutableFile(atPath: "\($0)/\(program)")
+        }
+    }
+
+    private static func shell(_ script: String, _ arguments: [String], name: String) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        process.arguments = ["-c", script] + arguments
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw Failure(
+                .internalError, at: name, "ended with status \(process.terminationStatus)",
+                remedy: "leave it out with --no-peers")
+        }
+    }
+
+    private func body(_ path: String) throws -> Body {
+        var body = Body()
+        var isLineStart = true
+        var isHeader = true
+        let file = try FileReader(path: path)
+        let inflater = GzipInflater(label: path)
+        func take(_ bytes: UnsafeRawBufferPointer) {
+            for byte in bytes {
+                if isHeader && isLineStart && byte != UInt8(ascii: "#") { isHeader = false }
+                isLineStart = byte == 10
+                if isHeader { continue }
+                body.hash = (body.hash ^ UInt64(byte)) &* 0x100_0000_01b3
+                if isLineStart { body.lines += 1 }
+            }
+        }
+        while try file.next({ try inflater.feed($0) { take($0) } }) {}
+        try inflater.finish { take($0) }
+        return body
+    }
+}
