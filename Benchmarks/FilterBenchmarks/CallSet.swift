@@ -34,7 +34,8 @@ struct CallSet {
             let isLast = number == Self.megabases.count - 1
             let count = isLast ? records - written : records * megabases / total
             let name = "chr" + (isLast ? "X" : "\(number + 1)")
-            let gap = max(2, megabases * 990_000 / max(1, count) - Self.longestDeletion)
+            // Were all distances the longest, the records would still lie on the contig.
+            let gap = max(2, megabases * 480_000 / max(1, count) - Self.longestDeletion)
             var places: [Int32] = []
             var position = 1_000
             for _ in 0..<count {

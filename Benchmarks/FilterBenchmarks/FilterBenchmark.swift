@@ -19,6 +19,8 @@ public struct FilterBenchmark {
     public var samples = 1
     public var level = Level.fast
     public var comparesPeers = true
+    /// Seconds after which a peer is stopped and left out: seeking to millions of points takes some of them hours.
+    public var peerLimit = 120
 
     private let directory: String
     private var input: String { directory + "/in.vcf.gz" }
@@ -65,8 +67,13 @@ public struct FilterBenchmark {
                     var runs = [Run](repeating: Run(), count: programs.count)
                     for sample in 0..<samples {
                         for (index, program) in programs.enumerated() {
+                            if sample > 0 && runs[index].seconds.isEmpty { continue }
                             let start = monotonicSeconds()
-                            let stages = try program.run()
+                            guard let stages = try program.run() else {
+                                runs[index].seconds = []
+                                try? FileManager.default.removeItem(atPath: program.output)
+                                continue
+                            }
                             runs[index].seconds.append(monotonicSeconds() - start)
                             if runs[index].best == runs[index].seconds.last { runs[index].stages = stages }
                             if sample == 0 { runs[index].body = try body(program.output) }
@@ -74,6 +81,10 @@ public struct FilterBenchmark {
                         }
                     }
                     for (program, run) in zip(programs, runs) {
+                        guard !run.seconds.isEmpty else {
+                            add(name + ".stopped", program.name, threads, Double(peerLimit), "s")
+                            continue
+                        }
                         let spread = ((run.seconds.max() ?? 0) - run.best) / run.best
                         add(name, program.name, threads, run.best, "s", spread: spread)
                         for stage in run.stages {
@@ -95,7 +106,8 @@ public struct FilterBenchmark {
     private struct Program {
         var name: String
         var output: String
-        var run: () throws -> [StageMeasurement]
+        /// Nil when it was stopped.
+        var run: () throws -> [StageMeasurement]?
     }
 
     private func programs(bed: String, threads: Int) throws -> [Program] {
@@ -122,9 +134,8 @@ public struct FilterBenchmark {
         return own
             + installed.map { name, _, script in
                 let output = directory + "/peer.vcf.gz"
-                return Program(name: name, output: output) { [input] in
-                    try Self.shell(script, [input, bed, output], name: name)
-                    return []
+                return Program(name: name, output: output) { [input, peerLimit] in
+                    try Self.shell(script, [input, bed, output], name: name, limit: peerLimit) ? [] : nil
                 }
             }
     }
@@ -135,18 +146,21 @@ public struct FilterBenchmark {
         }
     }
 
-    private static func shell(_ script: String, _ arguments: [String], name: String) throws {
+    /// Runs a script; false when it took too long.
+    private static func shell(_ script: String, _ arguments: [String], name: String, limit: Int) throws -> Bool {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/bash")
-        process.arguments = ["-c", script] + arguments
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
+        process.arguments = ["\(limit)", "/bin/bash", "-c", script] + arguments
         process.standardInput = FileHandle.nullDevice
         try process.run()
         process.waitUntilExit()
+        if process.terminationStatus == 124 { return false }
         guard process.terminationStatus == 0 else {
             throw Failure(
                 .internalError, at: name, "ended with status \(process.terminationStatus)",
                 remedy: "leave it out with --no-peers")
         }
+        return true
     }
 
     private func body(_ path: String) throws -> Body {

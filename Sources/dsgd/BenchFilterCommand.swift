@@ -21,12 +21,13 @@ extension BenchCommand {
         @Option(name: [.customShort("l"), .long], help: "dsgd's compression: fast or compact.")
         var level = FilterBenchmark.Level.fast.rawValue
         @Flag(inversion: .prefixedNo, help: "Measure bcftools and tabix too.") var peers = true
+        @Option(help: "Seconds after which a peer is stopped.") var peerLimit = 120
         @Option(help: "Directory for the files.", completion: .directory) var directory = NSTemporaryDirectory()
         @Flag(help: "Print one JSON object.") var json = false
 
         func validate() throws {
-            guard (1_000...100_000_000).contains(records), (1...100).contains(samples) else {
-                throw ValidationError("--records is 1,000 to 100,000,000, --samples 1 to 100")
+            guard (1_000...100_000_000).contains(records), (1...100).contains(samples), peerLimit > 0 else {
+                throw ValidationError("--records is 1,000 to 100,000,000, --samples 1 to 100, --peer-limit at least 1")
             }
             guard FilterBenchmark.Level(rawValue: level) != nil else {
                 throw ValidationError("--level is fast or compact")
@@ -55,6 +56,7 @@ extension BenchCommand {
             benchmark.samples = samples
             benchmark.level = FilterBenchmark.Level(rawValue: level) ?? .fast
             benchmark.comparesPeers = peers
+            benchmark.peerLimit = peerLimit
             if !json { print(Self.row("what", "variant", "threads", "value", "unit", "spread")) }
             let results = try benchmark.run { result in
                 if !json {
