@@ -2,7 +2,7 @@ import Diagnostics
 import Foundation
 package import Kernels
 import Metering
-import OneTimePad
+package import OneTimePad
 package import Randomness
 
 /// Key that travels on two ways as R and key XOR R: whoever sees one of them alone learns nothing of the key.
@@ -21,18 +21,23 @@ package enum KeySplit {
 }
 
 /// Which part of which attempt a message between nodes carries.
-struct SplitPart: Codable, Sendable, Hashable {
+package struct SplitPart: Codable, Sendable, Hashable {
     /// The origin's number of the attempt.
-    var attempt: UInt64
+    package var attempt: UInt64
     /// 0 or 1.
-    var part: Int
+    package var part: Int
+
+    package init(attempt: UInt64, part: Int) {
+        self.attempt = attempt
+        self.part = part
+    }
 }
 
 /// Parts at the receiver's node that wait for their other half.
 ///
 /// `@unchecked Sendable`: `lock` guards `waiting` and `bytes`; it is held while a whole key is stored, so that keys
 /// whose halves come over different connections are stored in the order in which they became whole.
-final class SplitParts: @unchecked Sendable {
+package final class SplitParts: @unchecked Sendable {
     private struct Name: Hashable {
         var origin: String
         var stream: PadStream
@@ -51,8 +56,12 @@ final class SplitParts: @unchecked Sendable {
     private static let lifetime = 30.0
     private static let maximumBytes = 64 << 20
 
+    package init() {}
+
     /// Takes a part, and stores the key when it is the second.
-    func add(
+    ///
+    /// - Parameter route: the way it came, from the node that sent it to this one.
+    package func add(
         _ split: SplitPart, _ key: UnsafeRawBufferPointer, of stream: PadStream, offset: UInt64, route: [String],
         store: (SecureBytes) throws -> Void
     ) throws {

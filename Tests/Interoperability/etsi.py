@@ -109,7 +109,7 @@ key_lifetime_s = 20.0
 
     def status(self):
         result = subprocess.run(
-            [PROGRAM, "keys", "status", "-c", self.directory / "a.toml"], capture_output=True, text=True, check=True)
+            [PROGRAM, "keys", "status", "-c", self.directory / "a.toml", "--json"], capture_output=True, text=True, check=True)
         return json.loads(result.stdout)
 
     def wait(self):

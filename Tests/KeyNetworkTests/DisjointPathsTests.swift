@@ -135,4 +135,26 @@ import Testing
             sum + (edges[hop.0]?.first { $0.to == hop.1 }?.cost ?? .infinity)
         }
     }
+
+    /// One node between the ends must not be able to bring both halves.
+    @Test func halvesWithANodeInCommonAreRefused() throws {
+        let stream = PadStream(pool: "p", sender: "s", receiver: "r")
+        let half = [UInt8](repeating: 7, count: 64)
+        func bring(_ second: [String]) throws -> Int {
+            let parts = SplitParts()
+            var stored = 0
+            for (part, route) in [["A", "M", "B"], second].enumerated() {
+                try half.withUnsafeBytes {
+                    try parts.add(SplitPart(attempt: 1, part: part), $0, of: stream, offset: 0, route: route) { key in
+                        stored += key.count
+                    }
+                }
+            }
+            return stored
+        }
+        #expect(try bring(["A", "X", "B"]) == 64)
+        #expect(try bring(["A", "B"]) == 64)
+        #expect(throws: Failure.self) { try bring(["A", "X", "M", "B"]) }
+        #expect(throws: Failure.self) { try bring(["A", "M", "B"]) }
+    }
 }
