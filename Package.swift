@@ -47,6 +47,8 @@ let package = Package(
         .systemLibrary(
             name: "CISAL", path: "Sources/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(
+            name: "CHTS", path: "Sources/CHTS", pkgConfig: "htslib", providers: [.apt(["libhts-dev"])]),
+        .systemLibrary(
             name: "CCrypto", path: "Sources/CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CTLS", path: "Sources/CTLS", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CKernels", path: "CKernels", publicHeadersPath: ".", cSettings: kernel),
@@ -83,7 +85,10 @@ let package = Package(
         library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
         library("RunMetrics", ["GenomicFormats", "Mapping"]),
         library("Alignments", ["Compression", "GenomicFormats", "Mapping"]),
-        library("Filtering", ["Diagnostics", "Storage", "CKernels", "Compression", "GenomicFormats", "Metering"]),
+        library("BinaryVariants", ["CHTS", "Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+        library(
+            "Filtering",
+            ["Diagnostics", "Storage", "CKernels", "Compression", "GenomicFormats", "BinaryVariants", "Metering"]),
         library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library("Evaluation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library(
@@ -153,6 +158,7 @@ let package = Package(
         tests("KeyDeliveryTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "KeyDelivery"]),
         tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+        tests("BinaryVariantsTests", ["Diagnostics", "Compression", "BinaryVariants"]),
         tests(
             "FilteringTests",
             ["Diagnostics", "Storage", "CKernels", "Kernels", "Compression", "GenomicFormats", "Filtering", "Metering"]),

@@ -6,6 +6,10 @@ public import Metering
 public struct FilterOutput: Sendable {
     public enum Format: String, Sendable, CaseIterable {
         case vcf, vcfGz
+        /// BCF2.2 in BGZF, and without it.
+        case bcf, bcfPlain
+
+        public var isBCF: Bool { self == .bcf || self == .bcfPlain }
     }
 
     public var format: Format

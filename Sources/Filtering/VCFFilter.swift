@@ -1,3 +1,4 @@
+import BinaryVariants
 public import Compression
 import Diagnostics
 import GenomicFormats
@@ -72,8 +73,8 @@ public struct VCFFilter: Sendable {
         return FilteredVCF(bytes: bytes, counts: report.counts)
     }
 
-    /// Filters a file to `output` and, in VCF.gz, its index beside it, in bounded memory; both appear only when whole.
-    /// `-` is standard input and standard output, which gets no index.
+    /// Filters a file, VCF or BCF, to `output` and, where it is compressed, its index beside it, in bounded memory; both
+    /// appear only when whole. `-` is standard input and standard output, which gets no index.
     ///
     /// - Parameter usesIndex: skip blocks by a `.tbi` beside the input. It is never used when disclosing, and not
     ///   believed: where it does not fit the file, the whole file is read.
@@ -81,11 +82,13 @@ public struct VCFFilter: Sendable {
     public func filterFile(
         _ input: String, to output: String, output settings: FilterOutput = FilterOutput(), usesIndex: Bool = true
     ) throws -> FilterReport {
-        if usesIndex, let (file, plan) = try skipPlan(for: input) {
+        let reader = try VariantFileReader(path: input, threads: settings.threads)
+        if usesIndex, !reader.isBCF, let (file, plan) = try skipPlan(for: input) {
             let remedy = "the file was cut while it was read: start again"
             do {
                 let positioned = try PositionedFile(path: input, remedy: remedy)
-                return try write(input, to: output, settings, plan: plan, source: Self.source(positioned))
+                return try write(
+                    input, to: output, settings, plan: plan, source: Self.source(positioned), fileBytes: { nil })
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
                 guard output != "-" else {
                     throw Failure(
@@ -95,17 +98,35 @@ public struct VCFFilter: Sendable {
                 // Read from end to end, the file says itself what is wrong with it.
             }
         }
-        return try write(input, to: output, settings, plan: nil, source: Self.source(try FileReader(path: input)))
+        return try write(
+            input, to: output, settings, plan: nil, source: { room, _ in try reader.read(into: room) },
+            fileBytes: { reader.isBCF ? reader.fileBytes : nil })
     }
 
+    /// - Parameter fileBytes: bytes of the input of which the source's are a translation; nil where it is none.
     private func write(
         _ input: String, to output: String, _ settings: FilterOutput, plan: SkipPlan?,
-        source: @escaping BGZFGroupReader.Source
+        source: @escaping BGZFGroupReader.Source, fileBytes: () -> Int?
     ) throws -> FilterReport {
         let file = try PartialFile(path: output, audience: .everyone)
         var settings = settings
         if file.isStream { settings.makesIndex = false }
-        let report = try stream(label: input, output: settings, plan: plan, source: source) { try file.write($0) }
+        var report: FilterReport
+        if settings.format.isBCF {
+            let form = settings.format == .bcf ? BCFWriter.Form.compressed(settings.level) : .plain
+            let writer = BCFWriter(
+                label: output == "-" ? "standard output" : output, form: form, threads: settings.threads,
+                makesIndex: settings.makesIndex && requiresSortedInput
+            ) { try file.write($0) }
+            settings.format = .vcf
+            report = try stream(label: input, output: settings, plan: plan, source: source) { try writer.write($0) }
+            report.index = try writer.finish()
+            report.indexSuffix = ".csi"
+            report.change(.compression) { $0 / 2 + writer.fileBytes }
+        } else {
+            report = try stream(label: input, output: settings, plan: plan, source: source) { try file.write($0) }
+        }
+        if let bytes = fileBytes() { report.change(.decompression) { $0 / 2 + bytes } }
         let indexFile = try report.index.map { bytes in
             let indexFile = try PartialFile(path: output + report.indexSuffix, audience: .everyone)
             try indexFile.write(bytes)
@@ -158,22 +179,6 @@ public struct VCFFilter: Sendable {
         }
     }
 
-    private static func source(_ file: FileReader) -> BGZFGroupReader.Source {
-        var rest: [UInt8] = []
-        var at = 0
-        return { room, _ in
-            if at == rest.count {
-                rest.removeAll(keepingCapacity: true)
-                at = 0
-                _ = try file.next { rest.append(contentsOf: $0) }
-            }
-            let count = min(room.count, rest.count - at)
-            rest.withUnsafeBytes { room.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[at..<at + count])) }
-            at += count
-            return count
-        }
-    }
-
     func prepare(_ input: VCFHeader, label: String) throws -> OutputHeader {
         switch selection {
         case .regions(let set): try set.check(against: input.contigs, label: label)
@@ -181,5 +186,14 @@ public struct VCFFilter: Sendable {
         case .everything, .identifiers: break
         }
         return try OutputHeader(input, fields: fields, policy: header, label: label)
+    }
+}
+
+extension FilterReport {
+    /// Corrects the bytes of a stage that translated from or to BCF, where the pipeline counted the text twice.
+    fileprivate mutating func change(_ stage: Stage, _ bytes: (Int) -> Int) {
+        for index in measurements.indices where measurements[index].stage == stage {
+            measurements[index].bytes = bytes(measurements[index].bytes)
+        }
     }
 }

@@ -1,7 +1,8 @@
 import Compression
 import Diagnostics
 
-/// Builds a tabix index (.tbi) or its like in CSI form (.csi) for VCF records in the order in which they are written.
+/// Builds a tabix index (.tbi) or its like in CSI form (.csi) for VCF records in the order in which they are written; and
+/// the CSI of a BCF, which has numbers for names.
 ///
 /// Binning and linear index follow the tabix specification: 16 KiB windows, five levels, contigs up to 2^29 bases. CSI
 /// has as many levels as the longest contig needs.
@@ -15,6 +16,8 @@ public struct TabixIndexBuilder {
     public enum Kind: Sendable {
         case tbi
         case csi(longestContig: Int)
+        /// Contigs are told by their place among all of the header, from 0 on.
+        case bcf(contigs: Int, longestContig: Int)
     }
 
     public let label: String
@@ -34,14 +37,15 @@ public struct TabixIndexBuilder {
         self.block = block
         switch kind {
         case .tbi: scheme = .standard
-        case .csi(let longestContig): scheme = BinningScheme(holding: longestContig)
+        case .csi(let longestContig), .bcf(_, let longestContig): scheme = BinningScheme(holding: longestContig)
         }
     }
 
     /// Adds one record, or several neighbours in one window of 2^14 bases.
     ///
     /// - Parameters:
-    ///   - contig: any number that tells contigs apart; `name` is asked for only at a contig's first record.
+    ///   - contig: any number that tells contigs apart, in BCF the contig's own; `name` is asked for only at a contig's
+    ///     first record.
     ///   - position: 1-based POS.
     ///   - end: 1-based last base.
     ///   - startOffset: offset of the line's first byte, `endOffset` of the byte behind its line end.
@@ -86,22 +90,32 @@ public struct TabixIndexBuilder {
         // Format 2 is VCF; CHROM is column 1, POS column 2, no end column; '#' begins header lines; none are skipped.
         let layout = [2, 1, 2, 0, 35, 0, names.count]
         var out: IndexBytes
-        var isCSI = false
+        var isCSI = true
+        var places = Array(contigs.indices).map(Optional.init)
         switch kind {
         case .tbi:
+            isCSI = false
             out = IndexBytes(magic: "TBI\u{1}")
             for value in [contigs.count] + layout { out.put(value) }
             out.put(names)
         case .csi:
-            isCSI = true
             out = IndexBytes(magic: "CSI\u{1}")
             for value in [BinningScheme.smallestShift, scheme.depth, 4 * layout.count + names.count] + layout {
                 out.put(value)
             }
             out.put(names)
             out.put(contigs.count)
+        case .bcf(let count, _):
+            out = IndexBytes(magic: "CSI\u{1}")
+            for value in [BinningScheme.smallestShift, scheme.depth, 0, count] { out.put(value) }
+            places = (0..<count).map { placeOfContig[$0] }
         }
-        for contig in contigs {
+        for place in places {
+            guard let place else {
+                out.put(0)
+                continue
+            }
+            let contig = contigs[place]
             // `tabix` and `bcftools index --stats` ask the bin of contents for the number of records.
             contig.bins.write(to: &out, isCSI: isCSI, counts: (contig.records, 0), virtualOffset: virtualOffset)
         }

@@ -10,21 +10,22 @@ import Storage
 struct FilterCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "filter",
-        abstract: "Keep the records of a VCF at regions or in a list of variants.",
+        abstract: "Keep the records of a VCF or BCF at regions or in a list of variants.",
         discussion: """
             All of a gene panel, compressed, with an index beside it:
               dsgd filter in.vcf.gz -R panel.bed -o out.vcf.gz
             Listed variants (CHROM POS, or CHROM POS ID REF ALT), two samples, genotypes only:
               dsgd filter in.vcf.gz -T sites.tsv -s ann,bob --format GT -o out.vcf.gz
-            In a pipe, as plain text:
-              bcftools norm -f ref.fa in.vcf.gz | dsgd filter -r chr1:1000-2000,chr2 -O v | less
+            In a pipe:
+              bcftools norm -f ref.fa -Ou in.bcf | dsgd filter -r chr1:1000-2000,chr2 | less
 
-            Records are copied to the byte; bcftools view -T with the same --overlap keeps the same ones. A .tbi beside \
+            What the input is, is told by its content. The output is BCF when its name ends in .bcf, VCF when it ends \
+            in .vcf or is standard output, and VCF.gz otherwise; -O says so too. Records of VCF are copied to the byte; bcftools view -T with the same --overlap keeps the same ones. A .tbi beside \
             the input lets blocks be skipped. Blocks that go out whole are passed on compressed as they are; -l says how \
             the others are compressed. docs/FILTER-RULES.md has every rule.
             """)
 
-    @Argument(help: "VCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
+    @Argument(help: "VCF or BCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
     @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
     @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS or CHROM:FROM-TO, with commas; 1-based.")
     var region: String?
@@ -42,7 +43,7 @@ struct FilterCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "File to write; - for standard output.") var output = "-"
     @Option(
         name: [.customShort("O"), .long],
-        help: "z for VCF.gz, v for VCF; v when left out and the output's name ends in .vcf.")
+        help: "z for VCF.gz, v for VCF, b for BCF, u for BCF without compression; told by the output's name when left out.")
     var outputType: String?
     @Option(name: [.customShort("l"), .long], help: "fast, or compact: as small as bgzip's, in five times the time.")
     var level = CompressionLevel.fast.rawValue
@@ -57,10 +58,19 @@ struct FilterCommand: ParsableCommand {
             throw ValidationError("give one of -R, -r and -T")
         }
         guard CompressionLevel(rawValue: level) != nil else { throw ValidationError("-l is fast or compact") }
-        guard outputType == nil || outputType == "z" || outputType == "v" else {
-            throw ValidationError("-O is z (VCF.gz) or v (VCF); pipe into bcftools view -Ob for BCF")
+        guard outputType.map({ Self.formats[$0] != nil }) ?? true else {
+            throw ValidationError("-O is z (VCF.gz), v (VCF), b (BCF) or u (BCF without compression)")
         }
         guard (1...1 << 30).contains(pad) else { throw ValidationError("--pad is 1 to 2^30") }
+        guard pad == 1 || format == .vcfGz else { throw ValidationError("--pad lengthens VCF.gz only (-O z)") }
+    }
+
+    private static let formats: [String: FilterOutput.Format] = ["z": .vcfGz, "v": .vcf, "b": .bcf, "u": .bcfPlain]
+
+    private var format: FilterOutput.Format {
+        if let outputType { return Self.formats[outputType] ?? .vcfGz }
+        if output == "-" || output.hasSuffix(".vcf") { return .vcf }
+        return output.hasSuffix(".bcf") ? .bcf : .vcfGz
     }
 
     func run() throws {
@@ -72,14 +82,14 @@ struct FilterCommand: ParsableCommand {
                 commandLine: noVersion ? nil : ResultCommand.text(),
                 samples: samples.map { $0.split(separator: ",").map(String.init) }),
             requiresSortedInput: output != "-")
-        let isPlain = outputType == "v" || (outputType == nil && output.hasSuffix(".vcf"))
+        let isIndexed = output != "-" && (format == .vcfGz || format == .bcf)
         try checkFileNames(
             inputs: [input] + [regions, variants].compactMap(\.self),
-            outputs: [output] + (isPlain ? [] : [output + ".tbi", output + ".csi"]))
+            outputs: [output] + (isIndexed ? [output + ".tbi", output + ".csi"] : []))
         let report = try filter.filterFile(
             input, to: output,
             output: FilterOutput(
-                format: isPlain ? .vcf : .vcfGz, level: CompressionLevel(rawValue: level) ?? .fast,
+                format: format, level: CompressionLevel(rawValue: level) ?? .fast,
                 threads: threads.threads > 0 ? threads.threads : HardwareProfile.availableCores, lengthMultiple: pad),
             usesIndex: !noIndex)
         let read = report.counts.recordsIn

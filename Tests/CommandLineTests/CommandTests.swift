@@ -273,7 +273,14 @@ import Testing
             Case("dsgd filter $D/t.vcf -R $D/unsorted.bed -o o.gz", files: good),
             Case("dsgd filter $D/crlf.vcf -R $D/crlf.bed -o o.gz", files: good),
             Case("dsgd filter -o o.gz < $D/t.vcf", files: good),
-            Case("dsgd filter < $D/t.vcf | zcat | grep -v '^##dsgd' | cmp - $D/t.vcf"),
+            Case("dsgd filter < $D/t.vcf | grep -v '^##dsgd' | cmp - $D/t.vcf"),
+            Case("dsgd filter -O z < $D/t.vcf | zcat | grep -v '^##dsgd' | cmp - $D/t.vcf"),
+            Case("dsgd filter -O u < $D/t.vcf | dsgd filter -O b | dsgd filter | grep -v '^##dsgd' | cmp - $D/t.vcf"),
+            Case(
+                "dsgd filter $D/t.vcf -o o.bcf && dsgd filter o.bcf -o o.vcf.gz",
+                files: ["o.bcf", "o.bcf.csi", "o.vcf.gz", "o.vcf.gz.tbi"]),
+            Case("dsgd filter $D/t.vcf -O b --pad 1000 -o o", 64, "--pad"), Case("dsgd filter $D/t.vcf -O x", 64, "-O"),
+            Case("dsgd filter $D/t.vcf -o o.bcf 2> e; head -c 4000 o.bcf | dsgd filter -o x; rm o.* e; exit 65", 65, "truncated"),
         ])
     }
 
