@@ -6,7 +6,7 @@ import Storage
 struct SimulateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "simulate",
-        abstract: "Make a genome, a diploid sample and its reads, with the truth.",
+        abstract: "Make a genome, a diploid sample and its reads, with the truth; or a call set.",
         discussion: """
             A data set for genotyping:
               dsgd simulate -o sim
@@ -16,6 +16,8 @@ struct SimulateCommand: ParsableCommand {
               dsgd simulate --reference g.fa --pairs 1M --truth-in-names -1 R1.fq -2 R2.fq
             Reads from nowhere:
               dsgd simulate --random --pairs 100k -1 R1.fq -2 R2.fq
+            A call set of one sample, to filter (what dsgd bench filter takes):
+              dsgd simulate --calls calls.vcf.gz --records 4M
 
             -o writes a whole data set into a directory; --genome, -1 with -2 and --truth write single files, \
             compressed when the name ends in .gz. The same options give the same bytes, whatever the number of \
@@ -34,6 +36,11 @@ struct SimulateCommand: ParsableCommand {
     var reads1: String?
     @Option(name: [.customShort("2"), .long], help: "Write second mates here.", completion: .file()) var reads2: String?
     @Option(help: "Write the true variants here (.vcf, .vcf.gz).", completion: .file()) var truth: String?
+
+    @Option(help: "Write a call set here (.vcf, .vcf.gz with its index), and nothing else.", completion: .file())
+    var calls: String?
+    @Option(help: "Variants of the call set; k, M and G are allowed.") var records = Count(value: 4_000_000)
+    @Flag(help: "Put reference blocks between the variants of the call set, as in a gVCF.") var gvcf = false
 
     @Option(help: "Length of the genome in bases; k, M and G are allowed.") var length = Count(value: 1_000_000)
     @Option(help: "Contigs, of human proportions; 2, or 24 from 100 Mbp on, when left out.") var contigs: Int?
@@ -62,6 +69,15 @@ struct SimulateCommand: ParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func run() throws {
+        if let calls {
+            guard [output, genome, reads1, reads2, truth].allSatisfy({ $0 == nil }) else {
+                throw ValidationError("--calls makes a call set only: leave out -o, --genome, -1, -2 and --truth")
+            }
+            var simulator = CallSetSimulator(records: records.value, seed: seed)
+            simulator.hasBlocks = gvcf
+            simulator.threads = threads.threads > 0 ? threads.threads : HardwareProfile.availableCores
+            return try simulator.write(to: calls)
+        }
         var options = SimulationOptions()
         options.genomeLength = length.value
         options.contigs = contigs ?? (length.value < 100_000_000 ? 2 : 24)

@@ -279,6 +279,10 @@ import Testing
             Case(
                 "dsgd filter $D/t.vcf -o o.bcf && dsgd filter o.bcf -o o.vcf.gz",
                 files: ["o.bcf", "o.bcf.csi", "o.vcf.gz", "o.vcf.gz.tbi"]),
+            Case(
+                "dsgd simulate --calls o.vcf.gz --records 1k --seed 5 && dsgd simulate --calls - --records 1k --seed 5 "
+                    + "| cmp - <(zcat o.vcf.gz)", files: ["o.vcf.gz", "o.vcf.gz.tbi"]),
+            Case("dsgd simulate --calls o -o s", 64, "--calls"), Case("dsgd simulate --calls o --records 1G", 64, "records"),
             Case("dsgd filter $D/t.vcf -O b --pad 1000 -o o", 64, "--pad"), Case("dsgd filter $D/t.vcf -O x", 64, "-O"),
             Case("dsgd filter $D/t.vcf -o o.bcf 2> e; head -c 4000 o.bcf | dsgd filter -o x; rm o.* e; exit 65", 65, "truncated"),
         ])
