@@ -144,6 +144,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Diagnostics", "Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("LayeringTests", []),
         tests("StorageTests", ["Diagnostics", "Storage"]),
+        tests("ThreadsTests", ["Threads"]),
         tests("HardwareTests", ["Diagnostics", "Threads", "Hardware"]),
         tests("KernelsTests", ["CKernels", "Kernels"]),
         tests("RandomnessTests", ["Diagnostics", "Kernels", "Randomness"]),
