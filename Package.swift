@@ -56,9 +56,10 @@ let package = Package(
         // Swift face of the kernels, and the stages every layer measures.
         library("Diagnostics"),
         library("Metering"),
+        library("Threads", ["CKernels"]),
         library("Storage", ["Diagnostics"]),
         library("Kernels", ["CKernels", "Diagnostics"]),
-        library("Compression", ["Diagnostics", "CKernels", "CDeflate", "CISAL"]),
+        library("Compression", ["Diagnostics", "Threads", "CKernels", "CDeflate", "CISAL"]),
 
         // Hardware wing.
         .target(
@@ -67,10 +68,10 @@ let package = Package(
                 .embedInCode("profiles/portable.json"), .embedInCode("profiles/x86_64-avx2.json"),
                 .embedInCode("profiles/x86_64-avx512.json"), .embedInCode("profiles/arm64-neon.json"),
             ], swiftSettings: strict),
-        library("Hardware", ["Diagnostics", "Kernels", "HardwareProfiles"]),
+        library("Hardware", ["Diagnostics", "Threads", "Kernels", "HardwareProfiles"]),
 
         // Secrecy wing: knows nothing of genomes.
-        library("Randomness", ["Diagnostics", "Kernels", "Metering"]),
+        library("Randomness", ["Diagnostics", "Threads", "Kernels", "Metering"]),
         library("SecretSharing", ["Diagnostics", "Storage", "Kernels", "Randomness"]),
         library("OneTimePad", ["Diagnostics", "Metering", "Kernels", grdb]),
         library("Channel", ["Diagnostics", "Metering", "Kernels", "OneTimePad", "Randomness", "CCrypto"]),
@@ -81,15 +82,17 @@ let package = Package(
 
         // Genomics wing: knows nothing of keys.
         library("GenomicFormats", ["Diagnostics", "Storage", "Kernels", "Compression"]),
-        library("Mapping", ["Diagnostics", "Storage", "Kernels", "GenomicFormats", "Metering"]),
-        library("Calling", ["Diagnostics", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
-        library("RunMetrics", ["GenomicFormats", "Mapping"]),
-        library("Alignments", ["Compression", "GenomicFormats", "Mapping"]),
-        library("BinaryVariants", ["CHTS", "Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+        library("Mapping", ["Diagnostics", "Threads", "Storage", "Kernels", "GenomicFormats", "Metering"]),
+        library("Calling", ["Diagnostics", "Threads", "Kernels", "GenomicFormats", "Mapping", "Metering"]),
+        library("RunMetrics", ["Threads", "GenomicFormats", "Mapping"]),
+        library("Alignments", ["Threads", "Compression", "GenomicFormats", "Mapping"]),
+        library("BinaryVariants", ["CHTS", "Diagnostics", "Threads", "Storage", "Compression", "GenomicFormats"]),
         library(
             "Filtering",
-            ["Diagnostics", "Storage", "CKernels", "Compression", "GenomicFormats", "BinaryVariants", "Metering"]),
-        library("Simulation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
+            [
+                "Diagnostics", "Threads", "Storage", "CKernels", "Compression", "GenomicFormats", "BinaryVariants", "Metering",
+            ]),
+        library("Simulation", ["Diagnostics", "Threads", "Storage", "Compression", "GenomicFormats"]),
         library("Evaluation", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
         library(
             "FilterTraining", ["Diagnostics", "Storage", "Compression", "GenomicFormats", "Calling", "Evaluation"]),
@@ -120,7 +123,7 @@ let package = Package(
             path: "Benchmarks/KernelsBenchmarks", swiftSettings: strict),
         .target(
             name: "ChannelBenchmarks",
-            dependencies: ["BenchmarkSupport", "Diagnostics", "Metering", "Kernels", "OneTimePad", "Channel"],
+            dependencies: ["BenchmarkSupport", "Diagnostics", "Threads", "Metering", "Kernels", "OneTimePad", "Channel"],
             path: "Benchmarks/ChannelBenchmarks", swiftSettings: strict),
         .target(
             name: "MappingBenchmarks",
@@ -148,7 +151,8 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Diagnostics", "Randomness"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("LayeringTests", []),
         tests("StorageTests", ["Diagnostics", "Storage"]),
-        tests("HardwareTests", ["Diagnostics", "Kernels", "Hardware"]),
+        tests("ThreadsTests", ["Threads"]),
+        tests("HardwareTests", ["Diagnostics", "Threads", "Hardware"]),
         tests("KernelsTests", ["CKernels", "Kernels"]),
         tests("RandomnessTests", ["Diagnostics", "Kernels", "Randomness"]),
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),

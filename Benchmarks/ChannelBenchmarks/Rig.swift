@@ -5,6 +5,7 @@ internal import Glibc
 internal import Kernels
 internal import Metering
 internal import OneTimePad
+internal import Threads
 
 /// The two ends of one run.
 ///

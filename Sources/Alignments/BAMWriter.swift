@@ -1,6 +1,7 @@
 public import Compression
 public import GenomicFormats
 public import Mapping
+import Threads
 
 /// Writes the alignments of a finished mapping run as BAM in the order of their coordinates, with an index.
 ///

@@ -1,7 +1,7 @@
 internal import CHTS
-internal import Compression
 internal import Diagnostics
 internal import GenomicFormats
+internal import Threads
 
 /// Turns the plain bytes of a BCF2.2 file into VCF text, spelled as bcftools spells it.
 ///

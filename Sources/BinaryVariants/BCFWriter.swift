@@ -2,6 +2,7 @@ internal import CHTS
 public import Compression
 internal import Diagnostics
 internal import GenomicFormats
+internal import Threads
 
 /// Turns pushed VCF text into a BCF2.2 file, and makes its index (.csi).
 ///

@@ -8,11 +8,11 @@ internal import Storage
 public final class VariantFileReader {
     /// Bytes of a compressed file that are inflated to see whether it is BCF: more than one block of BGZF.
     private static let detectedBytes = 1 << 17
+    private static let sliceBytes = 1 << 14
 
     public let isBCF: Bool
-    /// Bytes of the file, and of the text that they became; equal where nothing is translated.
+    /// Bytes of the file that were taken.
     public private(set) var fileBytes = 0
-    public private(set) var textBytes = 0
 
     private let file: FileReader
     private let inflater: GzipInflater
@@ -31,15 +31,15 @@ public final class VariantFileReader {
         decoder = BCFDecoder(label: path, threads: threads)
         var raw: [UInt8] = []
         var plain: [UInt8] = []
+        var fed = 0
         var damage: (any Error)?
-        while damage == nil, plain.count < BCFDecoder.magic.count, raw.count < Self.detectedBytes {
-            let isMore = try file.next { piece in
-                raw.append(contentsOf: piece)
-                do { try inflater.feed(piece) { plain.append(contentsOf: $0) } } catch { damage = error }
-            }
-            guard isMore else {
-                isOver = true
-                break
+        while damage == nil, plain.count < BCFDecoder.magic.count, fed < Self.detectedBytes {
+            if fed == raw.count, !isOver { isOver = try !file.next { raw.append(contentsOf: $0) } }
+            let slice = fed..<min(raw.count, fed + Self.sliceBytes)
+            if slice.isEmpty { break }
+            fed = slice.upperBound
+            do { try raw[slice].withUnsafeBytes { try inflater.feed($0) { plain.append(contentsOf: $0) } } } catch {
+                damage = error
             }
         }
         isBCF = BCFDecoder.isBCF(plain)
@@ -51,6 +51,7 @@ public final class VariantFileReader {
         }
         if let damage { throw damage }
         try plain.withUnsafeBytes { try decoder.feed($0) { ready.append(contentsOf: $0) } }
+        try raw[fed...].withUnsafeBytes { try translate($0) }
         if isOver { try end() }
     }
 
@@ -65,7 +66,7 @@ public final class VariantFileReader {
             let isMore = try file.next { piece in
                 fileBytes += piece.count
                 guard isBCF else { return ready.append(contentsOf: piece) }
-                try inflater.feed(piece) { plain in try decoder.feed(plain) { ready.append(contentsOf: $0) } }
+                try translate(piece)
             }
             guard isMore else {
                 isOver = true
@@ -76,8 +77,11 @@ public final class VariantFileReader {
         let count = min(room.count, ready.count - at)
         ready.withUnsafeBytes { room.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[at..<at + count])) }
         at += count
-        textBytes += count
         return count
+    }
+
+    private func translate(_ bytes: UnsafeRawBufferPointer) throws {
+        try inflater.feed(bytes) { plain in try decoder.feed(plain) { ready.append(contentsOf: $0) } }
     }
 
     private func end() throws {

@@ -1,8 +1,8 @@
 public import GenomicFormats
 public import Mapping
-import Dispatch
 import Metering
 import Synchronization
+import Threads
 
 /// Diploid small-variant caller: reads in a store to VCF 4.3 lines.
 ///
@@ -85,7 +85,7 @@ public struct VariantCaller: Sendable {
         let units = units(request)
         var metrics = CallingMetrics()
         var joiner = GVCFJoiner()
-        let workers = (0..<threads).map { _ in Worker() }
+        let workers = Workers(threads) { Worker() }
         let batch = (request.outputs.contains(.gvcf) ? 32 : 128) * threads
         for first in stride(from: 0, to: units.count, by: batch) {
             let slice = units[first..<min(units.count, first + batch)]
@@ -105,27 +105,16 @@ public struct VariantCaller: Sendable {
 
     private func run(
         _ units: ArraySlice<Unit>, _ request: CallingRequest, store: ReadStore, stutter: StutterModel,
-        workers: [Worker]
+        workers: Workers<Worker>
     ) throws -> [Outcome] {
-        let outcomes = Mutex([Result<Outcome, any Error>](repeating: .success(Outcome(contig: 0)), count: units.count))
-        let next = Atomic<Int>(0)
-        @Sendable func work(_ worker: Worker) {
-            while true {
-                let index = next.add(1, ordering: .relaxed).oldValue
-                guard index < units.count else { return }
-                let unit = units[units.startIndex + index]
-                let outcome = Result {
-                    try self.outcome(unit, request, store: store, stutter: stutter, worker: worker)
-                }
-                outcomes.withLock { $0[index] = outcome }
-            }
+        let outcomes = Mutex([Outcome](repeating: Outcome(contig: 0), count: units.count))
+        let failed = workers.forEach(units.count) { worker, index in
+            let unit = units[units.startIndex + index]
+            let outcome = try self.outcome(unit, request, store: store, stutter: stutter, worker: worker)
+            outcomes.withLock { $0[index] = outcome }
         }
-        if workers.count == 1 {
-            work(workers[0])
-        } else {
-            DispatchQueue.concurrentPerform(iterations: workers.count) { work(workers[$0]) }
-        }
-        return try outcomes.withLock { try $0.map { try $0.get() } }
+        if let failed { throw failed.error }
+        return outcomes.withLock { $0 }
     }
 
     private func units(_ request: CallingRequest) -> [Unit] {

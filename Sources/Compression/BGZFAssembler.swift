@@ -1,3 +1,5 @@
+package import Threads
+
 /// Makes a BGZF file of new text and of parts of groups that were read: blocks of which every byte goes on are passed as
 /// they are, everything else is deflated afresh by a crew.
 ///

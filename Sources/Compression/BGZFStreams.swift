@@ -1,4 +1,5 @@
 internal import Diagnostics
+internal import Threads
 
 /// Where compressed bytes go.
 public typealias ByteSink = (UnsafeRawBufferPointer) throws -> Void

@@ -1,4 +1,5 @@
 internal import Diagnostics
+internal import Threads
 
 /// Turns pushed bytes into plain bytes: gzip of one or many members, BGZF, or input that was never compressed.
 ///

@@ -8,6 +8,15 @@ struct OutputHeader {
     var sampleColumns: [Int]?
 
     init(_ input: VCFHeader, fields: FieldProjection, policy: HeaderPolicy, label: String) throws {
+        // A key that is spelled wrong would go out.
+        for (kind, keys) in [("INFO", fields.droppedInfo), ("FORMAT", fields.droppedFormat)] {
+            let known = Set(input.definitions.filter { $0.kind == kind }.map(\.id))
+            if let unknown = keys.subtracting(known).min() {
+                throw Failure(
+                    .data, at: label, "its header defines no \(kind) key '\(unknown)' to drop",
+                    remedy: "see bcftools view -h for its keys")
+            }
+        }
         switch policy {
         case .keep(let commandLine, let samples):
             header = input
@@ -65,10 +74,8 @@ struct OutputHeader {
 
     private static func isKept(_ line: String, _ fields: FieldProjection) -> Bool {
         guard let id = VCFHeader.value(of: "ID", in: line) else { return true }
-        if line.hasPrefix("##INFO=<") {
-            return fields.info?.contains(id) != false || FieldProjection.structural.contains(id)
-        }
-        if line.hasPrefix("##FORMAT=<") { return fields.format?.contains(id) != false }
+        if line.hasPrefix("##INFO=<") { return fields.keepsInfo(id) }
+        if line.hasPrefix("##FORMAT=<") { return fields.keepsFormat(id) }
         if line.hasPrefix("##FILTER=<") { return fields.keepsFilter }
         return true
     }

@@ -2,6 +2,7 @@ import Compression
 import Diagnostics
 import GenomicFormats
 import Metering
+import Threads
 
 /// The one path that every use of the filter takes: groups of blocks are inflated and filtered on a crew of threads, put
 /// together in order, and what is new is deflated by the same crew.

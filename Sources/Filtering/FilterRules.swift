@@ -41,6 +41,9 @@ public struct FieldProjection: Sendable, Equatable {
     public var info: Set<String>?
     /// FORMAT keys; nil for all, empty for a file without samples.
     public var format: Set<String>?
+    /// Keys that do not go out although ``info`` and ``format`` keep them. The header must define them.
+    public var droppedInfo: Set<String> = []
+    public var droppedFormat: Set<String> = []
     public var keepsIdentifier: Bool
     public var keepsQuality: Bool
     public var keepsFilter: Bool
@@ -62,7 +65,14 @@ public struct FieldProjection: Sendable, Equatable {
     /// GT with depths and qualities.
     public static let genotypeDepthAndQuality = FieldProjection(info: [], format: ["GT", "DP", "AD", "GQ"])
 
-    static let structural: Set<String> = ["END", "SVTYPE", "SVLEN"]
+    /// INFO keys that always stay.
+    public static let structural: Set<String> = ["END", "SVTYPE", "SVLEN"]
+
+    func keepsInfo(_ key: String) -> Bool {
+        Self.structural.contains(key) || info?.contains(key) != false && !droppedInfo.contains(key)
+    }
+
+    func keepsFormat(_ key: String) -> Bool { format?.contains(key) != false && !droppedFormat.contains(key) }
 }
 
 /// A sample of the input and the name under which it goes out.

@@ -9,8 +9,9 @@ struct RecordEditor {
     private let writesSamples: Bool
     private let infoNumbers: [String: String]
     private let formatNumbers: [String: String]
-    /// Kept INFO keys as bytes; nil for all.
+    /// Kept INFO keys as bytes; nil for all but those that are dropped.
     private let infoKeys: [[UInt8]]?
+    private let droppedInfoKeys: [[UInt8]]
 
     private var plan: [Action] = []
     private var planFormat: [UInt8] = []
@@ -34,6 +35,7 @@ struct RecordEditor {
         infoNumbers = numbers("INFO")
         formatNumbers = numbers("FORMAT")
         infoKeys = fields.info.map { $0.union(FieldProjection.structural).map { Array($0.utf8) } }
+        droppedInfoKeys = fields.droppedInfo.filter { !fields.keepsInfo($0) }.map { Array($0.utf8) }
     }
 
     /// Appends the line and its line end.
@@ -112,7 +114,7 @@ struct RecordEditor {
     private func writeInfo(
         _ info: UnsafeRawBufferPointer, _ allowed: [Bool]?, _ piece: Range<Int>?, _ out: inout [UInt8]
     ) {
-        if infoKeys == nil && allowed == nil && piece == nil {
+        if infoKeys == nil && droppedInfoKeys.isEmpty && allowed == nil && piece == nil {
             out.append(contentsOf: info)
             return
         }
@@ -126,6 +128,7 @@ struct RecordEditor {
             at = stop + 1
             if key.elementsEqual(".".utf8) || key.isEmpty { continue }
             if let infoKeys, !infoKeys.contains(where: { $0.elementsEqual(key) }) { continue }
+            if droppedInfoKeys.contains(where: { $0.elementsEqual(key) }) { continue }
             let isEnd = key.elementsEqual("END".utf8)
             var action = Action.copy
             if allowed != nil && !isEnd {
@@ -151,7 +154,7 @@ struct RecordEditor {
         planIsSplit = isSplit
         plan = format.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).map { part in
             let key = String(decoding: part, as: UTF8.self)
-            if fields.format?.contains(key) == false { return .drop }
+            if !fields.keepsFormat(key) { return .drop }
             if !isSplit { return .copy }
             return key == "GT" ? .genotype : Self.action(number: formatNumbers[key])
         }

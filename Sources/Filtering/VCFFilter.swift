@@ -84,9 +84,8 @@ public struct VCFFilter: Sendable {
     ) throws -> FilterReport {
         let reader = try VariantFileReader(path: input, threads: settings.threads)
         if usesIndex, !reader.isBCF, let (file, plan) = try skipPlan(for: input) {
-            let remedy = "the file was cut while it was read: start again"
             do {
-                let positioned = try PositionedFile(path: input, remedy: remedy)
+                let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
                 return try write(
                     input, to: output, settings, plan: plan, source: Self.source(positioned), fileBytes: { nil })
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
@@ -98,10 +97,17 @@ public struct VCFFilter: Sendable {
                 // Read from end to end, the file says itself what is wrong with it.
             }
         }
+        // A regular file is read in place, without the reader's copy.
+        if !reader.isBCF, input != "-", let file = try? PositionedFile(path: input, remedy: Self.cutRemedy) {
+            return try write(
+                input, to: output, settings, plan: nil, source: Self.source(file), fileBytes: { nil })
+        }
         return try write(
             input, to: output, settings, plan: nil, source: { room, _ in try reader.read(into: room) },
             fileBytes: { reader.isBCF ? reader.fileBytes : nil })
     }
+
+    private static let cutRemedy = "the file was cut while it was read: start again"
 
     /// - Parameter fileBytes: bytes of the input of which the source's are a translation; nil where it is none.
     private func write(

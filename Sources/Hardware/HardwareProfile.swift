@@ -2,6 +2,7 @@ internal import Diagnostics
 internal import Foundation
 internal import HardwareProfiles
 internal import Kernels
+internal import Threads
 
 /// How DSGD uses a class of machine (hardware-profiles/README.md). A profile changes speed, never an answer.
 public struct HardwareProfile: Codable, Sendable, Equatable {

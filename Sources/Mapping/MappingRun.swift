@@ -4,6 +4,7 @@ import Foundation
 public import GenomicFormats
 import Kernels
 import Metering
+import Threads
 
 /// What a mapping run counted.
 public struct MappingMetrics: Sendable, Codable, Equatable {

@@ -1,3 +1,5 @@
+import Threads
+
 /// The notes of one bin, by (position, ordinal).
 struct ReadBin {
     let notes: UnsafePointer<ReadNote>
@@ -42,7 +44,7 @@ final class OrderedBins: @unchecked Sendable {
         notes = LargeBuffer(count: starts[binCount])
         // Each part takes the notes of its bins, a share of the reads, from all chunks.
         let parts = evenBorders(starts, count: 4 * threads)
-        inParallel(count: parts.count - 1, threads: threads) { [self] part, _ in
+        inParallel(parts.count - 1, threads: threads) { [self] part in
             order(bins: parts[part]..<parts[part + 1], isDuplicate)
         }
         for chunk in chunks { chunk.dropNotes() }

@@ -1,6 +1,7 @@
 import CKernels
 import Foundation
 import Synchronization
+import Threads
 
 /// Where aligned reads wait for the caller: bins of neighbouring positions instead of a globally sorted file.
 ///
@@ -184,7 +185,7 @@ public final class ReadStore: @unchecked Sendable {
         // A part and its sorted copies fit in a thread's share of half the budget.
         let parts = source.parts(atLeast: 4 * threads, mostBytes: max(1 << 20, limits.memory / (8 * threads)))
         try inParallel(
-            count: parts.count, threads: threads,
+            parts.count, threads: threads,
             throwing: { part in
                 let duplicates = try source.duplicates(parts[part])
                 found.withLock { for ordinal in duplicates { $0.insert(ordinal) } }
@@ -213,7 +214,7 @@ public final class ReadStore: @unchecked Sendable {
         let runs = min(threads, rest.count)
         spilling = runs
         try inParallel(
-            count: runs, threads: threads,
+            runs, threads: threads,
             throwing: { [self] run in
                 try spill(Array(rest[run * rest.count / runs..<(run + 1) * rest.count / runs]))
             })

@@ -1,6 +1,7 @@
 import CKernels
 import Diagnostics
 public import GenomicFormats
+import Threads
 
 /// A reference genome made ready for mapping: bit planes of the sequence and a table of sampled seeds.
 ///
@@ -158,7 +159,7 @@ public final class ReferenceIndex: @unchecked Sendable {
             pieces += stride(from: 0, to: contig.length, by: piece).map { (index, $0) }
         }
         let work = pieces
-        inParallel(count: work.count, threads: threads) { item, _ in
+        inParallel(work.count, threads: threads) { item in
             let (index, from) = work[item]
             let contig = contigs[index]
             genome.contigs[index].bases.withUnsafeBufferPointer { bases in

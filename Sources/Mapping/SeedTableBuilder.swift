@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Builds the seed table: two scans of the reference (count, scatter), then a sort and a fill per group of buckets.
 struct SeedTableBuilder: Sendable {
@@ -77,7 +78,7 @@ struct SeedTableBuilder: Sendable {
         let count32 = UInt32(bucketCount)
         // starts[piece * groups + group]: seeds of that piece in that group, then where they go.
         let starts = LargeBuffer<Int>(count: max(1, pieces.count) * groups)
-        inParallel(count: pieces.count, threads: threads) { item, _ in
+        inParallel(pieces.count, threads: threads) { item in
             let counts = starts.pointer + item * groups
             scan(pieces[item]) { keys, _, found, _ in
                 for i in 0..<found { counts[Int(ck_bucket_of(keys[i], count32)) / groupSize] += 1 }
@@ -94,7 +95,7 @@ struct SeedTableBuilder: Sendable {
             groupStarts.append(total)
         }
         let entries = LargeBuffer<UInt64>(count: total)
-        inParallel(count: pieces.count, threads: threads) { item, _ in
+        inParallel(pieces.count, threads: threads) { item in
             let next = starts.pointer + item * groups
             scan(pieces[item]) { keys, offsets, found, from in
                 for i in 0..<found {
@@ -113,19 +114,20 @@ struct SeedTableBuilder: Sendable {
         let groupSize = Int(CK_GROUP_BUCKETS)
         let groups = groupStarts.count - 1
         let largest = (0..<groups).map { groupStarts[$0 + 1] - groupStarts[$0] }.max() ?? 0
-        let scratch = (0..<max(1, min(threads, groups))).map { _ in LargeBuffer<UInt64>(count: largest) }
+        let sorters = Workers(min(threads, groups)) { LargeBuffer<UInt64>(count: largest) }
         let listWords = LargeBuffer<Int>(count: groups)
         let distinct = LargeBuffer<Int>(count: groups)
-        inParallel(count: groups, threads: threads) { group, worker in
+        let failed = sorters.forEach(groups) { scratch, group in
             let first = entries.pointer + groupStarts[group]
             let count = groupStarts[group + 1] - groupStarts[group]
             // Entries come in order of place, which the sort keeps.
-            ck_sort_words(first, scratch[worker].pointer, count, 32)
+            ck_sort_words(first, scratch.pointer, count, 32)
             listWords.pointer[group] = ck_count_list_words(first, count, ReferenceIndex.listLimit)
             var different = 0
             for i in 0..<count where i == 0 || first[i] >> 33 != first[i - 1] >> 33 { different += 1 }
             distinct.pointer[group] = different
         }
+        precondition(failed == nil, "sorting throws nothing")
         var listStarts = [0]
         for group in 0..<groups {
             let slots = min(groupSize, bucketCount - group * groupSize) * Int(CK_BUCKET_SLOTS)
@@ -135,7 +137,7 @@ struct SeedTableBuilder: Sendable {
         let buckets = LargeBuffer<ck_bucket>(count: bucketCount)
         let lists = LargeBuffer<UInt32>(count: listStarts[groups])
         let bases = listStarts
-        inParallel(count: groups, threads: threads) { group, _ in
+        inParallel(groups, threads: threads) { group in
             let size = min(groupSize, bucketCount - group * groupSize)
             _ = ck_fill_group(
                 entries.pointer + groupStarts[group], groupStarts[group + 1] - groupStarts[group],

@@ -1,8 +1,8 @@
 import Diagnostics
-import Dispatch
 import Glibc
 import Kernels
 import Synchronization
+import Threads
 
 /// The kernel's generator, getrandom(2). Cryptographically strong but a deterministic expansion of its seed: it is not
 /// the source without period that condition 10 of the trusted server asks for, so configurations have to allow it by
@@ -17,18 +17,12 @@ public struct KernelRandomSource: RandomSource {
     public func fill(_ buffer: UnsafeMutableRawBufferPointer) throws {
         let pieces = (buffer.count + Self.pieceSize - 1) / Self.pieceSize
         guard pieces > 1 else { return try fillFromKernel(buffer) }
-        let failure = Mutex<(any Error)?>(nil)
         // Every iteration writes a part of the buffer of its own, and all end before this function does.
         nonisolated(unsafe) let buffer = buffer
-        DispatchQueue.concurrentPerform(iterations: pieces) { index in
+        try inParallel(pieces, threads: WorkerThreads.usableCPUs, throwing: { index in
             let bounds = index * Self.pieceSize..<min((index + 1) * Self.pieceSize, buffer.count)
-            do {
-                try fillFromKernel(UnsafeMutableRawBufferPointer(rebasing: buffer[bounds]))
-            } catch {
-                failure.withLock { $0 = error }
-            }
-        }
-        if let failure = failure.withLock({ $0 }) { throw failure }
+            try fillFromKernel(UnsafeMutableRawBufferPointer(rebasing: buffer[bounds]))
+        })
     }
 
     /// Half a millisecond's work for a processor: enough to hand out, and few enough bytes that all finish together.

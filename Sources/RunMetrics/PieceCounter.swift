@@ -1,7 +1,5 @@
-import Dispatch
 import GenomicFormats
 import Mapping
-import Synchronization
 
 /// Counts the alignments of one piece of a contig after the other. Belongs to one thread.
 final class PieceCounter {
@@ -90,13 +88,4 @@ final class PieceCounter {
         }
         return (all, known)
     }
-}
-
-/// Calls `body` once on each of `threads` threads, and throws one of the errors that it threw.
-func inWorkers(_ threads: Int, _ body: @escaping @Sendable () throws -> Void) throws {
-    let failure = Mutex<(any Error)?>(nil)
-    DispatchQueue.concurrentPerform(iterations: max(1, threads)) { _ in
-        do { try body() } catch { failure.withLock { $0 = $0 ?? error } }
-    }
-    if let error = failure.withLock({ $0 }) { throw error }
 }

@@ -1,6 +1,7 @@
 public import GenomicFormats
 public import Mapping
 import Synchronization
+import Threads
 
 /// All that was counted of one run.
 public struct RunFigures: Sendable, Equatable {
@@ -82,20 +83,18 @@ public final class RunCounter: Sendable {
     private func countPieces(
         _ pieces: [(contig: Int, range: Range<Int>)], _ store: ReadStore, _ groups: OrdinalGroups, threads: Int
     ) throws {
-        let next = Atomic<Int>(0)
-        try inWorkers(threads) { [self] in
-            let counter = PieceCounter(store: store, groups: groups, groupCount: ids.count)
-            while true {
-                let piece = next.add(1, ordering: .relaxed).oldValue
-                guard piece < pieces.count else { break }
-                let (contig, range) = pieces[piece]
-                let depths = try counter.count(contig, range, reference.contigs[contig].bases)
-                state.withLock {
-                    $0.contigs[contig].depths.add(depths.all)
-                    $0.contigs[contig].knownDepths.add(depths.known)
-                }
-            }
+        let counters = Workers(threads) { PieceCounter(store: store, groups: groups, groupCount: ids.count) }
+        let failed = counters.forEach(pieces.count) { [self] counter, piece in
+            let (contig, range) = pieces[piece]
+            let depths = try counter.count(contig, range, reference.contigs[contig].bases)
             state.withLock {
+                $0.contigs[contig].depths.add(depths.all)
+                $0.contigs[contig].knownDepths.add(depths.known)
+            }
+        }
+        if let failed { throw failed.error }
+        state.withLock {
+            for counter in counters.contexts {
                 for (group, figures) in counter.figures.enumerated() { $0.groups[group].add(figures) }
                 $0.coveringReads += counter.coveringReads
             }

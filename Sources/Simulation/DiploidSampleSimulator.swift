@@ -1,4 +1,5 @@
 public import GenomicFormats
+import Threads
 
 /// One true difference between a sample and the reference, left-aligned and with one anchor base if it is an indel.
 public struct TruthVariant: Sendable, Equatable {
@@ -73,7 +74,7 @@ public struct DiploidSampleSimulator: Sendable {
             let segments = (contig.length + Self.segmentLength - 1) / Self.segmentLength
             let first = lane
             let found = ResultTable<[Candidate]>(repeating: [], count: segments)
-            runParallel(pieces: segments, threads: threads) { segment in
+            inParallel(segments, threads: threads) { segment in
                 var random = RandomStream(seed: seed, lane: first + UInt64(segment))
                 let start = segment * Self.segmentLength
                 let candidates = contig.bases.withUnsafeBufferPointer { bases in

@@ -1,4 +1,5 @@
 import GenomicFormats
+import Threads
 
 /// Where the fragments of a sample can lie, and how one is drawn.
 ///
@@ -80,7 +81,7 @@ extension ReferenceGenome {
     /// The maximal runs of A, C, G and T of every contig.
     func runsWithoutN(threads: Int) -> [[Range<Int>]] {
         let all = ResultTable<[Range<Int>]>(repeating: [], count: contigs.count)
-        runParallel(pieces: contigs.count, threads: threads) { all.set($0, Simulation.runsWithoutN(contigs[$0].bases)) }
+        inParallel(contigs.count, threads: threads) { all.set($0, Simulation.runsWithoutN(contigs[$0].bases)) }
         return all.values
     }
 }

@@ -1,4 +1,5 @@
 public import GenomicFormats
+import Threads
 
 /// How much and how young the repeated sequence of a simulated genome is.
 public enum RepeatContent: String, Sendable, Codable, CaseIterable {
@@ -82,7 +83,7 @@ public struct GenomeSimulator: Sendable {
         _ body: @Sendable (UnsafeMutableBufferPointer<UInt8>, inout RandomStream) -> Void
     ) {
         let segments = draft.segments
-        runParallel(pieces: segments.count, threads: threads) { index in
+        inParallel(segments.count, threads: threads) { index in
             var random = RandomStream(seed: seed, lane: Lane.segments + 2 * UInt64(index) + stage)
             body(draft.segment(index), &random)
         }

@@ -1,4 +1,3 @@
-import Compression
 import Synchronization
 
 /// The lanes of the random streams of one seed.
@@ -9,12 +8,6 @@ enum Lane {
     static let variantList: UInt64 = 4
     static let variants: UInt64 = 1 << 40
     static let segments: UInt64 = 1 << 41
-}
-
-/// Calls `body` for every piece; it must write to places of its own only.
-func runParallel(pieces: Int, threads: Int, _ body: @Sendable (Int) -> Void) {
-    let failed = Workers(threads) {}.forEach(pieces) { _, piece in body(piece) }
-    precondition(failed == nil, "the body throws nothing")
 }
 
 /// What the pieces of a parallel loop give, in the order of the pieces.

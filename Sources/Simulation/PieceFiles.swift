@@ -2,6 +2,7 @@ import Compression
 import Foundation
 import GenomicFormats
 import Storage
+import Threads
 
 /// Files that are made in pieces on several threads and written in order: plain text, or BGZF when the name ends in
 /// `.gz`. The bytes depend on the pieces alone, not on the threads.

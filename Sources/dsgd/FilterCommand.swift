@@ -16,6 +16,8 @@ struct FilterCommand: ParsableCommand {
               dsgd filter in.vcf.gz -R panel.bed -o out.vcf.gz
             Listed variants (CHROM POS, or CHROM POS ID REF ALT), two samples, genotypes only:
               dsgd filter in.vcf.gz -T sites.tsv -s ann,bob --format GT -o out.vcf.gz
+            Variants by their ID, without likelihoods and depths:
+              dsgd filter in.bcf --ids rs.txt -x FORMAT/PL,INFO/DP -o out.bcf
             In a pipe:
               bcftools norm -f ref.fa -Ou in.bcf | dsgd filter -r chr1:1000-2000,chr2 | less
 
@@ -34,12 +36,17 @@ struct FilterCommand: ParsableCommand {
         help: "Variants: CHROM POS, CHROM POS ID REF ALT, or a VCF; a name that ends in .bed is read as by -R.",
         completion: .file())
     var variants: String?
+    @Option(help: "Variants by ID: a file with one ID a line.", completion: .file()) var ids: String?
     @Option(help: "position, record, variant or within; the first three equal bcftools' 0, 1 and 2.")
     var overlap = OverlapRule.position.rawValue
     @Option(name: .shortAndLong, help: "Samples to keep, in this order, with commas. AC, AN and AF stay as they are.")
     var samples: String?
     @Option(help: "FORMAT keys to keep, with commas; all when left out.") var format: String?
     @Option(help: "INFO keys to keep, with commas; all when left out.") var info: String?
+    @Option(
+        name: [.customShort("x"), .long],
+        help: "What to drop, with commas: INFO/KEY, FORMAT/KEY, INFO, FORMAT (all but GT), ID, QUAL, FILTER.")
+    var remove: String?
     @Option(name: .shortAndLong, help: "File to write; - for standard output.") var output = "-"
     @Option(
         name: [.customShort("O"), .long],
@@ -54,9 +61,10 @@ struct FilterCommand: ParsableCommand {
     @OptionGroup var threads: ThreadOptions
 
     func validate() throws {
-        guard [regions, region, variants].compactMap(\.self).count < 2 else {
-            throw ValidationError("give one of -R, -r and -T")
+        guard [regions, region, variants, ids].compactMap(\.self).count < 2 else {
+            throw ValidationError("give one of -R, -r, -T and --ids")
         }
+        _ = try fields()
         guard CompressionLevel(rawValue: level) != nil else { throw ValidationError("-l is fast or compact") }
         guard outputType.map({ Self.formats[$0] != nil }) ?? true else {
             throw ValidationError("-O is z (VCF.gz), v (VCF), b (BCF) or u (BCF without compression)")
@@ -77,14 +85,14 @@ struct FilterCommand: ParsableCommand {
         guard input != "-" || isatty(STDIN_FILENO) == 0 else { throw ValidationError("name a VCF, or pipe one in") }
         let filter = VCFFilter(
             selection: try selection(), overlap: try .named(overlap),
-            fields: FieldProjection(info: Self.keys(info), format: Self.keys(format)),
+            fields: try fields(),
             header: .keep(
                 commandLine: noVersion ? nil : ResultCommand.text(),
                 samples: samples.map { $0.split(separator: ",").map(String.init) }),
             requiresSortedInput: output != "-")
         let isIndexed = output != "-" && (format == .vcfGz || format == .bcf)
         try checkFileNames(
-            inputs: [input] + [regions, variants].compactMap(\.self),
+            inputs: [input] + [regions, variants, ids].compactMap(\.self),
             outputs: [output] + (isIndexed ? [output + ".tbi", output + ".csi"] : []))
         let report = try filter.filterFile(
             input, to: output,
@@ -99,9 +107,34 @@ struct FilterCommand: ParsableCommand {
     private func selection() throws -> Selection {
         if let regions { return .regions(try BEDReader.read(regions)) }
         if let region { return .regions(try RegionSet(listed: region)) }
+        if let ids { return .identifiers(try IdentifierList.read(ids)) }
         guard let variants else { return .everything }
         return [".bed", ".bed.gz"].contains { variants.hasSuffix($0) }
             ? .regions(try BEDReader.read(variants)) : .variants(try VariantList.read(variants))
+    }
+
+    /// The columns and keys that go out.
+    private func fields() throws -> FieldProjection {
+        var fields = FieldProjection(info: Self.keys(info), format: Self.keys(format))
+        for name in remove?.split(separator: ",") ?? [] {
+            let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+            switch (parts.first, parts.count) {
+            case ("ID", 1): fields.keepsIdentifier = false
+            case ("QUAL", 1): fields.keepsQuality = false
+            case ("FILTER", 1): fields.keepsFilter = false
+            case ("INFO", 1): fields.info = []
+            case ("FORMAT", 1), ("FMT", 1): fields.format = ["GT"]
+            case ("INFO", 2):
+                guard !FieldProjection.structural.contains(parts[1]) else {
+                    throw ValidationError("-x \(name): END, SVTYPE and SVLEN always stay")
+                }
+                fields.droppedInfo.insert(parts[1])
+            case ("FORMAT", 2), ("FMT", 2): fields.droppedFormat.insert(parts[1])
+            default:
+                throw ValidationError("-x \(name) is none of INFO/KEY, FORMAT/KEY, INFO, FORMAT, ID, QUAL and FILTER")
+            }
+        }
+        return fields
     }
 
     private static func keys(_ list: String?) -> Set<String>? {

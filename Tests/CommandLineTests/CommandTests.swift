@@ -27,7 +27,7 @@ import Testing
             Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --ploidy 3", 64, "1, 2 or a file"),
             Case("dsgd genotype \(Self.reference) \(Self.reads) -o o --region chr1:+1-5", 65, "FROM-TO"),
             Case("dsgd genotype \(Self.reference) \(Self.reads) -o o -R /dev/null", 65, "no region"),
-            Case("dsgd filter $D/t.vcf -R $D/s/panel.bed -T $D/s/variants.tsv -o o", 64, "-R, -r and -T"),
+            Case("dsgd filter $D/t.vcf -R $D/s/panel.bed -T $D/s/variants.tsv -o o", 64, "-R, -r, -T and --ids"),
             Case("dsgd filter $D/t.vcf --overlap x -o o", 64, "--overlap"),
             Case("dsgd index -r - < $D/s/reference.fa.gz", 64, "--output"),
             Case("dsgd share split - < $D/secret", 64, "--output"),

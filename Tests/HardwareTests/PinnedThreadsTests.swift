@@ -1,8 +1,8 @@
 import Diagnostics
 import Foundation
 import Hardware
-import Kernels
 import Testing
+import Threads
 
 /// What profiles say of where worker threads run.
 @Suite(.serialized)

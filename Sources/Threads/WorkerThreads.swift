@@ -1,5 +1,6 @@
-import CKernels
-import Synchronization
+internal import CKernels
+internal import Glibc
+internal import Synchronization
 
 /// Where worker threads run. Results never depend on it.
 public enum WorkerThreads {
@@ -11,6 +12,9 @@ public enum WorkerThreads {
         get { list.withLock { $0 } }
         set { list.withLock { $0 = newValue } }
     }
+
+    /// How many CPUs this process may use.
+    package static var usableCPUs: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
     /// Whether the calling thread may run on this CPU.
     public static func mayUse(cpu: Int) -> Bool { ck_process_may_use_cpu(Int32(clamping: cpu)) == 1 }

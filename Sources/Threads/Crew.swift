@@ -23,7 +23,7 @@ package final class Crew: @unchecked Sendable {
     private var queue: [Piece] = []
     private var head = 0
     private var isClosed = false
-    private var threads: [pthread_t] = []
+    private var threads: [WorkerThread] = []
 
     package init(_ count: Int) {
         self.count = max(1, count)
@@ -83,31 +83,12 @@ package final class Crew: @unchecked Sendable {
         pthread_cond_broadcast(change)
         pthread_mutex_unlock(lock)
         for piece in given { piece.work = nil }
-        for thread in threads { pthread_join(thread, nil) }
+        for thread in threads { thread.join() }
         threads = []
     }
 
     private func start() {
-        for worker in 1..<count {
-            var thread = pthread_t()
-            let argument = Unmanaged.passRetained(Start(crew: self, worker: worker))
-            let status = pthread_create(&thread, nil, { raw in
-                let start = Unmanaged<Start>.fromOpaque(raw!).takeRetainedValue()
-                start.crew.serve(start.worker)
-                return nil
-            }, argument.toOpaque())
-            // With fewer threads the work takes longer, and gives the same.
-            if status == 0 { threads.append(thread) } else { argument.release() }
-        }
-    }
-
-    private final class Start {
-        let crew: Crew
-        let worker: Int
-        init(crew: Crew, worker: Int) {
-            self.crew = crew
-            self.worker = worker
-        }
+        threads = (1..<count).compactMap { worker in WorkerThread(worker) { [self] in serve(worker) } }
     }
 
     private func serve(_ worker: Int) {
