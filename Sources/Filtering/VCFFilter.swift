@@ -82,9 +82,8 @@ public struct VCFFilter: Sendable {
         _ input: String, to output: String, output settings: FilterOutput = FilterOutput(), usesIndex: Bool = true
     ) throws -> FilterReport {
         if usesIndex, let (file, plan) = try skipPlan(for: input) {
-            let remedy = "the file was cut while it was read: start again"
             do {
-                let positioned = try PositionedFile(path: input, remedy: remedy)
+                let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
                 return try write(input, to: output, settings, plan: plan, source: Self.source(positioned))
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
                 guard output != "-" else {
@@ -95,8 +94,10 @@ public struct VCFFilter: Sendable {
                 // Read from end to end, the file says itself what is wrong with it.
             }
         }
-        return try write(input, to: output, settings, plan: nil, source: Self.source(try FileReader(path: input)))
+        return try write(input, to: output, settings, plan: nil, source: try Self.source(ofFile: input))
     }
+
+    private static let cutRemedy = "the file was cut while it was read: start again"
 
     private func write(
         _ input: String, to output: String, _ settings: FilterOutput, plan: SkipPlan?,
@@ -150,9 +151,14 @@ public struct VCFFilter: Sendable {
         }
     }
 
+    private static func source(ofFile path: String) throws -> BGZFGroupReader.Source {
+        if path != "-", let file = try? PositionedFile(path: path, remedy: cutRemedy) { return source(file) }
+        return source(try FileReader(path: path))
+    }
+
     private static func source(_ file: PositionedFile) -> BGZFGroupReader.Source {
         { room, offset in
-            let count = min(room.count, max(0, file.size - offset), 1 << 17)
+            let count = min(room.count, max(0, file.size - offset), 1 << 18)
             try file.read(UnsafeMutableRawBufferPointer(rebasing: room[0..<count]), at: offset)
             return count
         }
