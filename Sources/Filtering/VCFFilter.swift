@@ -81,7 +81,7 @@ public struct VCFFilter: Sendable {
     public func filterFile(
         _ input: String, to output: String, output settings: FilterOutput = FilterOutput(), usesIndex: Bool = true
     ) throws -> FilterReport {
-        if usesIndex, let (file, plan) = try skipPlan(for: input) {
+        if usesIndex, let (file, plan) = try skipPlan(for: input, threads: settings.threads) {
             do {
                 let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
                 return try write(input, to: output, settings, plan: plan, source: Self.source(positioned))
@@ -118,10 +118,10 @@ public struct VCFFilter: Sendable {
     }
 
     /// The index beside a BGZF file, and what it lets be skipped; nil when there is none that could be of use.
-    private func skipPlan(for input: String) throws -> (path: String, plan: SkipPlan)? {
+    private func skipPlan(for input: String, threads: Int) throws -> (path: String, plan: SkipPlan)? {
         let path = input + ".tbi"
         guard !discloses, input != "-", let regions = selection.regions, let bytes = try? readWhole(path, limit: 1 << 28),
-            let index = try? bytes.withUnsafeBytes({ try TabixIndex(parsing: $0, label: path) })
+            let index = try? bytes.withUnsafeBytes({ try TabixIndex(parsing: $0, label: path, threads: threads) })
         else { return nil }
         guard let file = try? PositionedFile(path: input, remedy: "check the file"), file.size > BGZF.endMarker.count
         else { return nil }

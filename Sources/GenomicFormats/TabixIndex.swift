@@ -19,8 +19,9 @@ public struct TabixIndex: Sendable {
     public private(set) var places: [UInt64] = []
 
     /// - Throws: ``Failure`` `.data` when the bytes are no tabix index of VCF, or its places are not in order.
-    public init(parsing compressed: UnsafeRawBufferPointer, label: String) throws {
-        let bytes = try GzipInflater.inflate(compressed, label: label, limits: .init(maximumOutput: 1 << 30))
+    public init(parsing compressed: UnsafeRawBufferPointer, label: String, threads: Int = 1) throws {
+        let bytes = try GzipInflater.inflate(
+            compressed, label: label, limits: .init(maximumOutput: 1 << 30), threads: threads)
         let bad = Failure(
             .data, at: label, "is no whole tabix index of a VCF", remedy: "make it again with dsgd filter or tabix -p vcf")
         try bytes.withUnsafeBytes { bytes in
