@@ -7,7 +7,8 @@ internal import GenomicFormats
 internal import Metering
 internal import Storage
 
-/// Time from VCF.gz to filtered VCF.gz, of the shipped filter and of the programs that are installed beside it.
+/// Time from VCF.gz to filtered VCF.gz, and to filtered text, of the shipped filter and of the programs that are installed
+/// beside it. Programs are timed from before their start to their end, without the shell that starts them.
 public struct FilterBenchmark {
     public enum Level: String, Sendable { case fast, compact }
 
@@ -21,6 +22,11 @@ public struct FilterBenchmark {
     public var comparesPeers = true
     /// Seconds after which a peer is stopped and left out: seeking to millions of points takes some of them hours.
     public var peerLimit = 120
+    /// The `dsgd` that is timed as a program, as its peers are: this very one, where it is that.
+    public var command: String? = {
+        let own = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        return own.flatMap { $0.hasSuffix("/dsgd") ? $0 : nil }
+    }()
 
     private let directory: String
     private var input: String { directory + "/in.vcf.gz" }
@@ -68,14 +74,13 @@ public struct FilterBenchmark {
                     for sample in 0..<samples {
                         for (index, program) in programs.enumerated() {
                             if sample > 0 && runs[index].seconds.isEmpty { continue }
-                            let start = monotonicSeconds()
-                            guard let stages = try program.run() else {
+                            guard let time = try program.run() else {
                                 runs[index].seconds = []
                                 try? FileManager.default.removeItem(atPath: program.output)
                                 continue
                             }
-                            runs[index].seconds.append(monotonicSeconds() - start)
-                            if runs[index].best == runs[index].seconds.last { runs[index].stages = stages }
+                            runs[index].seconds.append(time.seconds)
+                            if runs[index].best == time.seconds { runs[index].stages = time.stages }
                             if sample == 0 { runs[index].body = try body(program.output) }
                             try FileManager.default.removeItem(atPath: program.output)
                         }
@@ -92,8 +97,12 @@ public struct FilterBenchmark {
                             add(name + "." + stage.stage.label, program.name, threads, rate, "Mbit/s")
                         }
                         add(name + ".lines", program.name, threads, Double(run.body.lines), "lines")
-                        guard run.stages.isEmpty else { continue }
-                        add(name + ".ratio", program.name, threads, run.best / runs[0].best, "times")
+                        guard program.isPeer else { continue }
+                        // Who writes text is held against both; who writes VCF.gz against VCF.gz alone.
+                        for (other, own) in zip(programs, runs)
+                        where !other.isPeer && other.readsByIndex && (program.writesText || !other.writesText) {
+                            add(name + ".ratio to " + other.name, program.name, threads, run.best / own.best, "times")
+                        }
                         add(name + ".same", program.name, threads, run.body == runs[0].body ? 1 : 0, "body")
                     }
                 }
@@ -102,40 +111,65 @@ public struct FilterBenchmark {
         return results
     }
 
+    /// What one program took; stages of the shipped filter alone.
+    private struct Time {
+        var seconds: Double
+        var stages: [StageMeasurement] = []
+    }
+
     /// What is measured on one set of targets. The filter with the index that lies beside the input comes first.
     private struct Program {
         var name: String
+        /// Plain VCF; otherwise VCF.gz.
+        var writesText = false
+        var readsByIndex = true
+        var isPeer = false
         var output: String
         /// Nil when it was stopped.
-        var run: () throws -> [StageMeasurement]?
+        var run: () throws -> Time?
     }
 
     private func programs(bed: String, threads: Int) throws -> [Program] {
-        let own = [("dsgd", true), ("dsgd.scan", false)].map { name, usesIndex in
-            let output = directory + "/\(name).vcf.gz"
-            return Program(name: name, output: output) { [input, level] in
+        let own = [("dsgd", true, false), ("dsgd.scan", false, false), ("dsgd.text", true, true)].map {
+            name, usesIndex, writesText in
+            let output = directory + "/\(name).vcf" + (writesText ? "" : ".gz")
+            return Program(name: name, writesText: writesText, readsByIndex: usesIndex, output: output) {
+                [input, level] in
+                let start = monotonicSeconds()
                 let filter = VCFFilter(selection: .regions(try BEDReader.read(bed)), overlap: .position)
                 let settings = FilterOutput(
-                    level: level == .fast ? .fast : .compact, threads: threads, makesIndex: false)
-                return try filter.filterFile(input, to: output, output: settings, usesIndex: usesIndex).measurements
+                    format: writesText ? .vcf : .vcfGz, level: level == .fast ? .fast : .compact, threads: threads,
+                    makesIndex: false)
+                let report = try filter.filterFile(input, to: output, output: settings, usesIndex: usesIndex)
+                return Time(seconds: monotonicSeconds() - start, stages: report.measurements)
             }
         }
-        guard comparesPeers else { return own }
-        let more = threads > 1 ? "--threads \(threads)" : ""
-        let peers = [
-            ("bcftools -T", ["bcftools"], "bcftools view \(more) -T \"$1\" --targets-overlap 0 -Oz -o \"$2\" \"$0\""),
-            ("bcftools -R", ["bcftools"], "bcftools view \(more) -R \"$1\" --regions-overlap 0 -Oz -o \"$2\" \"$0\""),
-            (
-                "tabix|bgzip", ["tabix", "bgzip"],
-                "set -o pipefail; tabix -h -R \"$1\" \"$0\" | bgzip -@ \(threads) -c > \"$2\""
-            ),
-        ]
-        let installed = peers.filter { $0.1.allSatisfy(Self.isInstalled) }
+        var scripts: [(name: String, needs: [String], isPeer: Bool, writesText: Bool, script: String)] = []
+        if let command {
+            let start = "\"\(command)\" filter \"$0\" -R \"$1\" -@ \(threads) -l \(level.rawValue) --no-version"
+            scripts += [
+                ("dsgd program", [], false, false, "\(start) -o \"$2\""),
+                ("dsgd program -O v", [], false, true, "\(start) -O v -o \"$2\""),
+            ]
+        }
+        if comparesPeers {
+            let view = "bcftools view" + (threads > 1 ? " --threads \(threads)" : "")
+            scripts += [
+                ("bcftools -T", ["bcftools"], true, false, "\(view) -T \"$1\" --targets-overlap 0 -Oz -o \"$2\" \"$0\""),
+                ("bcftools -R", ["bcftools"], true, false, "\(view) -R \"$1\" --regions-overlap 0 -Oz -o \"$2\" \"$0\""),
+                (
+                    "tabix|bgzip", ["tabix", "bgzip"], true, false,
+                    "tabix -h -R \"$1\" \"$0\" | bgzip -@ \(threads) -c > \"$2\""
+                ),
+                ("tabix -R", ["tabix"], true, true, "tabix -h -R \"$1\" \"$0\" > \"$2\""),
+            ]
+        }
         return own
-            + installed.map { name, _, script in
-                let output = directory + "/peer.vcf.gz"
-                return Program(name: name, output: output) { [input, peerLimit] in
-                    try Self.shell(script, [input, bed, output], name: name, limit: peerLimit) ? [] : nil
+            + scripts.filter { $0.needs.allSatisfy(Self.isInstalled) }.map { name, _, isPeer, writesText, script in
+                let output = directory + "/program.vcf" + (writesText ? "" : ".gz")
+                return Program(name: name, writesText: writesText, isPeer: isPeer, output: output) {
+                    [input, peerLimit] in
+                    try Self.shell(script, [input, bed, output], name: name, limit: peerLimit).map { Time(seconds: $0) }
                 }
             }
     }
@@ -146,21 +180,31 @@ public struct FilterBenchmark {
         }
     }
 
-    /// Runs a script; false when it took too long.
-    private static func shell(_ script: String, _ arguments: [String], name: String, limit: Int) throws -> Bool {
+    /// Runs a script and returns the seconds that its commands took; nil when that was too long.
+    private static func shell(_ script: String, _ arguments: [String], name: String, limit: Int) throws -> Double? {
+        let clock = arguments[2] + ".seconds"
+        defer { try? FileManager.default.removeItem(atPath: clock) }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
-        process.arguments = ["\(limit)", "/bin/bash", "-c", script] + arguments
+        process.arguments =
+            [
+                "\(limit)", "/bin/bash", "-c",
+                "set -eo pipefail; LC_ALL=C; a=$EPOCHREALTIME; \(script); b=$EPOCHREALTIME; echo $a $b > \"$3\"",
+            ] + arguments + [clock]
         process.standardInput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
         try process.run()
         process.waitUntilExit()
-        if process.terminationStatus == 124 { return false }
-        guard process.terminationStatus == 0 else {
+        if process.terminationStatus == 124 { return nil }
+        let times = (try? readWhole(clock)).map { String(decoding: $0, as: UTF8.self).split(whereSeparator: \.isWhitespace) }
+        guard process.terminationStatus == 0, let times, times.count == 2, let start = Double(times[0]),
+            let end = Double(times[1])
+        else {
             throw Failure(
                 .internalError, at: name, "ended with status \(process.terminationStatus)",
                 remedy: "leave it out with --no-peers")
         }
-        return true
+        return end - start
     }
 
     private func body(_ path: String) throws -> Body {

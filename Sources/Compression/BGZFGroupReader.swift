@@ -56,6 +56,17 @@ package final class BGZFGroup: @unchecked Sendable {
         pool.give(room)
     }
 
+    /// 0 for input that is no BGZF.
+    package var blockCount: Int { blocks.count }
+
+    /// Whether a range of plain bytes holds one block from its first byte to its last.
+    package func holdsWholeBlock(_ range: Range<Int>) -> Bool {
+        guard blocks.count > 0, !range.isEmpty else { return false }
+        let first = blocks.index(ofPlainByte: range.lowerBound)
+        let whole = blocks.plainOffsets[first] == range.lowerBound ? first : first + 1
+        return whole < blocks.count && blocks.plainOffsets[whole + 1] <= range.upperBound
+    }
+
     /// Where the block that holds a plain byte begins in the file.
     package func fileOffset(ofPlainByte place: Int) -> Int {
         guard blocks.count > 0 else { return offset }
@@ -101,7 +112,9 @@ extension BlockGroup {
 /// Where groups end depends on the input alone. Not for use by two threads at once.
 package final class BGZFGroupReader {
     /// Half a megabyte of plain bytes: what a core's own cache holds.
-    private static let blocksPerGroup = 8
+    package static let blocksPerGroup = 8
+    /// Blocks of VCF and FASTQ are seldom larger, so that one call reads the end of a stretch.
+    private static let usualBlockSize = 1 << 15
 
     /// Fills as much of the room as there is input for, from an offset of the file on; 0 at its end. Input that cannot
     /// be sought is asked for each byte once, in order.
@@ -241,8 +254,13 @@ package final class BGZFGroupReader {
             to -= from
             from = 0
         }
+        var end = staged.count
+        if isSkipping, let last = lastBlock {
+            // What lies behind the stretch is not wanted.
+            end = min(end, from + max(count, min(last - offset, staged.count) + Self.usualBlockSize))
+        }
         while to - from < count {
-            let got = try source(UnsafeMutableRawBufferPointer(rebasing: staged[to...]), offset + to - from)
+            let got = try source(UnsafeMutableRawBufferPointer(rebasing: staged[to..<end]), offset + to - from)
             if got == 0 {
                 sourceIsOver = true
                 return
@@ -250,6 +268,9 @@ package final class BGZFGroupReader {
             to += got
         }
     }
+
+    /// Where the last block of the present stretch begins.
+    private var lastBlock: Int? { nextStretch > 0 ? stretches[nextStretch - 1].last : nil }
 
     /// Goes to the next stretch when the present one is read.
     private func seek() throws {

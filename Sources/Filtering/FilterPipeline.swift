@@ -12,28 +12,12 @@ final class FilterPipeline {
     /// The longest header or line taken, in bytes.
     static let maximumLineBytes = 256 << 20
 
-    /// What the crew does with one group. The pipeline has it before and after, one worker meanwhile.
-    private final class Slot: @unchecked Sendable {
-        let group: BGZFGroup
-        /// Where the first line begins, when that is known; otherwise it begins behind the first LF.
-        let lineStart: Int?
-        /// The bytes of whole lines.
-        var lines = 0..<0
-        var hasLines = false
-        var part: FilteredPart?
-        var inflateSeconds = 0.0
-        var piece: Crew.Piece?
-
-        init(_ group: BGZFGroup, lineStart: Int?) {
-            self.group = group
-            self.lineStart = lineStart
-        }
-    }
-
     private let filter: VCFFilter
     private let settings: FilterOutput
     private let label: String
     private let sink: ByteSink
+    /// Plain output on its way to the sink.
+    private let plain: PlainWriter?
     private let reader: BGZFGroupReader
     private let crew: Crew
     private var inflaters: [BGZFBlockInflater] = []
@@ -72,6 +56,7 @@ final class FilterPipeline {
         self.settings = settings
         self.label = label
         self.sink = sink
+        plain = settings.format == .vcf ? PlainWriter(sink) : nil
         reader = BGZFGroupReader(label: label, limits: .init(maximumOutput: maximumOutput), source: source)
         if let plan { reader.skip(to: plan.stretches) }
         crew = Crew(settings.threads)
@@ -82,21 +67,27 @@ final class FilterPipeline {
         defer { crew.close() }
         let start = monotonicSeconds()
         let first = try readHeader()
-        var slots: [Slot] = []
+        var slots: [FilterSlot] = []
+        var blocks = 0
         // Enough for every thread to have work while the oldest group is waited for.
-        let ahead = crew.count == 1 ? 1 : crew.count * 3
-        var next: Slot? = first
+        let ahead = (crew.count == 1 ? 1 : crew.count * 3) * BGZFGroupReader.blocksPerGroup
+        var next: FilterSlot? = first
         while true {
-            while slots.count < ahead {
-                guard let slot = try next ?? nextSlot() else { break }
-                next = nil
-                slots.append(slot)
-                slot.piece = crew.give { [self] worker in work(on: slot, worker) }
+            while blocks < ahead {
+                let batch = try nextBatch(&next)
+                guard !batch.isEmpty else { break }
+                blocks += batch.reduce(0) { $0 + $1.blocks }
+                slots += batch
+                let piece = crew.give { [self] worker in
+                    for slot in batch { slot.work(inflaters[worker], filters[worker], label: label) }
+                }
+                for slot in batch { slot.piece = piece }
             }
             guard !slots.isEmpty else { break }
             let slot = slots.removeFirst()
             if let piece = slot.piece { crew.wait(for: piece) }
             slot.piece = nil
+            blocks -= slot.blocks
             let began = threadSeconds()
             let before = (inflateSeconds, filterSeconds)
             try commit(slot)
@@ -115,7 +106,7 @@ final class FilterPipeline {
     // MARK: Input
 
     /// Reads up to the first record and begins the output. Returns the rest of the group that holds it.
-    private func readHeader() throws -> Slot? {
+    private func readHeader() throws -> FilterSlot? {
         var bytes: [UInt8] = []
         var lineStart = 0
         while let group = reader.next() {
@@ -130,7 +121,7 @@ final class FilterPipeline {
             }
             if let end {
                 try begin(bytes[..<end])
-                return Slot(group, lineStart: end - before)
+                return FilterSlot(group, lineStart: end - before)
             }
             if let failure = group.failure { throw failure }
             lineStart = bytes.lastIndex(of: 10).map { $0 + 1 } ?? 0
@@ -167,33 +158,24 @@ final class FilterPipeline {
         try assembler?.endBlock()
     }
 
-    private func nextSlot() throws -> Slot? {
+    /// Groups that together are worth a piece of work, `first` at their head: short ones lie between gaps.
+    private func nextBatch(_ first: inout FilterSlot?) throws -> [FilterSlot] {
         let began = threadSeconds()
         defer { inflateSeconds += threadSeconds() - began }
-        return reader.next().map { Slot($0, lineStart: nil) }
-    }
-
-    /// On any thread.
-    private func work(on slot: Slot, _ worker: Int) {
-        let began = threadSeconds()
-        slot.group.inflate(with: inflaters[worker], label: label)
-        let inflated = threadSeconds()
-        slot.inflateSeconds = inflated - began
-        let plain = slot.group.plain
-        let start = slot.lineStart ?? Bytes.find(10, in: plain, from: 0).map { $0 + 1 } ?? plain.count + 1
-        var end = plain.count
-        while end > 0 && plain[end - 1] != 10 { end -= 1 }
-        guard start <= end else { return }
-        slot.hasLines = true
-        slot.lines = start..<end
-        guard start < end else { return }
-        slot.part = filters[worker].filter(UnsafeRawBufferPointer(rebasing: plain[start..<end]))
-        slot.part?.seconds = threadSeconds() - inflated
+        var batch: [FilterSlot] = []
+        var blocks = 0
+        while blocks < BGZFGroupReader.blocksPerGroup {
+            guard let slot = first ?? reader.next().map({ FilterSlot($0, lineStart: nil) }) else { break }
+            first = nil
+            batch.append(slot)
+            blocks += slot.blocks
+        }
+        return batch
     }
 
     // MARK: Output, in order
 
-    private func commit(_ slot: Slot) throws {
+    private func commit(_ slot: FilterSlot) throws {
         let group = slot.group
         if group.isBehindGap {
             // A line that was begun before the gap, and what is left of one that was begun inside it.
@@ -364,7 +346,7 @@ final class FilterPipeline {
 
     private func put(_ bytes: UnsafeRawBufferPointer) throws {
         plainOut += bytes.count
-        if let assembler { try assembler.append(bytes) } else { try sink(bytes) }
+        if let assembler { try assembler.append(bytes) } else { try plain?.write(bytes) }
     }
 
     private func put(_ range: Range<Int>, of group: BGZFGroup) throws {
@@ -372,11 +354,12 @@ final class FilterPipeline {
         if let assembler {
             try assembler.append(range, of: group)
         } else {
-            try sink(UnsafeRawBufferPointer(rebasing: group.plain[range]))
+            try plain?.write(UnsafeRawBufferPointer(rebasing: group.plain[range]))
         }
     }
 
     private func finish() throws -> [UInt8]? {
+        try plain?.flush()
         guard let assembler else { return nil }
         try assembler.finish(multipleOf: settings.lengthMultiple)
         return index?.finish { assembler.virtualOffset(ofPlainByte: Int($0)) }

@@ -52,4 +52,33 @@ final class FilteredPart: @unchecked Sendable {
     var failure: (record: Int, problem: any Error)?
     /// Processor time that it took.
     var seconds = 0.0
+
+    /// Copies segments that lie close together into one, so that the thread that writes has little to do. The first and
+    /// the last stay, as they may be parts of blocks that go out whole, and so does every one that `staysWhole`.
+    func gather(from text: UnsafeRawBufferPointer, staysWhole: (Range<Int>) -> Bool) {
+        guard segments.count > 8 else { return }
+        let before = edited
+        edited = []
+        edited.reserveCapacity(outputBytes)
+        var gathered: [Segment] = []
+        for (number, segment) in segments.enumerated() {
+            let range = segment.from..<segment.to
+            if !segment.isEdited, number == 0 || number == segments.count - 1 || staysWhole(range) {
+                gathered.append(segment)
+                continue
+            }
+            let from = edited.count
+            if segment.isEdited {
+                edited.append(contentsOf: before[range])
+            } else {
+                edited.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[range]))
+            }
+            if let last = gathered.last, last.isEdited {
+                gathered[gathered.count - 1].to = edited.count
+            } else {
+                gathered.append(Segment(from: from, to: edited.count, isEdited: true))
+            }
+        }
+        segments = gathered
+    }
 }

@@ -3,61 +3,61 @@ import GenomicFormats
 
 /// Which blocks of an indexed file hold the records that regions name, and the proof that those in between do not.
 ///
-/// The index is a hint. Reading begins two of its places before a region and ends two behind it, at the first line end,
-/// never where it says that a record begins; and the records read on both sides of each gap must show that no position
-/// of the regions lies between them. A file in order whose gaps are proven has no wanted position in its gaps.
+/// The index is a hint. Reading begins at the first line end in the block that the index gives for the place before a
+/// region's, never where it says that a record begins, and ends where it has given a place behind the region and another
+/// behind that, so that the line at the first is whole. The records read on both sides of each gap must show that no
+/// position of the regions lies between them. A file in order whose gaps are proven has no wanted position in its gaps.
 struct SkipPlan {
-    /// Compressed bytes that are rather read than jumped over.
-    private static let leastGap = 1 << 17
+    /// What a stretch costs beside its blocks, and the share of the file from which on reading all of it is as fast.
+    private static let stretchBytes = 1 << 15
+    private static let largestShare = 0.8
 
     let stretches: [BGZFGroupReader.Stretch]
     private let regions: RegionSet
     private var unseen: Set<String>
 
-    /// Nil when nothing would be skipped, or the index does not speak of all contigs of the regions.
+    /// Nil when too little would be skipped, or the index does not speak of all contigs of the regions.
     init?(_ regions: RegionSet, index: TabixIndex, fileSize: Int) {
-        let places = index.places
-        guard let first = places.first, places.count > 4 else { return nil }
+        guard let first = index.places.first else { return nil }
         let byName = Dictionary(index.contigs.map { ($0.name, $0.windows) }, uniquingKeysWith: { one, _ in one })
         var wanted = [BGZFGroupReader.Stretch(start: 0, last: Int(first >> 16))]
-        func number(of place: UInt64) -> Int {
-            var low = 0
-            var high = places.count
-            while low < high {
-                let middle = (low + high) / 2
-                if places[middle] < place { low = middle + 1 } else { high = middle }
-            }
-            return low
-        }
+        let shift = BinningScheme.smallestShift
         for (name, intervals) in regions.contigs {
             guard let windows = byName[name], !windows.isEmpty else { return nil }
+            var last = (-1, -1)
             for (start, end) in zip(intervals.starts, intervals.ends) {
-                let shift = BinningScheme.smallestShift
-                let from = number(of: windows[min(max(0, start - 1) >> shift, windows.count - 1)]) - 2
-                let reach = min(end >> shift, windows.count - 1)
-                var behind = number(of: windows[reach]) + 3
-                // Windows without records may have the place of the one before.
-                var window = reach + 1
-                while window < windows.count, windows[window] <= windows[reach] { window += 1 }
-                if window < windows.count { behind = max(behind, number(of: windows[window]) + 2) }
-                wanted.append(
-                    .init(
-                        start: from < 0 ? 0 : Int(places[from] >> 16),
-                        last: behind < places.count ? Int(places[behind] >> 16) : .max))
+                let from = min(windows.lowerBound + start >> shift, windows.upperBound - 1)
+                let reach = min(windows.lowerBound + end >> shift, windows.upperBound - 1)
+                if (from, reach) == last { continue }
+                last = (from, reach)
+                wanted.append(Self.stretch(index, from: index.places[from], to: index.places[reach]))
             }
         }
         var merged: [BGZFGroupReader.Stretch] = []
         for stretch in wanted.sorted(by: { ($0.start, $0.last) < ($1.start, $1.last) }) {
-            if let last = merged.last, last.last == .max || stretch.start - last.last < Self.leastGap {
+            if let last = merged.last, stretch.start <= last.last {
                 merged[merged.count - 1].last = max(last.last, stretch.last)
             } else {
                 merged.append(stretch)
             }
         }
-        guard merged.count > 1 || merged[0].last < fileSize else { return nil }
+        let bytes = merged.reduce(0) { $0 + min($1.last, fileSize) - $1.start + Self.stretchBytes }
+        guard Double(bytes) < Self.largestShare * Double(fileSize) else { return nil }
         stretches = merged
         self.regions = regions
         unseen = Set(regions.contigs.keys)
+    }
+
+    /// The blocks for a region whose first base lies in a window with the place `from`, and the base behind its last one
+    /// in a window with the place `to`.
+    private static func stretch(_ index: TabixIndex, from: UInt64, to: UInt64) -> BGZFGroupReader.Stretch {
+        var before = index.place(before: from)
+        // A line that begins with its block is not seen to be whole.
+        if let place = before, place & 0xffff == 0 { before = index.place(before: place) }
+        let behind = index.place(behind: to).flatMap { index.place(behind: $0) }
+        // The block of the byte before that place.
+        let last = behind.map { $0 & 0xffff > 0 ? Int($0 >> 16) : Int($0 >> 16) - 1 }
+        return .init(start: before.map { Int($0 >> 16) } ?? 0, last: last ?? .max)
     }
 
     mutating func see(_ contig: String) { unseen.remove(contig) }

@@ -82,12 +82,19 @@ public struct VCFFilter: Sendable {
     public func filterFile(
         _ input: String, to output: String, output settings: FilterOutput = FilterOutput(), usesIndex: Bool = true
     ) throws -> FilterReport {
+<<<<<<< HEAD
         let reader = try VariantFileReader(path: input, threads: settings.threads)
         if usesIndex, !reader.isBCF, let (file, plan) = try skipPlan(for: input) {
             do {
                 let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
                 return try write(
                     input, to: output, settings, plan: plan, source: Self.source(positioned), fileBytes: { nil })
+=======
+        if usesIndex, let (file, plan) = try skipPlan(for: input, threads: settings.threads) {
+            do {
+                let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
+                return try write(input, to: output, settings, plan: plan, source: Self.source(positioned))
+>>>>>>> filterspeed
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
                 guard output != "-" else {
                     throw Failure(
@@ -97,6 +104,7 @@ public struct VCFFilter: Sendable {
                 // Read from end to end, the file says itself what is wrong with it.
             }
         }
+<<<<<<< HEAD
         // A regular file is read in place, without the reader's copy.
         if !reader.isBCF, input != "-", let file = try? PositionedFile(path: input, remedy: Self.cutRemedy) {
             return try write(
@@ -105,11 +113,17 @@ public struct VCFFilter: Sendable {
         return try write(
             input, to: output, settings, plan: nil, source: { room, _ in try reader.read(into: room) },
             fileBytes: { reader.isBCF ? reader.fileBytes : nil })
+=======
+        return try write(input, to: output, settings, plan: nil, source: try Self.source(ofFile: input))
+>>>>>>> filterspeed
     }
 
     private static let cutRemedy = "the file was cut while it was read: start again"
 
+<<<<<<< HEAD
     /// - Parameter fileBytes: bytes of the input of which the source's are a translation; nil where it is none.
+=======
+>>>>>>> filterspeed
     private func write(
         _ input: String, to output: String, _ settings: FilterOutput, plan: SkipPlan?,
         source: @escaping BGZFGroupReader.Source, fileBytes: () -> Int?
@@ -144,10 +158,10 @@ public struct VCFFilter: Sendable {
     }
 
     /// The index beside a BGZF file, and what it lets be skipped; nil when there is none that could be of use.
-    private func skipPlan(for input: String) throws -> (path: String, plan: SkipPlan)? {
+    private func skipPlan(for input: String, threads: Int) throws -> (path: String, plan: SkipPlan)? {
         let path = input + ".tbi"
         guard !discloses, input != "-", let regions = selection.regions, let bytes = try? readWhole(path, limit: 1 << 28),
-            let index = try? bytes.withUnsafeBytes({ try TabixIndex(parsing: $0, label: path) })
+            let index = try? bytes.withUnsafeBytes({ try TabixIndex(parsing: $0, label: path, threads: threads) })
         else { return nil }
         guard let file = try? PositionedFile(path: input, remedy: "check the file"), file.size > BGZF.endMarker.count
         else { return nil }
@@ -177,9 +191,14 @@ public struct VCFFilter: Sendable {
         }
     }
 
+    private static func source(ofFile path: String) throws -> BGZFGroupReader.Source {
+        if path != "-", let file = try? PositionedFile(path: path, remedy: cutRemedy) { return source(file) }
+        return source(try FileReader(path: path))
+    }
+
     private static func source(_ file: PositionedFile) -> BGZFGroupReader.Source {
         { room, offset in
-            let count = min(room.count, max(0, file.size - offset), 1 << 17)
+            let count = min(room.count, max(0, file.size - offset), 1 << 18)
             try file.read(UnsafeMutableRawBufferPointer(rebasing: room[0..<count]), at: offset)
             return count
         }

@@ -1,5 +1,6 @@
 import Compression
 import Diagnostics
+import Glibc
 import Storage
 
 /// Sorted, disjoint 0-based half-open intervals of one contig. Overlapping and touching intervals are one.
@@ -119,7 +120,7 @@ enum TableReader {
                 var line = UnsafeRawBufferPointer(rebasing: plain[at..<end])
                 if line.last == 13 { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
                 number += 1
-                if line.contains(0) {
+                if Bytes.find(0, in: line, from: 0) != nil {
                     throw Failure(
                         .data, at: "\(label):line \(number)", "holds a NUL byte", remedy: "give a text file")
                 }
@@ -148,6 +149,7 @@ public enum BEDReader {
                     .data, at: "\(label):line \(number)", problem,
                     remedy: "write contig, start and end, 0-based and half-open, separated by tabs")
             }
+            if let range = plainRange(line, behind: name) { return current.append(range) }
             if line[0] == UInt8(ascii: "#") { return }
             let isTabbed = line.contains(9)
             let fields = line.split(separator: isTabbed ? 9 : 32, maxSplits: 3, omittingEmptySubsequences: !isTabbed)
@@ -168,6 +170,30 @@ public enum BEDReader {
         }
         ranges[name, default: []].append(contentsOf: current)
         return RegionSet(ranges)
+    }
+
+    /// The range of a line of digits between tabs with this contig, which is not empty; nil for any other line.
+    private static func plainRange(_ line: UnsafeRawBufferPointer, behind name: String) -> Range<Int>? {
+        var name = name
+        return name.withUTF8 { name in
+            guard let base = line.baseAddress, let own = name.baseAddress, !name.isEmpty, line.count > name.count,
+                memcmp(base, own, name.count) == 0, line[name.count] == 9
+            else { return nil }
+            var at = name.count + 1
+            func number() -> Int? {
+                let first = at
+                var value = 0
+                while at < line.count, case let digit = line[at] &- 48, digit < 10 {
+                    value = value &* 10 &+ Int(digit)
+                    at += 1
+                }
+                return at > first && at - first < 10 ? value : nil
+            }
+            guard let start = number(), at < line.count, line[at] == 9 else { return nil }
+            at += 1
+            guard let end = number(), at == line.count || line[at] == 9, start < end else { return nil }
+            return start..<end
+        }
     }
 
     private static func number64(_ bytes: Slice<UnsafeRawBufferPointer>) -> Int? {
