@@ -73,18 +73,18 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         }
     }
 
-    public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+    public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
         condition.withLock {
             guard let state = streams[stream] else { return offset }
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.end)
         }
     }
 
-    public func made(_ stream: PadStream) throws -> UInt64? {
+    public func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
         role == stream.sender ? condition.withLock { streams[stream]?.end ?? 0 } : nil
     }
 
-    public func discard(_ stream: PadStream, below offset: UInt64) throws {
+    public func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
         condition.withLock { _ = streams[stream]?.pieces.discard(below: offset) }
     }
 
