@@ -151,14 +151,15 @@ enum Handshake {
             transcript[7] = encryptsHeaders ? 1 : 0
             transcript.store(bigEndian: poolIdentifier(pool: provider.pool, identity, peer), at: 8)
             try fillFromKernel(transcript.slice(16..<32))
-            transcript.store(bigEndian: try pads.receiving.resumePoint(), at: 32)
+            transcript.store(bigEndian: try pads.receiving.resumePoint(timeout: deadline.left), at: 32)
             transcript.store(bigEndian: pads.receiving.position, at: 40)
             try socket.write(UnsafeRawBufferPointer(transcript).slice(0..<clientHelloSize), deadline)
 
             try socket.readWhole(transcript.slice(serverHelloAt..<clientProofAt), deadline)
             try checkStatus(transcript[serverHelloAt], socket, peer)
             try followPeer(
-                pads.sending, UnsafeRawBufferPointer(transcript), at: serverHelloAt + 24, socket.remote, peer)
+                pads.sending, UnsafeRawBufferPointer(transcript), at: serverHelloAt + 24, socket.remote, peer,
+                deadline)
             let send = try prove(
                 pads.sending, transcript: transcript, offsetAt: clientProofAt, tagAt: clientProofAt + 8,
                 timeout: deadline.left)
@@ -187,11 +188,13 @@ enum Handshake {
 
     /// Gives up the pad that the other end lost, and refuses to send below what it accepted.
     private static func followPeer(
-        _ pad: SendingPad, _ transcript: UnsafeRawBufferPointer, at field: Int, _ place: String, _ peer: String
+        _ pad: SendingPad, _ transcript: UnsafeRawBufferPointer, at field: Int, _ place: String, _ peer: String,
+        _ deadline: Deadline
     ) throws {
         let resume = transcript.load(bigEndian: UInt64.self, at: field)
         guard resume < UInt64.max else { throw Status.insufficientKey.failure(at: place, peer: peer) }
-        try pad.follow(resume: resume, accepted: transcript.load(bigEndian: UInt64.self, at: field + 8))
+        let accepted = transcript.load(bigEndian: UInt64.self, at: field + 8)
+        try pad.follow(resume: resume, accepted: accepted, timeout: deadline.left)
     }
 
     static func server(
@@ -228,7 +231,7 @@ enum Handshake {
             }
             let pads = try provider.pads(for: peer)
             try fillFromKernel(transcript.slice(serverHelloAt + 8..<serverHelloAt + 24))
-            transcript.store(bigEndian: try pads.receiving.resumePoint(), at: serverHelloAt + 24)
+            transcript.store(bigEndian: try pads.receiving.resumePoint(timeout: deadline.left), at: serverHelloAt + 24)
             transcript.store(bigEndian: pads.receiving.position, at: serverHelloAt + 32)
             try socket.write(text.slice(serverHelloAt..<clientProofAt), deadline)
 
@@ -256,7 +259,7 @@ enum Handshake {
         let text = UnsafeRawBufferPointer(transcript)
         let send: Tagger
         do {
-            try followPeer(pads.sending, text, at: 32, socket.remote, peer)
+            try followPeer(pads.sending, text, at: 32, socket.remote, peer, deadline)
             send = try prove(
                 pads.sending, transcript: transcript, offsetAt: serverProofAt + 8, tagAt: serverProofAt + 16,
                 timeout: deadline.left)

@@ -18,6 +18,8 @@ public final class ETSI004Server: @unchecked Sendable {
     public static let largestChunk = 8 << 20
     /// How far beyond the next chunk an index may lie; what is passed over is given up.
     private static let mostSkipped: UInt64 = 64 << 20
+    /// The agents take no key that lies further than this ahead of the last.
+    private static let farthest: UInt64 = 1 << 34
 
     private let entity: KeyManagementEntity
     private let listener: TLSListener
@@ -167,7 +169,7 @@ public final class ETSI004Server: @unchecked Sendable {
             if isNew {
                 session = try begin(caller, peer, wanted)
             } else {
-                session = join(given, caller, peer, wanted)
+                session = try join(given, caller, peer, wanted)
                 if let session, session.identifier.length != wanted.keyChunkSize {
                     var proposal = wanted
                     proposal.keyChunkSize = session.identifier.length
@@ -239,15 +241,30 @@ public final class ETSI004Server: @unchecked Sendable {
     }
 
     /// The peer's end of a key stream that the other application opened, or the opener's own end once more.
-    private func join(_ text: String, _ caller: String, _ peer: String, _ quality: ETSI004QoS) -> Session? {
+    private func join(
+        _ text: String, _ caller: String, _ peer: String, _ quality: ETSI004QoS
+    ) throws -> Session? {
         guard let identifier = KeyIdentifier(text) else { return nil }
         for (sender, receiver) in [(peer, caller), (caller, peer)] {
             let stream = PadStream(pool: entity.topology.pool004, sender: sender, receiver: receiver)
             if identifier.belongs(pool: stream.pool, master: sender, slave: receiver) {
+                // Anybody can write an identifier, and the key up to a place that was made up would be given up.
+                guard try identifier.offset <= furthestBeginning(stream, caller) else { return nil }
                 return Session(identifier, stream, caller, quality, lifetime: entity.keyLifetime)
             }
         }
         return nil
+    }
+
+    /// The highest offset at which a key stream can have begun.
+    private func furthestBeginning(_ stream: PadStream, _ caller: String) throws -> UInt64 {
+        let client = entity.client(caller)
+        if caller == stream.sender { return try client.made(stream) ?? 0 }
+        // The opener's node may have left numbers out of which this one knows nothing.
+        let entry = try client.status().ledger.first {
+            $0.pool == stream.pool && $0.sender == stream.sender && $0.receiver == caller && $0.side == .receiver
+        }
+        return (entry?.supplied ?? 0) + Self.farthest
     }
 
     // MARK: - GET_KEY

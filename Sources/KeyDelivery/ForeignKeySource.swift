@@ -1,6 +1,6 @@
 import Channel
 import Diagnostics
-import Foundation
+public import Foundation
 import Kernels
 public import OneTimePad
 
@@ -10,6 +10,11 @@ public import OneTimePad
 /// receiving end which key lies where before it spends a byte of it. The receiving end fetches its copies by their
 /// identifiers. What is told is no secret; it travels as the two roles have it, and who alters it does no more than cut
 /// the line, because records are tagged with the keys themselves.
+///
+/// Keys are in the memory of the two processes alone. A receiving end that was restarted asks what was announced to the
+/// process before it, and fetches it if the key server gives it once more; what it does not is lost, and the sender
+/// moves on to newer key. A sending end that was restarted says with its announcements that it is another life, and what
+/// the receiving end has of the last one is given up.
 ///
 /// `@unchecked Sendable`: `condition` guards `streams` and `batches`; one caller at a time fetches for a stream.
 public final class ForeignKeySource: PadSource, @unchecked Sendable {
@@ -21,23 +26,42 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
             public var length: Int
         }
         public var stream: PadStream
+        /// The life of the sending end's process, chosen at random.
+        public var run: UUID
         public var offset: UInt64
         public var keys: [Key]
+
+        /// One past the last of the keys.
+        var end: UInt64 { keys.reduce(offset) { $0 + UInt64($1.length) } }
     }
 
     /// Brings an announcement to the receiving end; it throws when that does not have it.
     public typealias Announce = @Sendable (Announcement) throws -> Void
+
+    /// Asks the sending end for its `announcements` of a stream from an offset on.
+    public typealias Recall = @Sendable (_ stream: PadStream, _ offset: UInt64) throws -> [Announcement]
 
     private struct Stream {
         var pieces = KeyPieces()
         /// One past the newest key.
         var end: UInt64 = 0
         var isFetching = false
+        /// Of a sender: the newest announcements. Of a receiver: none.
+        var announced: [Announcement] = []
+        /// Of a receiver: the life of the sending end that announced last.
+        var run: UUID?
+        /// Of a receiver: whether it knows what the sending end had announced before this process began.
+        var isRecalled = false
     }
+
+    /// Keys that a sending end can announce once more.
+    private static let mostRecalled = 1 << 14
 
     private let role: String
     private let client: ETSI014Client
     private let announce: Announce
+    private let recall: Recall
+    private let run = UUID()
     private let condition = NSCondition()
     private var streams: [PadStream: Stream] = [:]
     private var batches: [String: KeyBatches] = [:]
@@ -45,10 +69,11 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     /// - Parameters:
     ///   - role: the role whose end this is; its name is its SAE ID, and so are those of its peers.
     ///   - client: a client of the key server at this end.
-    public init(role: String, client: ETSI014Client, announce: @escaping Announce) {
+    public init(role: String, client: ETSI014Client, announce: @escaping Announce, recall: @escaping Recall) {
         self.role = role
         self.client = client
         self.announce = announce
+        self.recall = recall
     }
 
     public func take(
@@ -73,18 +98,19 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         }
     }
 
-    public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
-        condition.withLock {
+    public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
+        if role == stream.receiver { try recallKeys(stream, from: offset) }
+        return condition.withLock {
             guard let state = streams[stream] else { return offset }
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.end)
         }
     }
 
-    public func made(_ stream: PadStream) throws -> UInt64? {
+    public func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
         role == stream.sender ? condition.withLock { streams[stream]?.end ?? 0 } : nil
     }
 
-    public func discard(_ stream: PadStream, below offset: UInt64) throws {
+    public func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
         condition.withLock { _ = streams[stream]?.pieces.discard(below: offset) }
     }
 
@@ -110,14 +136,38 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         try batches(stream.receiver).forEach(bytes: Int(end - at)) { number, bits in
             let keys = try client.newKeys(slave: stream.receiver, number: number, bits: bits)
             let list = zip(keys.identifiers, keys.lengths).map { Announcement.Key(identifier: $0, length: $1) }
+            let announcement = Announcement(stream: stream, run: run, offset: at, keys: list)
             do {
-                try announce(Announcement(stream: stream, offset: at, keys: list))
+                try announce(announcement)
             } catch {
                 client.recycle(keys)
+                // The receiving end may have it all the same: other keys never get these offsets. What lies before is no
+                // longer followed by anything.
+                condition.withLock {
+                    streams[stream]?.end = announcement.end
+                    _ = streams[stream]?.pieces.discard(below: announcement.end)
+                }
                 throw error
             }
             at = append(keys, to: stream, at: at)
+            remember(announcement)
         }
+    }
+
+    private func remember(_ announcement: Announcement) {
+        condition.withLock {
+            var list = streams[announcement.stream]?.announced ?? []
+            list.append(announcement)
+            var count = list.reduce(0) { $0 + $1.keys.count }
+            while count > Self.mostRecalled, list.count > 1 { count -= list.removeFirst().keys.count }
+            streams[announcement.stream]?.announced = list
+        }
+    }
+
+    /// What this end, the sending one, announced of keys at and above an offset, as far as it remembers: the answer to
+    /// a receiving end that was restarted.
+    public func announcements(of stream: PadStream, from offset: UInt64) -> [Announcement] {
+        condition.withLock { streams[stream]?.announced.filter { $0.end > offset } ?? [] }
     }
 
     private func batches(_ slave: String) throws -> KeyBatches {
@@ -148,38 +198,94 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     ///   key server answers.
     public func accept(_ announcement: Announcement) throws {
         let stream = announcement.stream
-        let wrong = Failure(
-            .data, at: "\(stream)", "an announcement of keys that cannot be", remedy: "look at who announces keys")
+        try check(announcement)
+        try fetching(stream) {
+            // Whoever hears the sending end has nothing to ask it for.
+            condition.withLock { streams[stream]?.isRecalled = true }
+            try lay(announcement) { throw $0 }
+        }
+    }
+
+    /// Once in the life of a receiving end: learns what was announced to the process before, and takes what the key
+    /// server still gives of it.
+    private func recallKeys(_ stream: PadStream, from offset: UInt64) throws {
+        try fetching(stream) {
+            if condition.withLock({ streams[stream]?.isRecalled == true }) { return }
+            for announcement in try recall(stream, offset) where announcement.stream == stream {
+                try check(announcement)
+                // Most servers give a key once, and the process before had it.
+                try lay(announcement) { _ in }
+            }
+            condition.withLock { streams[stream]?.isRecalled = true }
+        }
+    }
+
+    /// Fetches the keys of an announcement. Those that cannot be had are lost, unless `lost` throws.
+    private func lay(_ announcement: Announcement, lost: (Failure) throws -> Void) throws {
+        let stream = announcement.stream
+        try begin(announcement)
+        var at = announcement.offset
+        var left = announcement.keys[...]
+        for identifiers in KeyBatches.slices(announcement.keys.map(\.identifier)) {
+            let wanted = left.prefix(identifiers.count)
+            do {
+                let keys = try client.keys(identifiers, master: stream.sender)
+                guard keys.lengths == wanted.map(\.length) else {
+                    client.recycle(keys)
+                    throw wrong(stream)
+                }
+                at = append(keys, to: stream, at: at)
+            } catch let failure as Failure {
+                try lost(failure)
+                at += wanted.reduce(0) { $0 + UInt64($1.length) }
+                condition.withLock { streams[stream]?.end = at }
+            }
+            left = left.dropFirst(identifiers.count)
+        }
+    }
+
+    private func wrong(_ stream: PadStream) -> Failure {
+        Failure(.data, at: "\(stream)", "an announcement of keys that cannot be", remedy: "look at who announces keys")
+    }
+
+    private func check(_ announcement: Announcement) throws {
+        let stream = announcement.stream
         guard stream.receiver == role, stream.sender != role, !announcement.keys.isEmpty,
             announcement.keys.count <= 1 << 16,
             announcement.keys.allSatisfy({
                 $0.length > 0 && $0.length <= 1 << 27 && UUID(uuidString: $0.identifier) != nil
             }),
             announcement.offset < 1 << 62
-        else { throw wrong }
-        let isNew = condition.withLock { () -> Bool in
+        else { throw wrong(stream) }
+    }
+
+    /// One caller at a time fetches for a stream.
+    private func fetching(_ stream: PadStream, _ body: () throws -> Void) throws {
+        condition.withLock {
             while streams[stream]?.isFetching == true { condition.wait() }
-            guard announcement.offset >= streams[stream, default: Stream()].end else { return false }
             streams[stream, default: Stream()].isFetching = true
-            return true
         }
-        guard isNew else { throw wrong }
         defer {
             condition.withLock {
                 streams[stream]?.isFetching = false
                 condition.broadcast()
             }
         }
-        var at = announcement.offset
-        var left = announcement.keys[...]
-        for identifiers in KeyBatches.slices(announcement.keys.map(\.identifier)) {
-            let keys = try client.keys(identifiers, master: stream.sender)
-            guard keys.lengths == left.prefix(identifiers.count).map(\.length) else {
-                client.recycle(keys)
-                throw wrong
+        try body()
+    }
+
+    /// Refuses what lies behind, unless the sending end has begun anew: then all that its last life announced is
+    /// given up, for it has lost its own copies.
+    private func begin(_ announcement: Announcement) throws {
+        try condition.withLock {
+            let stream = announcement.stream
+            if streams[stream]?.run != announcement.run {
+                _ = streams[stream]?.pieces.discard(below: UInt64.max)
+                streams[stream]?.pieces = KeyPieces()
+                streams[stream]?.end = 0
+                streams[stream]?.run = announcement.run
             }
-            left = left.dropFirst(identifiers.count)
-            at = append(keys, to: stream, at: at)
+            guard announcement.offset >= streams[stream]?.end ?? 0 else { throw wrong(stream) }
         }
     }
 }

@@ -14,7 +14,7 @@ public struct KeyIdentifier: Sendable, Equatable {
     let length: Int
     let check: UInt64
 
-    init(pool: String, master: String, slave: String, offset: UInt64, length: Int) {
+    package init(pool: String, master: String, slave: String, offset: UInt64, length: Int) {
         precondition(offset <= Self.highestOffset && length > 0 && length <= Self.longestKey)
         self.offset = offset
         self.length = length
@@ -35,7 +35,7 @@ public struct KeyIdentifier: Sendable, Equatable {
     }
 
     /// The text form, 36 characters.
-    var text: String {
+    package var text: String {
         let high = offset << 16 | 8 << 12 | UInt64(length) >> 12
         let low = 1 << 63 | (UInt64(length) & 0xFFF) << 50 | check
         let digits = [high, low].map { value in

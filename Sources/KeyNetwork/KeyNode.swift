@@ -105,11 +105,11 @@ public final class KeyNode: @unchecked Sendable {
         ) throws {
             try store(stream).take(stream, offset: offset, into: destination, timeout: timeout)
         }
-        func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
-            try store(stream).resume(stream, from: offset)
+        func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
+            try store(stream).resume(stream, from: offset, timeout: timeout)
         }
-        func discard(_ stream: PadStream, below offset: UInt64) throws {
-            try store(stream).discard(stream, below: offset)
+        func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
+            try store(stream).discard(stream, below: offset, timeout: timeout)
         }
     }
 

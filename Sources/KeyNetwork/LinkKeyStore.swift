@@ -276,14 +276,14 @@ final class LinkKeyStore: PadSource, @unchecked Sendable {
         }
     }
 
-    func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+    func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
         condition.withLock {
             let direction = directions[index(stream)]
             return direction.firstAvailable(from: offset) ?? max(offset, frontier(direction))
         }
     }
 
-    func discard(_ stream: PadStream, below offset: UInt64) {
+    func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) {
         condition.withLock {
             let index = index(stream)
             let lost = directions[index].discard(below: offset, .givenUp)

@@ -70,20 +70,23 @@ public final class KeySupplyClient: PadSource, @unchecked Sendable {
         }
     }
 
-    public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
-        try json(SupplyRequest(operation: .resume, role: role, stream: stream, offset: offset))
+    public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
+        try json(SupplyRequest(operation: .resume, role: role, stream: stream, offset: offset), wait: timeout)
     }
 
-    public func made(_ stream: PadStream) throws -> UInt64? {
-        try json(SupplyRequest(operation: .made, role: role, stream: stream, offset: 0)) as UInt64
+    public func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
+        try json(SupplyRequest(operation: .made, role: role, stream: stream, offset: 0), wait: timeout) as UInt64
     }
 
-    public func discard(_ stream: PadStream, below offset: UInt64) throws {
-        let _: UInt64 = try json(SupplyRequest(operation: .discard, role: role, stream: stream, offset: offset))
+    public func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
+        let request = SupplyRequest(operation: .discard, role: role, stream: stream, offset: offset)
+        let _: UInt64 = try json(request, wait: timeout)
     }
 
     /// What the node knows of its links and streams.
-    public func status() throws -> KeyNodeStatus { try json(SupplyRequest(operation: .status, role: role)) }
+    public func status() throws -> KeyNodeStatus {
+        try json(SupplyRequest(operation: .status, role: role), wait: Self.patience)
+    }
 
     private func broken() -> Failure {
         Failure(
@@ -91,8 +94,8 @@ public final class KeySupplyClient: PadSource, @unchecked Sendable {
             remedy: "run the same release of dsgd at the node")
     }
 
-    private func json<T: Decodable>(_ request: SupplyRequest) throws -> T {
-        try call(request, wait: 15) { socket, count, deadline in
+    private func json<T: Decodable>(_ request: SupplyRequest, wait: Double) throws -> T {
+        try call(request, wait: wait) { socket, count, deadline in
             var bytes = Data(count: count)
             try bytes.withUnsafeMutableBytes { try socket.readWhole($0, deadline) }
             return try JSONDecoder().decode(T.self, from: bytes)

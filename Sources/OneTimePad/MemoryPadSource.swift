@@ -44,16 +44,16 @@ public final class MemoryPadSource: @unchecked Sendable {
             }
         }
 
-        func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+        func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
             guard role == stream.sender else { return offset }
             return source.condition.withLock { max(offset, source.streams[stream]?.next ?? 0) }
         }
 
-        func made(_ stream: PadStream) throws -> UInt64? {
+        func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
             source.condition.withLock { source.streams[stream]?.next ?? 0 }
         }
 
-        func discard(_ stream: PadStream, below offset: UInt64) throws {
+        func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
             source.condition.withLock {
                 if role == stream.receiver { _ = source.streams[stream]?.pieces.discard(below: offset) }
             }

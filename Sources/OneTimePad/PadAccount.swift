@@ -1,4 +1,5 @@
 import Dispatch
+import Metering
 import Synchronization
 
 /// The live counters of one end of a stream, and the way to make them durable.
@@ -97,4 +98,9 @@ package final class PadAccount: Sendable {
         writing.withLock { $0 = true }
         ledger.release(self)
     }
+}
+
+/// Calls `body` on another thread when `monotonicSeconds` will be `time`, or a little after.
+func call(at time: Double, _ body: @escaping @Sendable () -> Void) {
+    DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + max(0.001, time - monotonicSeconds()), execute: body)
 }

@@ -33,22 +33,36 @@ public protocol PadSource: Sendable {
     /// The lowest offset, not below `offset`, that this end may still be given.
     ///
     /// It lies above `offset` after the source lost key, for instance when a trusted node was restarted.
-    func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64
+    /// - Parameter timeout: seconds that the answer may take.
+    func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64
 
     /// One past the newest key that was ever made for a stream, as its sender's end of the source knows it: a receiver
     /// cannot have lost any above it. Nil when key comes into being without the sender's end, as on a quantum link.
-    func made(_ stream: PadStream) throws -> UInt64?
+    func made(_ stream: PadStream, timeout: Double) throws -> UInt64?
 
     /// Gives up whatever this end was not given below `offset`; the source erases it.
-    func discard(_ stream: PadStream, below offset: UInt64) throws
+    func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws
 }
 
 extension PadSource {
-    public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 { offset }
+    /// Seconds for an answer where nobody waits who has a deadline of his own.
+    public static var patience: Double { 15 }
 
-    public func discard(_ stream: PadStream, below offset: UInt64) throws {}
+    public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 { offset }
 
-    public func made(_ stream: PadStream) throws -> UInt64? { nil }
+    public func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {}
+
+    public func made(_ stream: PadStream, timeout: Double) throws -> UInt64? { nil }
+
+    public func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+        try resume(stream, from: offset, timeout: Self.patience)
+    }
+
+    public func made(_ stream: PadStream) throws -> UInt64? { try made(stream, timeout: Self.patience) }
+
+    public func discard(_ stream: PadStream, below offset: UInt64) throws {
+        try discard(stream, below: offset, timeout: Self.patience)
+    }
 }
 
 /// How a pad is cut and kept. Both ends may differ.

@@ -31,6 +31,9 @@ public final class ReceivingPad: @unchecked Sendable {
     var window: PadWindow?
     /// When the source may be asked again for pad of datagrams that it did not have.
     private var nextAsking = 0.0
+    /// When the source may be asked again whether it lost what a datagram far ahead leaves out.
+    private var nextLooking = 0.0
+    private var isWatched = false
     private var durableTime = monotonicSeconds()
     private var closed = false
 
@@ -38,6 +41,7 @@ public final class ReceivingPad: @unchecked Sendable {
     private static let lazySeconds = 1.0
     private static let maximumGaps = 1024
     private static let askingSeconds = 0.001
+    private static let lookingSeconds = 0.1
 
     /// - Throws: `Failure(.configuration)` when the ledger's process has this receiver open already.
     public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws
@@ -56,7 +60,11 @@ public final class ReceivingPad: @unchecked Sendable {
     public var position: UInt64 { lock.withLock { frontier } }
 
     /// The lowest offset that the sender should use next: above `position` when the source lost key.
-    public func resumePoint() throws -> UInt64 { try source.resume(stream, from: position) }
+    ///
+    /// - Parameter timeout: seconds that the source may take to answer.
+    public func resumePoint(timeout: Double) throws -> UInt64 {
+        try source.resume(stream, from: position, timeout: timeout)
+    }
 
     /// Fetches the pad for a record and calls `body`, which checks the record's tag and throws when it is wrong.
     ///
@@ -116,7 +124,14 @@ public final class ReceivingPad: @unchecked Sendable {
                 guard window != nil, range.lowerBound < max(window!.high, window!.limit(frontier: frontier)) else {
                     return nil
                 }
-                return try prepareWindow(upTo: range.upperBound) ? window!.copy(range, into: part) : false
+                guard try prepareWindow(upTo: range.upperBound) else { return false }
+                guard window!.copy(range, into: part) else {
+                    throw Failure(
+                        .data, at: "\(stream)",
+                        "the pad at offset \(range.lowerBound) was given up or lost: a replay, or a record that came too late",
+                        remedy: "refuse the record; what is sent again has newer pad")
+                }
+                return true
             }
             if isDone == true { return }
             guard isDone == false else { break }
@@ -194,6 +209,7 @@ public final class ReceivingPad: @unchecked Sendable {
                 remedy: "the record came too late; send it again under new pad")
         }
         window?.passed(frontier)
+        if let low = window?.low, gaps.first?.lowerBound ?? .max < low { try giveUpGaps(below: low) }
         let mark = frontier
         account.update {
             $0.mark = mark
@@ -256,20 +272,24 @@ public final class ReceivingPad: @unchecked Sendable {
         guard offset <= UInt64(Int64.max) - UInt64(count) else { return .outOfReach }
         let range = offset..<offset + UInt64(count)
         if range.lowerBound < frontier && (range.lowerBound < floor || gap(holding: range) == nil) { return .used }
-        guard range.upperBound <= window!.limit(frontier: frontier), count <= PadWindow.slack else {
+        guard count <= PadWindow.slack else { return .outOfReach }
+        // Forged offsets must not make the source answer for each of them.
+        let time = monotonicSeconds()
+        guard range.upperBound <= window!.limit(frontier: frontier) else {
+            if time >= nextLooking {
+                nextLooking = time + Self.lookingSeconds
+                try passLoss()
+            }
             return .outOfReach
         }
-        guard range.lowerBound >= window!.low else { return .used }
         if range.upperBound > window!.high {
-            // Forged offsets must not make the source answer for each of them.
-            let time = monotonicSeconds()
             guard time >= nextAsking else { return .noKey }
             guard try prepareWindow(upTo: range.upperBound) else {
                 nextAsking = time + Self.askingSeconds
                 return .noKey
             }
         }
-        return .held(window!.pad(range))
+        return window!.holds(range) ? .held(window!.pad(range)) : .used
     }
 
     /// Accepts and wipes the pad of a datagram whose tag was right, in `withDatagrams` only.
@@ -279,24 +299,78 @@ public final class ReceivingPad: @unchecked Sendable {
         window?.wipe(range)
     }
 
-    /// Fetches pad until the window holds all below `end`, and some more where there is more; false when that much is
-    /// not there yet.
+    /// Fetches pad until the window reaches `end`, and some more where there is more; false when that much is not there
+    /// yet, or when the source has lost some of it: then the window goes on behind the loss, and the caller looks again.
     private func prepareWindow(upTo end: UInt64) throws -> Bool {
         while window!.high < end {
             let missing = Int(end - window!.high)
             do {
-                try window!.fetch(max(missing, PadWindow.chunk), from: source, stream)
+                let hasMore = try missing < PadWindow.chunk && fetched(PadWindow.chunk)
+                if !hasMore { try window!.fetch(missing, from: source, stream) }
             } catch let failure as Failure where failure.kind == .transient {
-                do {
-                    try window!.fetch(missing, from: source, stream)
-                } catch let failure as Failure where failure.kind == .transient {
-                    return false
+                return false
+            } catch let failure as Failure where failure.kind == .data {
+                // What is there before the loss may be named by datagrams that are still on their way.
+                var count = missing / 2
+                while count > 0 {
+                    if try !fetched(count) { count /= 2 }
                 }
+                guard try passLoss() else { throw failure }
+                return false
             }
-            try giveUpGaps(below: window!.low)
+            try keepUp()
         }
         return true
     }
+
+    /// Fetches so many bytes into the window; false when they are not all there.
+    private func fetched(_ count: Int) throws -> Bool {
+        do {
+            try window!.fetch(count, from: source, stream)
+            return true
+        } catch let failure as Failure where failure.kind == .transient || failure.kind == .data {
+            return false
+        }
+    }
+
+    /// Goes on behind what the source lost of the pad that comes next; false when it lost none.
+    @discardableResult
+    private func passLoss() throws -> Bool {
+        let next = try source.resume(stream, from: window!.high)
+        guard next > window!.high, next <= UInt64(Int64.max) else { return false }
+        window!.skip(to: next)
+        try keepUp()
+        return true
+    }
+
+    /// What left the window is not to be had any more.
+    private func keepUp() throws {
+        try giveUpGaps(below: window!.low)
+        watchAge()
+    }
+
+    /// Sees to it that pad in the window is erased when it is too old, also when nothing comes any more.
+    private func watchAge() {
+        guard let seconds = windowSeconds, let time = window?.nextExpiry(after: seconds), !isWatched, !closed else {
+            return
+        }
+        isWatched = true
+        call(at: time) { [weak self] in self?.expire() }
+    }
+
+    private func expire() {
+        lock.withLock {
+            isWatched = false
+            guard let seconds = windowSeconds, window != nil, !closed else { return }
+            window!.expire(after: seconds)
+            // What cannot be told to the source it erases for its own age.
+            try? giveUpGaps(below: window!.low)
+            watchAge()
+        }
+    }
+
+    /// The sender may have taken its copy a lifetime after this end took its own, and spend it for another.
+    private var windowSeconds: Double? { options.lifetime.map { 2 * $0 + min($0, 60) } }
 }
 
 /// What a receiver has for a datagram that names a stretch of pad.

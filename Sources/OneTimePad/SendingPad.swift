@@ -15,13 +15,15 @@ import Metering
 /// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity,
 /// which may take the last byte, never waits behind data.
 ///
-/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source fills the part of the
-/// buffer behind `tail`, which `isFilling` reserves.
+/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers; the part of the
+/// buffer behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
 public final class SendingPad: @unchecked Sendable {
     /// Bytes that one call may spend, tag included.
     public static let maximumSpend = 320 << 10
     /// A stream whose reservation has grown to that many chunks is busy.
     private static let busyChunks = 8
+    /// Seconds in which a source must be able to say where it stands.
+    private static let leastPatience = 6.0
 
     /// What an operator can do about a state directory that was restored from an old copy.
     static let rollbackRemedy =
@@ -45,6 +47,7 @@ public final class SendingPad: @unchecked Sendable {
     private var reservedAt = 0.0
     /// When the oldest pad in hand was taken.
     private var takenAt = 0.0
+    private var isWatched = false
     private var synchronised = false
     private var closed = false
 
@@ -97,9 +100,12 @@ public final class SendingPad: @unchecked Sendable {
 
     /// Gives up the pad below `offset`, which the peer can no longer use.
     ///
-    /// - Throws: `Failure(.data)` when that would be more than `PadOptions.maximumSkip`.
-    public func skip(to offset: UInt64) throws {
-        try lock.withLock { try giveUp(below: offset) }
+    /// - Parameter timeout: seconds for all of it.
+    /// - Throws: `Failure(.data)` when that would be more than `PadOptions.maximumSkip`; `Failure(.transient)` when it
+    ///   takes too long.
+    public func skip(to offset: UInt64, timeout: Double) throws {
+        let limit = Date(timeIntervalSinceNow: timeout)
+        try lock.withLock { try giveUp(below: offset, limit) }
     }
 
     /// Checks what the peer says that it has of this stream, and gives up what it can no longer use.
@@ -112,8 +118,11 @@ public final class SendingPad: @unchecked Sendable {
     /// - Parameters:
     ///   - resume: the lowest offset that the peer can still use.
     ///   - accepted: one past the newest byte that the peer accepted.
-    /// - Throws: `Failure(.data)` for a rolled-back state, or a peer that asks for too much.
-    public func follow(resume: UInt64, accepted: UInt64) throws {
+    ///   - timeout: seconds for all of it.
+    /// - Throws: `Failure(.data)` for a rolled-back state, or a peer that asks for too much; `Failure(.transient)` when
+    ///   it takes too long.
+    public func follow(resume: UInt64, accepted: UInt64, timeout: Double) throws {
+        let limit = Date(timeIntervalSinceNow: timeout)
         try lock.withLock {
             try checkOpen()
             let position = filled - UInt64(tail - head)
@@ -124,7 +133,9 @@ public final class SendingPad: @unchecked Sendable {
                         + "\(position): its state directory was rolled back to an old copy",
                     remedy: Self.rollbackRemedy)
             }
-            if resume > filled, let made = try source.made(stream) {
+            if resume > filled,
+                let made = try unlocked(limit, { try source.made(stream, timeout: $0) })
+            {
                 guard resume <= made else {
                     throw Failure(
                         .data, at: "\(stream)",
@@ -132,14 +143,16 @@ public final class SendingPad: @unchecked Sendable {
                         remedy: "find out whether somebody plays the part of \(stream.receiver)")
                 }
             }
-            try giveUp(below: resume)
+            try giveUp(below: resume, limit)
         }
     }
 
-    private func giveUp(below offset: UInt64) throws {
+    private func giveUp(below offset: UInt64, _ limit: Date) throws {
         try checkOpen()
         if offset <= filled - UInt64(tail - head) { return }
-        waitForFill()
+        while isFilling {
+            guard lock.wait(until: limit) else { throw tooSlow }
+        }
         try checkOpen()
         let position = filled - UInt64(tail - head)
         guard offset > position else { return }
@@ -159,7 +172,7 @@ public final class SendingPad: @unchecked Sendable {
             erase(Int(inHand))
             account.update { $0.lost += inHand }
             // Key that nobody will ask for must not fill the source's store.
-            try source.discard(stream, below: offset)
+            try unlocked(limit) { try source.discard(stream, below: offset, timeout: $0) }
         }
     }
 
@@ -168,7 +181,7 @@ public final class SendingPad: @unchecked Sendable {
         try lock.withLock {
             if closed { return }
             closed = true
-            waitForFill()
+            while isFilling { lock.wait() }
             let rest = UInt64(tail - head)
             erase(tail - head)
             // What was reserved but never asked of the source does not exist: the mark goes back over it.
@@ -193,8 +206,20 @@ public final class SendingPad: @unchecked Sendable {
         head += count
     }
 
-    private func waitForFill() {
-        while isFilling { lock.wait() }
+    private var tooSlow: Failure {
+        Failure(
+            .transient, at: "\(stream)", "the source of its pad has not answered in time",
+            remedy: "look whether the key node runs, and try again")
+    }
+
+    /// Asks the source without the lock, so that others spend what is in hand; the question gets the seconds that are
+    /// left.
+    private func unlocked<R>(_ limit: Date, _ body: (_ timeout: Double) throws -> R) throws -> R {
+        let left = limit.timeIntervalSinceNow
+        guard left > 0 else { throw tooSlow }
+        lock.unlock()
+        defer { lock.lock() }
+        return try body(left)
     }
 
     private func bringInHand(_ wanted: Int, timeout: Double) throws {
@@ -215,14 +240,14 @@ public final class SendingPad: @unchecked Sendable {
                 isFilling = false
                 lock.broadcast()
             }
-            try fill(wanted, timeout: max(0, limit.timeIntervalSinceNow))
+            try fill(wanted, limit)
         }
     }
 
     /// Brings `wanted` bytes in hand, but for what others spend in the meantime.
-    private func fill(_ wanted: Int, timeout: Double) throws {
+    private func fill(_ wanted: Int, _ limit: Date) throws {
         moveToFront()
-        if !synchronised { try synchronise() }
+        if !synchronised { try synchronise(limit) }
         let missing = wanted - (tail - head)
         do {
             // A long record takes what it needs, so that nothing is moved; short ones share a chunk.
@@ -230,16 +255,15 @@ public final class SendingPad: @unchecked Sendable {
         } catch let failure as Failure where failure.kind == .transient || failure.kind == .data {
             // A whole chunk is not there; what this call needs may be, or may come in time. Or key has expired.
             let before = filled
-            try synchronise()
+            try synchronise(limit)
             guard failure.kind == .transient || filled > before else {
                 synchronised = false
                 throw failure
             }
             do {
                 // What was in hand may just have gone with what the source lost.
-                moveToFront()
                 let missing = wanted - (tail - head)
-                if missing > 0 { try take(missing, timeout: timeout) }
+                if missing > 0 { try take(missing, timeout: max(0, limit.timeIntervalSinceNow)) }
             } catch {
                 synchronised = false
                 throw error
@@ -262,15 +286,19 @@ public final class SendingPad: @unchecked Sendable {
     }
 
     /// Leaves out what the source lost. Pad in hand is contiguous, so it goes too.
-    private func synchronise() throws {
-        let next = try source.resume(stream, from: filled)
+    private func synchronise(_ limit: Date) throws {
+        // A call that may not wait for key still has to learn where the source stands.
+        let latest = max(limit, Date(timeIntervalSinceNow: Self.leastPatience))
+        let from = filled
+        let next = try unlocked(latest) { try source.resume(stream, from: from, timeout: $0) }
         if next > filled {
             let inHand = UInt64(tail - head)
             try moveMark(from: filled, to: next)
             erase(tail - head)
             account.update { $0.lost += inHand }
-            moveToFront()
         }
+        // Others may have spent meanwhile.
+        moveToFront()
         synchronised = true
     }
 
@@ -300,14 +328,30 @@ public final class SendingPad: @unchecked Sendable {
         if tail == head { takenAt = monotonicSeconds() }
         filled += UInt64(count)
         tail += count
+        watchAge()
     }
 
     /// Erases pad in hand that is too old.
     private func expire() {
-        guard let lifetime = options.lifetime, tail > head, monotonicSeconds() - takenAt > lifetime else { return }
+        guard let lifetime = options.lifetime, tail > head, monotonicSeconds() - takenAt >= lifetime else { return }
         let count = tail - head
         erase(count)
         account.update { $0.expired += UInt64(count) }
+    }
+
+    /// Sees to it that pad in hand is erased when it is too old, also when nobody spends.
+    private func watchAge() {
+        guard let lifetime = options.lifetime, tail > head, !isWatched, !closed else { return }
+        isWatched = true
+        call(at: takenAt + lifetime) { [weak self] in
+            guard let self else { return }
+            lock.withLock {
+                self.isWatched = false
+                self.expire()
+                self.watchAge()
+            }
+            _ = account.saveSoon()
+        }
     }
 
     /// A durable mark over the next `count` bytes, before any of them exists here.

@@ -151,8 +151,11 @@ class Network:
         return process
 
     def tail(self, name):
+        return " / ".join(self.text(name).splitlines()[-3:])
+
+    def text(self, name):
         with open(self.path(name + ".log"), errors="replace") as file:
-            return " / ".join(file.read().splitlines()[-3:])
+            return file.read()
 
     def end(self, name, number):
         process = self.processes.pop(name)
@@ -209,8 +212,7 @@ class Network:
                         raise Broken("%s: %s: %d bytes used by the ledger, %d by the trace" % (name, stream, used, traced))
                 accounts += 1
         for name in self.everybody:
-            with open(self.path(name + ".log"), errors="replace") as file:
-                text = file.read()
+            text = self.text(name)
             for word in ("not equal", "Fatal error", "does not add up"):
                 if word in text:
                     raise Broken("%s: %s" % (name, [line for line in text.splitlines() if word in line][0]))
@@ -354,6 +356,59 @@ def disk_full(program):
             process.kill()
 
 
+def random_device(program):
+    """A node takes its generator's numbers, and refuses one that fails its health tests."""
+    network = Network(program, ["a", "b"], [("a", "b")], "a", "b")
+
+    def set_device(path):
+        with open(network.path("a.toml"), "a") as file:
+            file.write("random_device = '%s'\n" % path)
+
+    try:
+        zeros = network.path("zeros")
+        with open(zeros, "wb") as file:
+            file.write(bytes(1 << 20))
+        with open(network.path("a.toml")) as file:
+            plain = file.read()
+        set_device(zeros)
+        done = subprocess.run(["timeout", "20", program, "serve", "-c", network.path("a.toml")], capture_output=True,
+                              text=True)
+        if done.returncode in (0, 124) or "ready" in done.stdout or "health test" not in done.stderr:
+            raise Broken("a node serves with zeros for random numbers: exit %d, %s" % (done.returncode, done.stderr))
+        with open(network.path("a.toml"), "w") as file:
+            file.write(plain)
+        noise = network.path("noise")
+        with open(noise, "wb") as file:
+            file.write(os.urandom(4 << 20))
+        set_device(noise)
+        for name in network.everybody:
+            network.start(name)
+        network.work()
+        # The file is read once: alice's pad ends with it, within a reservation.
+        got, quiet = -1, 0
+        while quiet < 20:
+            time.sleep(0.1)
+            network.trace.read()
+            before, got = got, sum(stop - start for start, stop in network.trace.used[network.stream + ("sender",)])
+            quiet = quiet + 1 if got == before else 0
+            if got > 4 << 20:
+                raise Broken("%d bytes of pad were made from 4 MiB of numbers" % got)
+        if got < 2 << 20:
+            raise Broken("4 MiB of numbers gave %d bytes of pad: %s" % (got, network.tail("a")))
+        network.stop()
+        network.judge()
+        network.remove()
+        print("random device: zeros are refused, 4 MiB of numbers gave %.1f MiB of pad and no more" % (got / 1048576),
+              flush=True)
+        return True
+    except Broken as error:
+        print("random device: FAILED: %s (see %s)" % (error, network.directory), flush=True)
+        return False
+    finally:
+        for process in network.processes.values():
+            process.kill()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Campaigns of kills and power cuts against pads and key nodes.")
     parser.add_argument("program")
@@ -377,6 +432,7 @@ def main():
         return Network(program, names, list(zip(names, names[1:])), "n1", "n4", disk=next(turn) % 2 == 1)
 
     good = disk_full(program)
+    good &= random_device(program)
     users = ["alice"] * 5 + ["bob"] * 3 + ["a", "b"]
     good &= run("kills", options.kills, options.parallel, pair, lambda n, c: kill_round(n, c, users))
     relay = options.relay_kills if options.relay_kills is not None else max(3, options.kills // 20)

@@ -146,6 +146,47 @@ import Testing
         #expect(try pad(alice.getKey(stream, index: 0)) == pad(bob.getKey(stream, index: 0)))
     }
 
+    /// The digest in an identifier is not keyed, so an application can write one for its own pair with any offset.
+    @Test func joiningAtAForgedOffsetIsRefused() throws {
+        let (dan, bob) = (try doors.streamClient("dan", at: "a"), try doors.streamClient("bob", at: "b"))
+        func forged(_ sender: String, _ receiver: String, _ offset: UInt64) throws -> UUID {
+            let identifier = KeyIdentifier(
+                pool: "bank|004", master: sender, slave: receiver, offset: offset, length: 1000)
+            return try #require(UUID(uuidString: identifier.text))
+        }
+        let wanted = quality(1000)
+        func made() throws -> UInt64 {
+            let agent = try KeySupplyClient(socketPath: doors.topology.node("a").supplySocket, role: "dan")
+            return try agent.made(PadStream(pool: "bank|004", sender: "dan", receiver: "bob")) ?? 0
+        }
+        let before = try made()
+        for offset in [before + 1, before + 1 << 20, 1 << 40, 1 << 48 - 1] as [UInt64] {
+            let opened = try dan.openConnect(
+                source: "sae://dan", destination: "sae://bob", quality: wanted, stream: forged("dan", "bob", offset))
+            #expect(opened.status == .noConnection && opened.stream == nil)
+        }
+        for offset in [before + 1 << 40, 1 << 48 - 1] as [UInt64] {
+            let joined = try bob.openConnect(
+                source: "sae://bob", destination: "sae://dan", quality: wanted, stream: forged("dan", "bob", offset))
+            #expect(joined.status == .noConnection && joined.stream == nil)
+        }
+        #expect(try made() == before)
+        // Nothing was given up: a genuine stream begins where the last one ended, and can be joined twice by its opener.
+        let stream = try #require(
+            try dan.openConnect(source: "sae://dan", destination: "sae://bob", quality: wanted).stream)
+        #expect(stream.uuidString.lowercased() == (try forged("dan", "bob", before)).uuidString.lowercased())
+        #expect(
+            try bob.openConnect(source: "sae://bob", destination: "sae://dan", quality: wanted, stream: stream).status
+                == .successful)
+        #expect(try pad(dan.getKey(stream, index: 0)) == pad(bob.getKey(stream, index: 0)))
+        #expect(try dan.close(stream) == .successful)
+        #expect(
+            try dan.openConnect(source: "sae://dan", destination: "sae://bob", quality: wanted, stream: stream).status
+                == .successful)
+        #expect(try pad(dan.getKey(stream, index: 1)) == pad(bob.getKey(stream, index: 1)))
+        _ = try (dan.close(stream), bob.close(stream))
+    }
+
     @Test func aConnectionThatEndsClosesItsStreams() throws {
         let bob = try doors.streamClient("bob", at: "b")
         var first: UUID?

@@ -134,30 +134,8 @@ private final class RecordedServer: @unchecked Sendable {
 
     @Test func aTransferRunsOnForeignKeys() throws {
         let servers = try ForeignServers()
-        let peers = Mutex<[String: ForeignKeySource]>([:])
-        let announced = Mutex<Int>(0)
-        var parties: [String: (ledger: PadLedger, cabinet: PadCabinet)] = [:]
-        for name in ["alice", "bob"] {
-            let source = try ForeignKeySource(role: name, client: servers.client(name)) { announcement in
-                announced.withLock { $0 += announcement.keys.count }
-                // As it would travel: text.
-                let text = try JSONEncoder().encode(announcement)
-                let there = peers.withLock { $0[announcement.stream.receiver] }
-                try there?.accept(JSONDecoder().decode(ForeignKeySource.Announcement.self, from: text))
-            }
-            peers.withLock { $0[name] = source }
-            var options = PadOptions()
-            options.chunk = 4096
-            options.authenticationReserve = 1024
-            let ledger = try PadLedger(path: "\(servers.directory)/\(name).sqlite", owner: name)
-            parties[name] = (
-                ledger,
-                PadCabinet(
-                    identity: name, pool: "foreign", peers: [name == "alice" ? "bob" : "alice"], source: source,
-                    ledger: ledger, options: options)
-            )
-        }
-        let (alice, bob) = (try #require(parties["alice"]), try #require(parties["bob"]))
+        let ends = ForeignEnds(servers)
+        let (alice, bob) = (try ends.start("alice"), try ends.start("bob"))
         let listener = try ChannelListener(host: "127.0.0.1", port: 0, identity: "bob", pads: bob.cabinet)
         listener.start { channel in
             while (try? channel.receive(timeout: 5, { try channel.send(kind: $0, $1) })) ?? nil != nil {}
@@ -171,12 +149,12 @@ private final class RecordedServer: @unchecked Sendable {
         }
         channel.close()
         listener.stop()
-        for party in parties.values { try party.cabinet.close() }
+        for party in [alice, bob] { try party.cabinet.close() }
         let accounts = try alice.ledger.balance() + bob.ledger.balance()
         #expect(accounts.count == 4 && accounts.allSatisfy { $0.balanced && $0.pool == "foreign" })
         #expect(accounts.filter { $0.side == .sender }.allSatisfy { $0.data >= 30_000 })
         // Keys of 32 bytes each carried all of it, both ways.
-        #expect(announced.withLock { $0 } >= 2 * 30_000 / 32)
+        #expect(ends.announced >= 2 * 30_000 / 32)
     }
 
     @Test func foreignHabitsAreUnderstood() throws {
@@ -201,16 +179,17 @@ private final class RecordedServer: @unchecked Sendable {
     @Test func announcementsThatCannotBeAreRefused() throws {
         let servers = try ForeignServers()
         let alice = try servers.client("alice")
-        let bob = try ForeignKeySource(role: "bob", client: servers.client("bob")) { _ in }
+        let bob = try ForeignKeySource(
+            role: "bob", client: servers.client("bob"), announce: { _ in }, recall: { _, _ in [] })
         let keys = try alice.newKeys(slave: "bob", number: 2)
         let stream = PadStream(pool: "foreign", sender: "alice", receiver: "bob")
         func announcement(
-            _ stream: PadStream, _ offset: UInt64, _ keys: [(String, Int)]
+            _ stream: PadStream, _ offset: UInt64, _ keys: [(String, Int)], run: String = UUID().uuidString
         ) throws -> ForeignKeySource.Announcement {
             let list = keys.map { "{\"identifier\":\"\($0.0)\",\"length\":\($0.1)}" }.joined(separator: ",")
             let text =
                 "{\"stream\":{\"pool\":\"\(stream.pool)\",\"sender\":\"\(stream.sender)\",\"receiver\":"
-                + "\"\(stream.receiver)\"},\"offset\":\(offset),\"keys\":[\(list)]}"
+                + "\"\(stream.receiver)\"},\"run\":\"\(run)\",\"offset\":\(offset),\"keys\":[\(list)]}"
             return try JSONDecoder().decode(ForeignKeySource.Announcement.self, from: Data(text.utf8))
         }
         for wrong in try [
@@ -221,10 +200,11 @@ private final class RecordedServer: @unchecked Sendable {
         ] {
             #expect(thrown { try bob.accept(wrong) }?.kind == .data)
         }
-        try bob.accept(announcement(stream, 64, [(keys.identifiers[0], 32)]))
+        let run = UUID().uuidString
+        try bob.accept(announcement(stream, 64, [(keys.identifiers[0], 32)], run: run))
         // Not twice, not behind, and a length that is not that of the key.
-        #expect(thrown { try bob.accept(announcement(stream, 80, [(keys.identifiers[1], 32)])) }?.kind == .data)
-        #expect(thrown { try bob.accept(announcement(stream, 96, [(keys.identifiers[1], 31)])) }?.kind == .data)
+        #expect(thrown { try bob.accept(announcement(stream, 80, [(keys.identifiers[1], 32)], run: run)) }?.kind == .data)
+        #expect(thrown { try bob.accept(announcement(stream, 96, [(keys.identifiers[1], 31)], run: run)) }?.kind == .data)
         var pad = [UInt8](repeating: 0, count: 32)
         try pad.withUnsafeMutableBytes { try bob.take(stream, offset: 64, into: $0, timeout: 0) }
         #expect(pad == bytes(keys)[0])

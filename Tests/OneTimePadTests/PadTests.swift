@@ -165,7 +165,7 @@ final class RecordingSource: PadSource, @unchecked Sendable {
                 for index in destination.indices { destination[index] = 0xA5 }
             }
         }
-        func resume(_ stream: PadStream, from offset: UInt64) throws -> UInt64 {
+        func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
             lock.withLock { calls == 2 ? offset + 1000 : offset }
         }
     }
@@ -203,12 +203,12 @@ final class RecordingSource: PadSource, @unchecked Sendable {
         let ledger = try PadLedger(path: scratch.file("l"), owner: "alice")
         let pad = try SendingPad(stream: stream, source: RecordingSource(), ledger: ledger, options: options)
         try pad.spend(.data, data: 1000, tag: 16, timeout: 1) { _, _ in }
-        try pad.skip(to: 5000)
+        try pad.skip(to: 5000, timeout: 1)
         #expect(pad.position == 5000)
-        try pad.skip(to: 900_000)
+        try pad.skip(to: 900_000, timeout: 1)
         let offset = try pad.spend(.data, data: 10, tag: 16, timeout: 1) { offset, _ in offset }
         #expect(offset == 900_000)
-        #expect(thrown { try pad.skip(to: 3_000_000) }?.kind == .data)
+        #expect(thrown { try pad.skip(to: 3_000_000, timeout: 1) }?.kind == .data)
         let line = try #require(try ledger.balance().first)
         #expect(line.balanced && line.lost == 900_000 - 1016)
     }

@@ -214,5 +214,6 @@ import TestSupport
         FileHandle.standardError.write(Data(text.utf8))
         #expect(text.components(separatedBy: "no byte twice").count == 4 && !text.contains("FAILED"), "\(text)")
         #expect(text.contains("disk full during burn: nothing was sent"))
+        #expect(text.contains("random device: zeros are refused"))
     }
 }
