@@ -213,9 +213,10 @@ extension KeyNode {
         expect(numbers)
         do {
             if ways.isEmpty {
-                let copy = piece.key.withUnsafeBytes { SecureBytes(copying: $0) }
-                try agent?.store(flight.stream, offset: piece.offset, from: name, copy) { [self] in
-                    settle(numbers[0], $0)
+                try piece.key.withUnsafeBytes {
+                    try agent?.store(flight.stream, offset: piece.offset, from: name, $0) { [self] in
+                        settle(numbers[0], $0)
+                    }
                 }
                 return numbers
             }
@@ -257,8 +258,8 @@ private final class KeyFlight {
     private let arrived: (KeySupplyAgent.Piece) -> Void
     private let end = monotonicSeconds() + KeyFlight.longest
 
-    /// Bytes that are on their way at once: what a link carries while a durable mark is written.
-    private static let window = 2 << 20
+    /// Bytes that are on their way at once: what a link carries while a durable mark is written on a busy disk.
+    private static let window = 8 << 20
     /// Seconds after which the ways are chosen anew.
     private static let longest = 2.0
 

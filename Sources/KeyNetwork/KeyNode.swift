@@ -302,12 +302,13 @@ public final class KeyNode: @unchecked Sendable {
         guard let stream = envelope.stream, let offset = envelope.offset, let agent else {
             throw Failure(.data, at: "node \(peer)", "a relay without stream", remedy: "update the nodes")
         }
-        func store(_ key: SecureBytes) throws {
+        func store(_ key: UnsafeRawBufferPointer) throws {
             try agent.store(stream, offset: offset, from: envelope.from, key) { [self] in reply(to: envelope, $0) }
         }
         if let split = envelope.split {
-            let isWhole = try parts.add(
-                split, key, of: stream, offset: offset, route: envelope.route, store: store)
+            let isWhole = try parts.add(split, key, of: stream, offset: offset, route: envelope.route) {
+                try $0.withUnsafeBytes(store)
+            }
             if !isWhole { reply(to: envelope, nil) }
             return
         }
@@ -316,7 +317,7 @@ public final class KeyNode: @unchecked Sendable {
                 .data, at: "node \(peer)", "key of \(stream) came whole, and not in two parts on two ways",
                 remedy: "give all nodes the same topology, and look at the nodes on the way")
         }
-        try store(SecureBytes(copying: key))
+        try store(key)
     }
 
     func answer(to envelope: Envelope, _ failure: Failure?) -> Envelope {

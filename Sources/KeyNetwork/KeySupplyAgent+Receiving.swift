@@ -14,15 +14,15 @@ extension KeySupplyAgent {
         /// Its mark is one past the newest key that arrived.
         let account: PadAccount
         /// Key below the durable mark.
-        var pieces = KeyPieces()
+        var pieces = WaitingKey()
         /// Key that waits for its mark, and who wants to know.
-        var arrivals: [(piece: Piece, stored: @Sendable (Failure?) -> Void)] = []
+        var arrivals: [(key: MaskedKey, stored: @Sendable (Failure?) -> Void)] = []
         /// One past the newest key that a durable mark covers.
         var stored: UInt64
         /// nil for key that never expires.
         var ages: KeyAges?
 
-        var onHand: UInt64 { pieces.onHand + arrivals.reduce(0) { $0 + UInt64($1.piece.key.count) } }
+        var onHand: UInt64 { pieces.onHand + arrivals.reduce(0) { $0 + UInt64($1.key.count) } }
 
         mutating func expire(after seconds: Double) {
             guard let offset = ages?.expired(after: seconds) else { return }
@@ -95,7 +95,7 @@ extension KeySupplyAgent {
     /// - Parameter stored: told, on another thread, when a durable mark covers the key; or why it is lost. It is not
     ///   called when this throws.
     func store(
-        _ stream: PadStream, offset: UInt64, from origin: String, _ key: SecureBytes,
+        _ stream: PadStream, offset: UInt64, from origin: String, _ key: UnsafeRawBufferPointer,
         _ stored: @escaping @Sendable (Failure?) -> Void
     ) throws {
         let count = UInt64(key.count)
@@ -106,6 +106,7 @@ extension KeySupplyAgent {
                 .data, at: "node \(node)", "node \(origin) sent key of \(stream), which is not between the two",
                 remedy: "give all nodes the same topology")
         }
+        let key = try MaskedKey(key, offset: offset)
         try condition.withLock {
             let state = try openIncoming(stream)
             let mark = state.account.snapshot.mark
@@ -128,7 +129,7 @@ extension KeySupplyAgent {
                 $0.lost += offset - mark
                 $0.mark = offset + count
             }
-            incoming[stream]?.arrivals.append(((offset, key), stored))
+            incoming[stream]?.arrivals.append((key, stored))
             unmarked.insert(stream)
             if !isMarking {
                 isMarking = true
@@ -154,9 +155,7 @@ extension KeySupplyAgent {
     private func makeMark(_ stream: PadStream) {
         // The mark in memory covers these, and perhaps some that arrive before it is written.
         let state = condition.withLock { incoming[stream] }
-        guard let state, let end = state.arrivals.last.map({ $0.piece.offset + UInt64($0.piece.key.count) }) else {
-            return
-        }
+        guard let state, let end = state.arrivals.last?.key.end else { return }
         var problem: Failure?
         do { try state.account.save() } catch { problem = SupplyFailure(error).failure }
         condition.withLock {
@@ -164,11 +163,10 @@ extension KeySupplyAgent {
             if incoming[stream]?.arrivals.isEmpty ?? true { return }
             incoming[stream]?.arrivals.removeFirst(state.arrivals.count)
             for arrival in state.arrivals {
-                let (offset, key) = arrival.piece
                 if problem == nil {
-                    incoming[stream]?.pieces.append(key, at: offset)
+                    incoming[stream]?.pieces.append(arrival.key)
                 } else {
-                    state.account.update { $0.lost += UInt64(key.count) }
+                    state.account.update { $0.lost += UInt64(arrival.key.count) }
                 }
             }
             incoming[stream]?.stored = end

@@ -31,8 +31,8 @@ final class KeySupplyAgent: @unchecked Sendable {
     typealias Afford =
         @Sendable (_ stream: PadStream, _ bytes: UInt64, _ ways: Int, _ timeout: Double) throws -> Void
 
-    /// Bytes of key in one message between nodes.
-    static let block = 128 << 10
+    /// Bytes of key in one message between nodes: what a record of the channel carries beside the longest envelope.
+    static let block = 224 << 10
 
     let node: String
     let topology: NetworkTopology
