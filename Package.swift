@@ -126,6 +126,13 @@ let package = Package(
             dependencies: ["BenchmarkSupport", "Diagnostics", "Threads", "Metering", "Kernels", "OneTimePad", "Channel"],
             path: "Benchmarks/ChannelBenchmarks", swiftSettings: strict),
         .target(
+            name: "KeyBenchmarks",
+            dependencies: [
+                "BenchmarkSupport", "Diagnostics", "Metering", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork",
+                "KeyDelivery",
+            ],
+            path: "Benchmarks/KeyBenchmarks", swiftSettings: strict),
+        .target(
             name: "MappingBenchmarks",
             dependencies: ["BenchmarkSupport", "Metering", "Kernels", "GenomicFormats", "Mapping"],
             path: "Benchmarks/MappingBenchmarks", swiftSettings: strict),
@@ -142,8 +149,8 @@ let package = Package(
                 "Diagnostics", "Storage", "Kernels", "Metering", "Hardware", "Randomness", "SecretSharing", "OneTimePad", "Channel",
                 "KeyNetwork", "KeyDelivery", "Compression", "GenomicFormats", "Mapping", "Calling", "Alignments", "RunMetrics",
                 "Filtering", "Simulation", "Evaluation", "FilterTraining", "Engines", "Bank", "Roles", "BenchmarkSupport",
-                "KernelsBenchmarks", "MappingBenchmarks", "ChannelBenchmarks", "FilterBenchmarks", argumentParser, logging,
-                toml,
+                "KernelsBenchmarks", "MappingBenchmarks", "ChannelBenchmarks", "FilterBenchmarks", "KeyBenchmarks", argumentParser,
+                logging, toml,
             ],
             swiftSettings: strict),
 

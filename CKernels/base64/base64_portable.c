@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "../memory/memory.h"
-#include "base64.h"
+#include "base64_internal.h"
 
 // Integers of eight bytes, the first byte the highest.
 static inline uint64_t load(const uint8_t *at) {
@@ -49,7 +49,7 @@ static uint8_t values(uint8_t *restrict out, const uint8_t *in, size_t n) {
     return wrong & 128;
 }
 
-void ck_base64_encode(uint8_t *out, const uint8_t *in, size_t n) {
+void ck_base64_encode_portable(uint8_t *out, const uint8_t *in, size_t n) {
     enum { block = 3 * 512 };
     while (n >= 3) {
         const size_t part = n < block ? n / 3 * 3 : block;
@@ -87,7 +87,7 @@ void ck_base64_encode(uint8_t *out, const uint8_t *in, size_t n) {
     out[3] = '=';
 }
 
-ptrdiff_t ck_base64_decode(uint8_t *out, const uint8_t *in, size_t n) {
+ptrdiff_t ck_base64_decode_portable(uint8_t *out, const uint8_t *in, size_t n) {
     enum { block = 4 * 512 };
     if (n % 4 != 0) return -1;
     if (n == 0) return 0;

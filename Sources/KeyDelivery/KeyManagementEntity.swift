@@ -79,6 +79,8 @@ public final class KeyManagementEntity: @unchecked Sendable {
         let lock = NSLock()
         var next: UInt64?
         var ages: AgeMarks
+        /// When the agent was asked last how far the stream is made.
+        var askedAt = -Double.infinity
 
         init(limit: Double) { ages = AgeMarks(limit: limit) }
     }
@@ -212,16 +214,9 @@ public final class KeyManagementEntity: @unchecked Sendable {
         let memory = pool.borrow(total)
         return try line.lock.withLock {
             do {
-                let offset = try nextOffset(line, stream, client)
-                guard offset <= KeyIdentifier.highestOffset - UInt64(total) else {
-                    throw Failure(
-                        .data, at: "\(stream)", "the stream has no offsets left", remedy: "choose a new pool")
+                let offset = try memory.withUnsafeMutableBytes {
+                    try take($0.slice(0..<total), line, stream, client)
                 }
-                line.next = nil
-                try memory.withUnsafeMutableBytes { memory in
-                    try client.take(stream, offset: offset, into: memory.slice(0..<total), timeout: Self.patience)
-                }
-                line.next = offset + UInt64(total)
                 let identifiers = (0..<number).map { index in
                     KeyIdentifier(
                         pool: stream.pool, master: master, slave: slave, offset: offset + UInt64(index * length),
@@ -237,12 +232,40 @@ public final class KeyManagementEntity: @unchecked Sendable {
         }
     }
 
+    /// Under the line's lock: takes the next key into `memory`; returns its offset.
+    private func take(
+        _ memory: UnsafeMutableRawBufferPointer, _ line: Line, _ stream: PadStream, _ client: KeySupplyClient
+    ) throws -> UInt64 {
+        func take(at offset: UInt64) throws -> UInt64 {
+            guard offset <= KeyIdentifier.highestOffset - UInt64(memory.count) else {
+                throw Failure(.data, at: "\(stream)", "the stream has no offsets left", remedy: "choose a new pool")
+            }
+            line.next = nil
+            try client.take(stream, offset: offset, into: memory, timeout: Self.patience)
+            line.next = offset + UInt64(memory.count)
+            return offset
+        }
+        // For one request after the other what lies there is as good as new, and the agent says when it is gone.
+        let time = monotonicSeconds()
+        if let next = line.next, time - line.askedAt < keyLifetime / 128 {
+            do {
+                return try take(at: next)
+            } catch let failure as Failure
+                where failure.kind == .data || failure.kind == .transient && monotonicSeconds() - time < 1
+            {
+                line.next = next
+            }
+        }
+        return try take(at: nextOffset(line, stream, client))
+    }
+
     /// Under the line's lock: where the next key begins. Key that the agent made ahead is passed over when it is so old
     /// that its copy at the slave's node could expire soon.
     private func nextOffset(_ line: Line, _ stream: PadStream, _ client: KeySupplyClient) throws -> UInt64 {
         let made = try client.made(stream) ?? 0
         let time = monotonicSeconds()
         line.ages.note(made, at: time)
+        line.askedAt = time
         let stale = line.ages.end(olderThan: keyLifetime / 4, at: time) ?? 0
         return try client.resume(stream, from: max(line.next ?? made, stale))
     }
@@ -282,21 +305,20 @@ public final class KeyManagementEntity: @unchecked Sendable {
         let client = client(slave)
         let memory = pool.borrow(total)
         do {
-            // Nothing is taken unless all of it is there.
-            for identifier in identifiers where try client.resume(stream, from: identifier.offset) != identifier.offset
-            {
-                throw notFound
+            let runs = Self.runs(identifiers)
+            // Nothing is taken unless all of it is there; keys that follow each other are taken in one piece or not at all.
+            for run in runs where runs.count > 1 {
+                guard try client.resume(stream, from: run.offset) == run.offset else { throw notFound }
             }
             try memory.withUnsafeMutableBytes { memory in
                 var at = 0
-                for identifier in identifiers {
-                    let part = memory.slice(at..<at + identifier.length)
+                for run in runs {
                     do {
-                        try client.take(stream, offset: identifier.offset, into: part, timeout: 0)
+                        try client.take(stream, offset: run.offset, into: memory.slice(at..<at + run.length), timeout: 0)
                     } catch let failure as Failure where failure.kind == .data || failure.kind == .transient {
                         throw notFound
                     }
-                    at += identifier.length
+                    at += run.length
                 }
             }
         } catch {
@@ -304,6 +326,19 @@ public final class KeyManagementEntity: @unchecked Sendable {
             throw refusal(error)
         }
         return KeyContainer(identifiers: texts, lengths: identifiers.map(\.length), bytes: memory)
+    }
+
+    /// Stretches of the stream that hold the keys, in their order.
+    private static func runs(_ identifiers: [KeyIdentifier]) -> [(offset: UInt64, length: Int)] {
+        var runs: [(offset: UInt64, length: Int)] = []
+        for key in identifiers {
+            if let last = runs.last, last.offset + UInt64(last.length) == key.offset {
+                runs[runs.count - 1].length += key.length
+            } else {
+                runs.append((key.offset, key.length))
+            }
+        }
+        return runs
     }
 
     // MARK: - Expiry

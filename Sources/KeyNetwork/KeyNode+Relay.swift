@@ -82,37 +82,44 @@ extension KeyNode {
 
     /// Brings pieces of key to the node of the receiving role, by other ways when a hop fails.
     ///
-    /// - Parameter count: 2 for key in two parts, on ways that have no node in common.
+    /// - Parameters:
+    ///   - bytes: how much is wanted for the moment, for the choice of the ways.
+    ///   - count: 2 for key in two parts, on ways that have no node in common.
     func relay(
-        _ stream: PadStream, _ pieces: [(offset: UInt64, key: SecureBytes)], _ count: Int, _ timeout: Double
+        _ stream: PadStream, _ bytes: UInt64, _ count: Int, _ timeout: Double,
+        next: () throws -> KeySupplyAgent.Piece?, arrived: (KeySupplyAgent.Piece) -> Void
     ) throws {
         let target = try topology.home(of: stream.receiver).name
-        if target == name {
-            let copies = pieces.map { piece in
-                (offset: piece.offset, key: piece.key.withUnsafeBytes { SecureBytes(copying: $0) })
+        try withoutActuallyEscaping(next) { next in
+            try withoutActuallyEscaping(arrived) { arrived in
+                let flight = KeyFlight(stream, patience: max(timeout, 5), next: next, arrived: arrived)
+                try relay(flight, to: target, bytes, count)
             }
-            try agent?.store(stream, copies, from: name)
-            return
         }
-        let deadline = Deadline(in: max(timeout, 5))
+    }
+
+    private func relay(_ flight: KeyFlight, to target: String, _ bytes: UInt64, _ count: Int) throws {
         var avoid: Set<String> = []
-        var left = pieces[...]
-        var last: Failure?
-        for _ in 0..<4 where deadline.left > 0 {
-            let bytes = left.reduce(UInt64(0)) { $0 + UInt64($1.key.count) }
+        var last: (any Error)?
+        for _ in 0..<4 where flight.deadline.left > 0 {
             let ways: [[String]]
             do {
-                ways = try firstWays(count, to: target, bytes: bytes, avoid: avoid, deadline)
+                let bytes = avoid.isEmpty ? bytes : UInt64(flight.bytes)
+                ways =
+                    target == name ? [] : try firstWays(count, to: target, bytes: bytes, avoid: avoid, flight.deadline)
+                for way in ways { try checkStock(of: way[1], bytes: bytes, flight.deadline) }
             } catch {
                 // Why a way failed says more than that there is no other.
                 throw last ?? error
             }
-            for way in ways { try checkStock(of: way[1], bytes: bytes, deadline) }
-            if let failure = try send(stream, &left, along: ways, &avoid, deadline) { last = failure } else { return }
+            guard let failure = send(flight, along: ways, &avoid) else { return }
+            last = failure
+            // What a node's own store refuses has no other way, and what others have overtaken has none either.
+            if ways.isEmpty || flight.pieces.isEmpty { break }
         }
         throw last
             ?? Failure(
-                .transient, at: "\(stream)", "no key came through to node \(target) in time",
+                .transient, at: "\(flight.stream)", "no key came through to node \(target) in time",
                 remedy: "look at `dsgd keys status`")
     }
 
@@ -161,43 +168,133 @@ extension KeyNode {
 
     private static let answerSeconds = 8.0
 
-    /// Sends pieces along the ways; those that arrived whole leave `left`. Returns why the others did not.
-    private func send(
-        _ stream: PadStream, _ left: inout ArraySlice<(offset: UInt64, key: SecureBytes)>, along ways: [[String]],
-        _ avoid: inout Set<String>, _ deadline: Deadline
-    ) throws -> Failure? {
-        let numbers = left.map { _ in ways.map { _ in nextNumber() } }
-        expect(numbers.flatMap(\.self))
-        for (numbers, piece) in zip(numbers, left) {
-            let attempt = numbers[0]
+    /// Sends the flight's pieces along the ways, and new ones as long as all goes well. Returns why one did not arrive.
+    private func send(_ flight: KeyFlight, along ways: [[String]], _ avoid: inout Set<String>) -> Failure? {
+        var sent = flight.pieces.map { send($0, flight, along: ways) }
+        var failure: Failure?
+        var fates: [Bool] = []
+        var patience = flight.deadline
+        while true {
+            do {
+                while failure == nil, let piece = try flight.take() { sent.append(send(piece, flight, along: ways)) }
+            } catch {
+                failure = SupplyFailure(error).failure
+            }
+            guard fates.count < sent.count else { break }
+            // A node that dies on the way never answers, so another way is tried long before the role gives up.
+            if failure == nil { patience = Deadline(in: min(flight.deadline.left, Self.answerSeconds)) }
+            var isThere = true
+            for (index, number) in sent[fates.count].enumerated() {
+                let answer = wait(for: number, patience)
+                if let answer, answer.problem == nil { continue }
+                isThere = false
+                avoid.formUnion(answer?.avoid ?? [])
+                guard failure == nil else { continue }
+                patience = Deadline(in: min(flight.deadline.left, 1))
+                failure = Failure(
+                    answer?.transient == false ? .data : .transient,
+                    at: "relay \(ways.isEmpty ? name : ways[index].joined(separator: " -> "))",
+                    answer?.problem ?? "no answer in time", remedy: "try again; look at `dsgd keys status`")
+            }
+            if failure == nil {
+                sent.removeFirst()
+                flight.landFirst()
+            } else {
+                fates.append(isThere)
+            }
+        }
+        flight.land(fates)
+        return failure
+    }
+
+    /// Sends one piece; returns the numbers under which the answers come, one for each way.
+    private func send(_ piece: KeySupplyAgent.Piece, _ flight: KeyFlight, along ways: [[String]]) -> [UInt64] {
+        let numbers = (0..<max(1, ways.count)).map { _ in nextNumber() }
+        expect(numbers)
+        do {
+            if ways.isEmpty {
+                try piece.key.withUnsafeBytes {
+                    try agent?.store(flight.stream, offset: piece.offset, from: name, $0) { [self] in
+                        settle(numbers[0], $0)
+                    }
+                }
+                return numbers
+            }
             let parts =
                 ways.count == 1 ? [piece.key] : try piece.key.withUnsafeBytes { try KeySplit.parts($0, source) }
             for (index, way) in ways.enumerated() {
                 let envelope = Envelope(
                     kind: .relay, id: numbers[index], from: name, to: way[way.count - 1], route: way, routed: true,
-                    stream: stream, offset: piece.offset,
-                    split: ways.count == 1 ? nil : SplitPart(attempt: attempt, part: index))
+                    stream: flight.stream, offset: piece.offset,
+                    split: ways.count == 1 ? nil : SplitPart(attempt: numbers[0], part: index))
                 traffic.relayed(.sent, parts[index].count)
+                neighbours[way[1]]?.awaitRoom(flight.deadline)
                 parts[index].withUnsafeBytes { forward(envelope, $0) }
             }
+        } catch {
+            for number in numbers { settle(number, SupplyFailure(error).failure) }
         }
-        // A node that dies on the way never answers, so another way is tried long before the role gives up.
-        let deadline = Deadline(in: min(deadline.left, Self.answerSeconds))
-        var failure: Failure?
-        for numbers in numbers {
-            for (index, number) in numbers.enumerated() {
-                let answer = wait(for: number, failure == nil ? deadline : Deadline(in: min(deadline.left, 1)))
-                if let answer, answer.problem == nil { continue }
-                avoid.formUnion(answer?.avoid ?? [])
-                failure =
-                    failure
-                    ?? Failure(
-                        answer?.transient == false ? .data : .transient,
-                        at: "relay \(ways[index].joined(separator: " -> "))",
-                        answer?.problem ?? "no answer in time", remedy: "try again; look at `dsgd keys status`")
-            }
-            if failure == nil { left.removeFirst() }
-        }
-        return failure
+        return numbers
+    }
+
+    /// Answers one of this node's own requests.
+    private func settle(_ number: UInt64, _ failure: Failure?) {
+        let request = Envelope(kind: .relay, id: number, from: name, to: name, route: [name], routed: true)
+        settle(answer(to: request, failure))
+    }
+}
+
+/// Pieces of a stream's key on their way to the receiver's node, in order. Not synchronised: one thread sends them and
+/// takes the answers.
+private final class KeyFlight {
+    let stream: PadStream
+    /// Pieces that have not arrived.
+    private(set) var pieces: [KeySupplyAgent.Piece] = []
+    private(set) var bytes = 0
+    /// When it is given up; it moves on with each piece that arrives.
+    private(set) var deadline: Deadline
+    private let patience: Double
+    private let next: () throws -> KeySupplyAgent.Piece?
+    private let arrived: (KeySupplyAgent.Piece) -> Void
+    private let end = monotonicSeconds() + KeyFlight.longest
+
+    /// Bytes that are on their way at once: what a link carries while a durable mark is written on a busy disk.
+    private static let window = 8 << 20
+    /// Seconds after which the ways are chosen anew.
+    private static let longest = 2.0
+
+    init(
+        _ stream: PadStream, patience: Double, next: @escaping () throws -> KeySupplyAgent.Piece?,
+        arrived: @escaping (KeySupplyAgent.Piece) -> Void
+    ) {
+        self.stream = stream
+        self.patience = patience
+        self.next = next
+        self.arrived = arrived
+        deadline = Deadline(in: patience)
+    }
+
+    /// A new piece, where there is one and room for it.
+    func take() throws -> KeySupplyAgent.Piece? {
+        guard bytes < Self.window, monotonicSeconds() < end, let piece = try next() else { return nil }
+        pieces.append(piece)
+        bytes += piece.key.count
+        return piece
+    }
+
+    func landFirst() {
+        let piece = pieces.removeFirst()
+        bytes -= piece.key.count
+        deadline = Deadline(in: patience)
+        arrived(piece)
+    }
+
+    /// Takes out what arrived, and what later pieces have overtaken: the receiver's node takes offsets in order only.
+    func land(_ fates: [Bool]) {
+        precondition(fates.count == pieces.count, "every piece has an answer, or none in time")
+        let last = fates.lastIndex(of: true) ?? -1
+        for (piece, isThere) in zip(pieces, fates) where isThere { arrived(piece) }
+        for piece in pieces.prefix(last + 1) { bytes -= piece.key.count }
+        pieces.removeFirst(last + 1)
     }
 }

@@ -120,7 +120,7 @@ public final class KeyNode: @unchecked Sendable {
         let agent = KeySupplyAgent(
             node: name, topology: topology, ledger: ledger, source: source,
             afford: { [unowned self] stream, bytes, ways, timeout in try self.afford(stream, bytes, ways, timeout) },
-            relay: { [unowned self] stream, pieces, ways, timeout in try self.relay(stream, pieces, ways, timeout) })
+            relay: { [unowned self] in try self.relay($0, $1, $2, $3, next: $4, arrived: $5) })
         self.agent = agent
         let byLink = Dictionary(uniqueKeysWithValues: stores.values.map { ($0.link.name, $0) })
         try serve(place.quantumSocket) { try QuantumSocket.serve($0, stores: byLink) }
@@ -263,27 +263,11 @@ public final class KeyNode: @unchecked Sendable {
         switch envelope.kind {
         case .relay:
             traffic.relayed(.arrived, key.count)
-            var problem: Failure?
             do {
-                guard let stream = envelope.stream, let offset = envelope.offset, let agent else {
-                    throw Failure(.data, at: "node \(peer)", "a relay without stream", remedy: "update the nodes")
-                }
-                if let split = envelope.split {
-                    try parts.add(split, key, of: stream, offset: offset, route: envelope.route) {
-                        try agent.store(stream, offset: offset, from: envelope.from, $0)
-                    }
-                } else {
-                    guard topology.roles.first(where: { $0.name == stream.sender })?.ways ?? 1 == 1 else {
-                        throw Failure(
-                            .data, at: "node \(peer)", "key of \(stream) came whole, and not in two parts on two ways",
-                            remedy: "give all nodes the same topology, and look at the nodes on the way")
-                    }
-                    try agent.store(stream, offset: offset, from: envelope.from, SecureBytes(copying: key))
-                }
+                try store(key, envelope, from: peer)
             } catch {
-                problem = SupplyFailure(error).failure
+                reply(to: envelope, SupplyFailure(error).failure)
             }
-            reply(to: envelope, problem)
         case .linkState:
             kms?.report(envelope.from, envelope.links ?? [])
         case .pathRequest:
@@ -299,16 +283,44 @@ public final class KeyNode: @unchecked Sendable {
             }
             forward(answer, nil)
         case .answer, .pathAnswer:
-            condition.withLock {
-                // Nobody waits any more for an answer that comes too late.
-                guard waiting[envelope.id] != nil else { return }
-                waiting[envelope.id] = .some(.some(envelope))
-                condition.broadcast()
-            }
+            settle(envelope)
         }
     }
 
-    private func answer(to envelope: Envelope, _ failure: Failure?) -> Envelope {
+    /// Hands an answer to whoever waits for it.
+    func settle(_ answer: Envelope) {
+        condition.withLock {
+            // Nobody waits any more for an answer that comes too late.
+            guard waiting[answer.id] != nil else { return }
+            waiting[answer.id] = .some(.some(answer))
+            condition.broadcast()
+        }
+    }
+
+    /// Gives relayed key to the agent, which answers for it when a durable mark covers it.
+    private func store(_ key: UnsafeRawBufferPointer, _ envelope: Envelope, from peer: String) throws {
+        guard let stream = envelope.stream, let offset = envelope.offset, let agent else {
+            throw Failure(.data, at: "node \(peer)", "a relay without stream", remedy: "update the nodes")
+        }
+        func store(_ key: UnsafeRawBufferPointer) throws {
+            try agent.store(stream, offset: offset, from: envelope.from, key) { [self] in reply(to: envelope, $0) }
+        }
+        if let split = envelope.split {
+            let isWhole = try parts.add(split, key, of: stream, offset: offset, route: envelope.route) {
+                try $0.withUnsafeBytes(store)
+            }
+            if !isWhole { reply(to: envelope, nil) }
+            return
+        }
+        guard topology.roles.first(where: { $0.name == stream.sender })?.ways ?? 1 == 1 else {
+            throw Failure(
+                .data, at: "node \(peer)", "key of \(stream) came whole, and not in two parts on two ways",
+                remedy: "give all nodes the same topology, and look at the nodes on the way")
+        }
+        try store(key)
+    }
+
+    func answer(to envelope: Envelope, _ failure: Failure?) -> Envelope {
         var route = envelope.route
         if let index = route.firstIndex(of: name) { route = Array(route[...index]) } else { route.append(name) }
         return Envelope(
@@ -378,15 +390,7 @@ public final class KeyNode: @unchecked Sendable {
         traffic.relayFailed()
         var answer = answer(to: envelope, failure)
         answer.avoid = [name + ">" + next]
-        if envelope.from == name {
-            condition.withLock {
-                guard waiting[envelope.id] != nil else { return }
-                waiting[envelope.id] = .some(.some(answer))
-                condition.broadcast()
-            }
-        } else {
-            forward(answer, nil)
-        }
+        if envelope.from == name { settle(answer) } else { forward(answer, nil) }
     }
 }
 

@@ -58,16 +58,16 @@ package final class SplitParts: @unchecked Sendable {
 
     package init() {}
 
-    /// Takes a part, and stores the key when it is the second.
+    /// Takes a part, and stores the key when it is the second; true then.
     ///
     /// - Parameter route: the way it came, from the node that sent it to this one.
     package func add(
         _ split: SplitPart, _ key: UnsafeRawBufferPointer, of stream: PadStream, offset: UInt64, route: [String],
         store: (SecureBytes) throws -> Void
-    ) throws {
+    ) throws -> Bool {
         let origin = route.first ?? ""
         let name = Name(origin: origin, stream: stream, offset: offset, attempt: split.attempt)
-        try lock.withLock {
+        return try lock.withLock {
             purge()
             guard let other = waiting[name] else {
                 guard bytes + key.count <= Self.maximumBytes else {
@@ -78,7 +78,7 @@ package final class SplitParts: @unchecked Sendable {
                 waiting[name] = Waiting(
                     part: split.part, key: SecureBytes(copying: key), route: route, since: monotonicSeconds())
                 bytes += key.count
-                return
+                return false
             }
             remove(name, other)
             guard other.part != split.part, other.key.count == key.count,
@@ -91,6 +91,7 @@ package final class SplitParts: @unchecked Sendable {
             }
             other.key.withUnsafeMutableBytes { XOR.into($0, key) }
             try store(other.key)
+            return true
         }
     }
 

@@ -21,6 +21,8 @@ final class Neighbour: @unchecked Sendable {
     private var queued = 0
     private var stopped = false
     private static let maximumQueued = 16 << 20
+    /// With less in the queue there is room for key that this node makes.
+    private static let plentyQueued = 4 << 20
 
     init(name: String, store: LinkKeyStore) {
         self.name = name
@@ -62,6 +64,14 @@ final class Neighbour: @unchecked Sendable {
         }
     }
 
+    /// Waits until the queue is short, or the neighbour is down.
+    func awaitRoom(_ deadline: Deadline) {
+        let limit = Date(timeIntervalSinceNow: deadline.left)
+        condition.withLock {
+            while channel != nil, !stopped, queued > Self.plentyQueued, condition.wait(until: limit) {}
+        }
+    }
+
     /// Sends what is queued until `stop`; `failed` is told of each message that did not leave.
     func run(failed: (Message, Failure) -> Void) {
         while true {
@@ -70,6 +80,7 @@ final class Neighbour: @unchecked Sendable {
                 guard !stopped else { return (nil, nil) }
                 let message = queue.removeFirst()
                 queued -= message.bytes.count
+                condition.broadcast()
                 return (message, self.channel)
             }
             guard let message else { return }

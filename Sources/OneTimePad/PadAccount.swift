@@ -1,3 +1,4 @@
+import Diagnostics
 import Dispatch
 import Metering
 import Synchronization
@@ -41,7 +42,7 @@ package final class PadAccount: Sendable {
     }
 
     /// The last commit: nothing that waits to be saved is written behind it.
-    func close(_ change: (inout PadCounts) -> Void) throws {
+    package func close(_ change: (inout PadCounts) -> Void) throws {
         try writing.withLock { isReleased in
             try write(change)
             isReleased = true
@@ -80,14 +81,29 @@ package final class PadAccount: Sendable {
     private func save(mark: UInt64) {
         writing.withLock { isReleased in
             defer { state.withLock { $0.isSaving = false } }
-            if isReleased { return }
-            var (counts, previous) = state.withLock { ($0.counts, $0.durable.mark) }
-            counts.mark = max(counts.mark, mark)
-            guard (try? ledger.write(counts, of: self, previous: previous)) != nil else { return }
-            state.withLock { [counts] in
-                $0.durable = counts
-                $0.counts.mark = max($0.counts.mark, counts.mark)
+            if !isReleased { try? writeAside(mark: mark) }
+        }
+    }
+
+    /// Makes the counters durable as they stand, while others go on changing them.
+    package func save() throws {
+        try writing.withLock { isReleased in
+            guard !isReleased else {
+                throw Failure(
+                    .transient, at: "\(stream)", "the account of this pad is closed", remedy: "open it again")
             }
+            try writeAside(mark: 0)
+        }
+    }
+
+    /// Under `writing`: makes the counters durable with a mark of at least `mark`.
+    private func writeAside(mark: UInt64) throws {
+        var (counts, previous) = state.withLock { ($0.counts, $0.durable.mark) }
+        counts.mark = max(counts.mark, mark)
+        try ledger.write(counts, of: self, previous: previous)
+        state.withLock { [counts] in
+            $0.durable = counts
+            $0.counts.mark = max($0.counts.mark, counts.mark)
         }
     }
 

@@ -144,11 +144,12 @@ import Testing
             let parts = SplitParts()
             var stored = 0
             for (part, route) in [["A", "M", "B"], second].enumerated() {
-                try half.withUnsafeBytes {
+                let isWhole = try half.withUnsafeBytes {
                     try parts.add(SplitPart(attempt: 1, part: part), $0, of: stream, offset: 0, route: route) { key in
                         stored += key.count
                     }
                 }
+                #expect(isWhole == (part == 1))
             }
             return stored
         }
