@@ -27,7 +27,7 @@ package final class Socket: @unchecked Sendable {
     private var watchfulness = 0
     private static let mostWatchfulness = 16
     /// Seconds that a reader watches before it sleeps: about what waking it costs both ends.
-    private static let watchSeconds = 50e-6
+    private static let watchSeconds = 20e-6
     private static let mayWatch = ProcessInfo.processInfo.activeProcessorCount > 1
 
     package init(descriptor: Int32, remote: String) {
