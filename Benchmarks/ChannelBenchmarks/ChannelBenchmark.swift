@@ -59,7 +59,7 @@ public struct ChannelBenchmark: Sendable {
     public var seconds = 10.0
     public var samples = 3
     /// Payload of a TCP record.
-    public var recordBytes = 128 << 10
+    public var recordBytes = SecureChannel.bulkPayload
     /// Files of the network namespaces of the two ends, and the listener's address.
     public var callerNamespace: String?
     public var listenerNamespace: String?
@@ -123,8 +123,7 @@ public struct ChannelBenchmark: Sendable {
 
     /// One run of one variant.
     public func run(_ variant: Variant) throws -> Run {
-        let pad = variant.isPlain ? 0 : bytes + bytes / 4 + (64 << 20)
-        let rig = try Rig(self, variant, padBytes: pad)
+        let rig = try Rig(self, variant)
         defer { rig.remove() }
         return try rig.run()
     }

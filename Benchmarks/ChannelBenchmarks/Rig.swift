@@ -21,16 +21,13 @@ final class Rig: @unchecked Sendable {
     private var cabinets: [PadCabinet] = []
     private var ledgers: [PadLedger] = []
 
-    init(_ benchmark: ChannelBenchmark, _ variant: ChannelBenchmark.Variant, padBytes: Int) throws {
+    init(_ benchmark: ChannelBenchmark, _ variant: ChannelBenchmark.Variant) throws {
         self.benchmark = benchmark
         self.variant = variant
         directory = benchmark.directory + "/dsgd-bench-pad-" + UUID().uuidString
-        guard padBytes > 0 else { return }
+        if variant.isPlain { return }
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        let source = try PreparedPadSource(
-            forward: PadStream(pool: "bench", sender: Self.caller, receiver: Self.listener), bytes: padBytes,
-            backward: PadStream(pool: "bench", sender: Self.listener, receiver: Self.caller),
-            answers: padBytes / 16 + (64 << 20))
+        let source = try PreparedPadSource()
         for (name, peer) in [(Self.caller, Self.listener), (Self.listener, Self.caller)] {
             let ledger = try PadLedger(path: "\(directory)/\(name)-pads.sqlite", owner: name)
             ledgers.append(ledger)

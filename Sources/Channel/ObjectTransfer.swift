@@ -58,8 +58,6 @@ public enum ObjectTransfer {
         static let stored: UInt8 = 0xE4
     }
 
-    /// Payload of a record.
-    private static let recordBytes = 128 << 10
     /// Seconds without a word after which a peer is given up.
     private static let silence = 60.0
 
@@ -152,11 +150,11 @@ public enum ObjectTransfer {
         from start: UInt64, to end: UInt64, _ channel: SecureChannel, _ report: inout TransferReport,
         _ read: (UInt64, UnsafeMutableRawBufferPointer) throws -> Void
     ) throws {
-        let buffer = SecureBytes(count: recordBytes)
+        let buffer = SecureBytes(count: SecureChannel.bulkPayload)
         try buffer.withUnsafeMutableBytes { buffer in
             var position = start
             while position < end {
-                let piece = buffer.slice(0..<Int(min(UInt64(recordBytes), end - position)))
+                let piece = buffer.slice(0..<Int(min(UInt64(SecureChannel.bulkPayload), end - position)))
                 try read(position, piece)
                 try channel.send(kind: Kind.data, UnsafeRawBufferPointer(piece))
                 report.sent += UInt64(piece.count)

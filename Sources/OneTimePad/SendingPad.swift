@@ -279,7 +279,8 @@ public final class SendingPad: @unchecked Sendable {
         buffer.withUnsafeMutableBytes { bytes in
             let rest = tail - head
             if rest > 0, let base = bytes.baseAddress { memmove(base, base + head, rest) }
-            wipe(UnsafeMutableRawBufferPointer(rebasing: bytes[max(rest, 0)..<tail]))
+            // What lies before `head` was erased when it was spent.
+            wipe(UnsafeMutableRawBufferPointer(rebasing: bytes[max(rest, head)..<tail]))
             head = 0
             tail = rest
         }

@@ -17,7 +17,7 @@ final class Conversation {
     /// A peer that says nothing for this long is given up, in seconds.
     static let silenceSecondsMaximum = 120.0
     /// Payload of one data record in bytes.
-    static let recordBytes = 128 << 10
+    static let recordBytes = SecureChannel.bulkPayload
 
     let channel: SecureChannel
     var peer: String { channel.peer }

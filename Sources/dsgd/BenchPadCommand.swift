@@ -21,7 +21,7 @@ extension BenchCommand {
         @Option(help: "MiB that a run sends.") var mebibytes = 1024
         @Option(help: "Seconds after which a TCP run ends in any case.") var seconds = 10.0
         @Option(help: "Runs of each variant.") var samples = 3
-        @Option(help: "KiB of payload in a TCP record.") var record = 128
+        @Option(help: "KiB of payload in a TCP record.") var record = 126
         @Option(help: "CPUs to pin the calling and the listening end to, such as 0,1; else the scheduler decides.")
         var cpus = ""
         @Option(help: "Directory for the ledgers.", completion: .directory) var state = NSTemporaryDirectory()

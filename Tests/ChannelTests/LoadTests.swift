@@ -86,6 +86,56 @@ import Testing
         halted.abort()
     }
 
+    @Test func streamsWithinAMachineAreNotPaced() throws {
+        let source = memorySource()
+        let alice = try Party("alice", peers: ["bob"], source)
+        let bob = try Party("bob", peers: ["alice"], source)
+        @Sendable func congestionControl(_ channel: SecureChannel) -> String {
+            var name = [UInt8](repeating: 0, count: 16)
+            var size = socklen_t(name.count)
+            getsockopt(channel.socket.descriptor, Int32(IPPROTO_TCP), TCP_CONGESTION, &name, &size)
+            return String(decoding: name.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        let answering = Mutex("")
+        let listener = try bob.listen { channel in
+            answering.withLock { $0 = congestionControl(channel) }
+            echo(channel)
+        }
+        defer { listener.stop() }
+        let channel = try alice.connect(listener.port, peer: "bob")
+        try [UInt8(1)].withUnsafeBytes { try channel.send(kind: 1, $0) }
+        #expect(try channel.receive(timeout: 5) != nil)
+        #expect(congestionControl(channel) == "reno" && answering.withLock { $0 } == "reno")
+        channel.close()
+    }
+
+    /// Watching for the next bytes must not turn into burning a processor where they come seldom.
+    @Test func waitingForASlowPeerCostsNoProcessorTime() throws {
+        let source = memorySource()
+        let alice = try Party("alice", peers: ["bob"], source)
+        let bob = try Party("bob", peers: ["alice"], source)
+        let listener = try bob.listen { channel in
+            for number in 0..<200 {
+                usleep(2000)
+                try? [UInt8(number)].withUnsafeBytes { try channel.send(kind: 1, $0) }
+            }
+        }
+        defer { listener.stop() }
+        let channel = try alice.connect(listener.port, peer: "bob")
+        func processorSeconds() -> Double {
+            var time = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+            return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+        }
+        let start = (wall: ContinuousClock.now, processor: processorSeconds())
+        for number in 0..<200 {
+            #expect(try channel.receive(timeout: 5) { $1[0] } == UInt8(number))
+        }
+        let wall = (ContinuousClock.now - start.wall) / .seconds(1)
+        #expect(wall > 0.4 && processorSeconds() - start.processor < 0.15 * wall)
+        channel.close()
+    }
+
     /// A source in which key stops at some offset and comes later.
     final class Tap: PadSource, Sendable {
         private let source: any PadSource
