@@ -82,19 +82,11 @@ public struct VCFFilter: Sendable {
     public func filterFile(
         _ input: String, to output: String, output settings: FilterOutput = FilterOutput(), usesIndex: Bool = true
     ) throws -> FilterReport {
-<<<<<<< HEAD
-        let reader = try VariantFileReader(path: input, threads: settings.threads)
-        if usesIndex, !reader.isBCF, let (file, plan) = try skipPlan(for: input) {
+        if usesIndex, let (file, plan) = try skipPlan(for: input, threads: settings.threads) {
             do {
                 let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
                 return try write(
                     input, to: output, settings, plan: plan, source: Self.source(positioned), fileBytes: { nil })
-=======
-        if usesIndex, let (file, plan) = try skipPlan(for: input, threads: settings.threads) {
-            do {
-                let positioned = try PositionedFile(path: input, remedy: Self.cutRemedy)
-                return try write(input, to: output, settings, plan: plan, source: Self.source(positioned))
->>>>>>> filterspeed
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
                 guard output != "-" else {
                     throw Failure(
@@ -104,7 +96,7 @@ public struct VCFFilter: Sendable {
                 // Read from end to end, the file says itself what is wrong with it.
             }
         }
-<<<<<<< HEAD
+        let reader = try VariantFileReader(path: input, threads: settings.threads)
         // A regular file is read in place, without the reader's copy.
         if !reader.isBCF, input != "-", let file = try? PositionedFile(path: input, remedy: Self.cutRemedy) {
             return try write(
@@ -113,17 +105,11 @@ public struct VCFFilter: Sendable {
         return try write(
             input, to: output, settings, plan: nil, source: { room, _ in try reader.read(into: room) },
             fileBytes: { reader.isBCF ? reader.fileBytes : nil })
-=======
-        return try write(input, to: output, settings, plan: nil, source: try Self.source(ofFile: input))
->>>>>>> filterspeed
     }
 
     private static let cutRemedy = "the file was cut while it was read: start again"
 
-<<<<<<< HEAD
     /// - Parameter fileBytes: bytes of the input of which the source's are a translation; nil where it is none.
-=======
->>>>>>> filterspeed
     private func write(
         _ input: String, to output: String, _ settings: FilterOutput, plan: SkipPlan?,
         source: @escaping BGZFGroupReader.Source, fileBytes: () -> Int?
@@ -189,11 +175,6 @@ public struct VCFFilter: Sendable {
             room.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count]))
             return count
         }
-    }
-
-    private static func source(ofFile path: String) throws -> BGZFGroupReader.Source {
-        if path != "-", let file = try? PositionedFile(path: path, remedy: cutRemedy) { return source(file) }
-        return source(try FileReader(path: path))
     }
 
     private static func source(_ file: PositionedFile) -> BGZFGroupReader.Source {
