@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Overwrites n bytes with zeros. The compiler cannot remove it.
+// Overwrites n bytes with zeros, and the vector registers of this thread, which may hold a copy. The compiler cannot
+// remove it.
 void ck_wipe(void *p, size_t n);
 
 // 1 when the n bytes are equal, otherwise 0; the time depends on n only.

@@ -19,6 +19,29 @@ static void wiping(void) {
     }
 }
 
+// What a register that nothing else touches keeps of a secret.
+#if defined(__x86_64__)
+__attribute__((target("avx512f"), noinline)) static int left_in_registers(uint8_t *p) {
+    uint8_t secret[64], seen[128];
+    memset(secret, 0xA7, sizeof secret);
+    __asm__ volatile("vmovdqu64 (%0), %%zmm3\n\tvmovdqu64 (%0), %%zmm31" ::"r"(secret) : "xmm3", "xmm31", "memory");
+    ck_wipe(p, 16);
+    __asm__ volatile("vmovdqu64 %%zmm3, (%0)\n\tvmovdqu64 %%zmm31, 64(%0)" ::"r"(seen) : "memory");
+    int left = 0;
+    for (size_t i = 0; i < sizeof seen; i++) left += seen[i] == 0xA7;
+    return left;
+}
+#endif
+
+static void registers(void) {
+#if defined(__x86_64__)
+    if (!(ck_cpu_detected() & CK_CPU_AVX512)) return;
+    enum { BYTES };
+    under_test("wipe", 16);
+    check(left_in_registers(place(BYTES, 16, 0)) == 0, "nothing in vector registers");
+#endif
+}
+
 static void comparing(void) {
     enum { X, Y };
     for (size_t n = 0; n <= 4096; n++) {
@@ -89,6 +112,7 @@ static void guard_page(ptrdiff_t offset) {
 
 void prove_memory(void) {
     wiping();
+    registers();
     comparing();
     secrets();
     guard_page(8192);

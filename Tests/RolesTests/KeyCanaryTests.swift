@@ -216,4 +216,13 @@ import TestSupport
         #expect(text.contains("disk full during burn: nothing was sent"))
         #expect(text.contains("random device: zeros are refused"))
     }
+
+    /// `scripts/test-keys --canary` looks at swap too, which a test suite leaves alone.
+    @Test func noKeyIsInCoresOrFiles() throws {
+        let script = TestBank.root.appending(path: "Tests/KeyCampaign/canary.py").path
+        guard let text = try output(of: ["python3", script, TestBank.program, "--swap-mib", "0"]) else { return }
+        FileHandle.standardError.write(Data(text.utf8))
+        #expect(text.contains("files: none holds K2, K3, K4 or pad") && text.contains("none of it is on a disk"), "\(text)")
+        #expect(text.contains("SKIPPED the search of cores") || text.contains("core: 4 processes"), "\(text)")
+    }
 }
