@@ -101,7 +101,7 @@ public struct FilterBenchmark {
                         // Who writes text is held against both; who writes VCF.gz against VCF.gz alone.
                         for (other, own) in zip(programs, runs)
                         where !other.isPeer && other.readsByIndex && (program.writesText || !other.writesText) {
-                            add(name + ".ratio to " + other.name, program.name, threads, run.best / own.best, "times")
+                            add(name + ".ratio." + other.name, program.name, threads, run.best / own.best, "times")
                         }
                         add(name + ".same", program.name, threads, run.body == runs[0].body ? 1 : 0, "body")
                     }
@@ -148,8 +148,8 @@ public struct FilterBenchmark {
         if let command {
             let start = "\"\(command)\" filter \"$0\" -R \"$1\" -@ \(threads) -l \(level.rawValue) --no-version"
             scripts += [
-                ("dsgd program", [], false, false, "\(start) -o \"$2\""),
-                ("dsgd program -O v", [], false, true, "\(start) -O v -o \"$2\""),
+                ("dsgd.program", [], false, false, "\(start) -o \"$2\""),
+                ("dsgd.program.text", [], false, true, "\(start) -O v -o \"$2\""),
             ]
         }
         if comparesPeers {

@@ -28,16 +28,36 @@ VCF_TARGET static inline uint32_t VCF_NAME(number)(const uint8_t *end, size_t di
     return value <= INT32_MAX ? (uint32_t)value : 0;
 }
 
-// "." or digits, with at most one point behind the first.
-VCF_TARGET static inline bool VCF_NAME(is_plain_quality)(const uint8_t *text, size_t n) {
-    if (n == 1 && text[0] == '.') return true;
+// "." or digits, with at most one point behind the first. `room` is how many bytes before `end` may be read.
+VCF_TARGET static inline bool VCF_NAME(is_plain_quality)(const uint8_t *end, size_t n, size_t room) {
+    if (n == 1) return end[-1] == '.' || (uint8_t)(end[-1] - '0') < 10;
+    if (n - 1 < 8 && room >= 8) {
+        // Eight bytes at once, of which the upper n count: lengths differ from line to line, and a loop would stumble.
+        const uint64_t low7 = 0x7f7f7f7f7f7f7f7fu, mine = ~0ull << (64 - 8 * n);
+        uint64_t word;
+        memcpy(&word, end - 8, 8);
+        const uint64_t digits = (word ^ 0x3030303030303030u) & mine, points = (word ^ 0x2e2e2e2e2e2e2e2eu) | ~mine;
+        const uint64_t others = (((digits & low7) + 0x7676767676767676u) | digits) & ~low7;
+        const uint64_t found = ~(((points & low7) + low7) | points | low7);
+        return others == found && (found & (found - 1)) == 0 && (found >> (71 - 8 * n) & 1) == 0;
+    }
     bool has_point = false;
     for (size_t i = 0; i < n; i++) {
-        if ((uint8_t)(text[i] - '0') < 10) continue;
-        if (text[i] != '.' || has_point || i == 0) return false;
+        const uint8_t byte = *(end - n + i);
+        if ((uint8_t)(byte - '0') < 10) continue;
+        if (byte != '.' || has_point || i == 0) return false;
         has_point = true;
     }
     return n > 0;
+}
+
+// Whether two lines begin with the same `n` bytes; both have at least eight.
+VCF_TARGET static inline bool VCF_NAME(is_same)(const uint8_t *a, const uint8_t *b, size_t n) {
+    if (n > 8) return memcmp(a, b, n) == 0;
+    uint64_t first, second;
+    memcpy(&first, a, 8);
+    memcpy(&second, b, 8);
+    return ((first ^ second) & (~0ull >> (64 - 8 * n))) == 0;
 }
 
 // INFO/END of a record whose columns are known; 0 where there is none, and where it is not a plain number.
@@ -67,7 +87,7 @@ VCF_TARGET static inline bool VCF_NAME(finish)(
     for (size_t i = 0; i < ref_length; i++) {
         if (!VCF_NAME(is_letter)(text[ref + i])) return false;
     }
-    if (!VCF_NAME(is_plain_quality)(text + ends[4] + 1, ends[5] - ends[4] - 1)) return false;
+    if (!VCF_NAME(is_plain_quality)(text + ends[5], ends[5] - ends[4] - 1, ends[5] - record->line)) return false;
     record->position = position;
     record->last = position + (uint32_t)ref_length - 1;
     if (wants_end) {
@@ -81,7 +101,7 @@ VCF_TARGET static inline bool VCF_NAME(finish)(
     }
     const size_t length = ends[0] - record->line;
     if (before && !(before->flags & CK_VCF_CHECK) && before->chrom_end - before->line == length &&
-        memcmp(text + before->line, text + record->line, length) == 0) {
+        VCF_NAME(is_same)(text + before->line, text + record->line, length)) {
         record->flags |= CK_VCF_SAME_CONTIG;
         if (position < before->position) record->flags |= CK_VCF_BACKWARDS;
     }
@@ -93,7 +113,8 @@ VCF_TARGET size_t VCF_NAME(ck_vcf_scan)(
     size_t *scanned) {
     size_t count = 0, tab = 0, line = 0;
     bool has_nul = false;
-    uint32_t ends[9];
+    // Tabs go where they stay: a copy of many by one load would wait for their stores.
+    uint32_t *ends = &records->chrom_end;
     for (size_t at = 0; at < n && count < capacity; at += 64) {
         uint64_t tabs, feeds, nuls;
         VCF_NAME(masks)(text + at, n - at, &tabs, &feeds, &nuls);
@@ -114,13 +135,13 @@ VCF_TARGET size_t VCF_NAME(ck_vcf_scan)(
                 record->end -= 1;
                 record->flags = CK_VCF_CR;
             }
-            memcpy(&record->chrom_end, ends, 32);
             if (columns == 8) record->info_end = record->end;
             if (has_nul || tab + 1 != columns ||
                 !VCF_NAME(finish)(text, record, count ? record - 1 : NULL, wants_end)) {
                 record->flags = (record->flags & CK_VCF_CR) | CK_VCF_CHECK;
             }
             count++;
+            ends = &records[count].chrom_end;
             line = feed + 1;
             tab = 0;
             has_nul = false;

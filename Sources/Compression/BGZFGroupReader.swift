@@ -113,8 +113,6 @@ extension BlockGroup {
 package final class BGZFGroupReader {
     /// Half a megabyte of plain bytes: what a core's own cache holds.
     package static let blocksPerGroup = 8
-    /// Blocks of VCF and FASTQ are seldom larger, so that one call reads the end of a stretch.
-    private static let usualBlockSize = 1 << 15
 
     /// Fills as much of the room as there is input for, from an offset of the file on; 0 at its end. Input that cannot
     /// be sought is asked for each byte once, in order.
@@ -147,6 +145,7 @@ package final class BGZFGroupReader {
     private var isBehindGap = false
     private var other: GzipInflater?
     private var lastBlockIsEmpty = false
+    private var largestBlock = 1 << 14
     private var hasBlocks = false
     private var failure: (any Error)?
 
@@ -232,6 +231,7 @@ package final class BGZFGroupReader {
                 plain: plainBytes + plain, compressed: compressedBytes + start + size, label: label,
                 offset: offset + start)
             group.blocks.append(compressed: size, plain: plain)
+            largestBlock = max(largestBlock, size)
             plainBytes += plain
             lastBlockIsEmpty = plain == 0
             hasBlocks = true
@@ -256,8 +256,8 @@ package final class BGZFGroupReader {
         }
         var end = staged.count
         if isSkipping, let last = lastBlock {
-            // What lies behind the stretch is not wanted.
-            end = min(end, from + max(count, min(last - offset, staged.count) + Self.usualBlockSize))
+            // What lies behind the stretch is not wanted, and its last block is seldom larger than all before.
+            end = min(end, from + max(count, min(last - offset, staged.count) + largestBlock))
         }
         while to - from < count {
             let got = try source(UnsafeMutableRawBufferPointer(rebasing: staged[to..<end]), offset + to - from)

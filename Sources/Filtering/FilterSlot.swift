@@ -1,5 +1,6 @@
 import Compression
 import GenomicFormats
+import Threads
 
 /// One group of blocks and what the crew makes of it. The pipeline has it before and after, one worker meanwhile.
 final class FilterSlot: @unchecked Sendable {

@@ -199,7 +199,13 @@ final class PartFilter {
         judge(chosen, count, base)
         part.runs[part.runs.count - 1].lastPosition = Int(chosen[count - 1].position)
         var doubtful = ck_vcf_check_genotypes(base, chosen, verdicts, 0, count)
-        for index in 0..<count {
+        var index = 0
+        while index < count {
+            if part.waiting.lines.isEmpty {
+                index = takePlain(from: index, count, chosen, doubtful: doubtful, at)
+                if index == count { return }
+            }
+            defer { index += 1 }
             let raw = chosen[index]
             if !part.waiting.lines.isEmpty { releaseWaiting(before: Int(raw.position) - 1) }
             let verdict = verdicts[index]
@@ -239,6 +245,34 @@ final class PartFilter {
                 return fail(error)
             }
         }
+    }
+
+    /// Takes records, from one on, of which nothing more is to be asked, as long as no line waits; returns the first other.
+    private func takePlain(
+        from first: Int, _ count: Int, _ chosen: UnsafeMutablePointer<ck_vcf_record>, doubtful: Int, _ at: Int
+    ) -> Int {
+        let verdicts = verdicts
+        let copies = copiesLines && !makesIndex
+        var index = first
+        var passed = 0
+        func isCopied(_ index: Int) -> Bool {
+            verdicts[index] == UInt8(CK_VCF_PASS) && index != doubtful && chosen[index].flags & UInt32(CK_VCF_CR) == 0
+        }
+        while index < count {
+            if verdicts[index] == UInt8(CK_VCF_WITHHOLD) {
+                index += 1
+                continue
+            }
+            guard copies, isCopied(index) else { break }
+            let start = index
+            repeat { index += 1 } while index < count && isCopied(index)
+            passed += index - start
+            copy(at + Int(chosen[start].line)..<at + Int(chosen[index - 1].end) + 1)
+        }
+        part.counts.recordsIn += index - first
+        part.counts.recordsOut += passed
+        part.counts.withheld += index - first - passed
+        return index
     }
 
     private func isGranted(_ record: VCFRecord) -> Bool {

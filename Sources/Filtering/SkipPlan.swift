@@ -18,7 +18,8 @@ struct SkipPlan {
 
     /// Nil when too little would be skipped, or the index does not speak of all contigs of the regions.
     init?(_ regions: RegionSet, index: TabixIndex, fileSize: Int) {
-        guard let first = index.places.first else { return nil }
+        // The header ends before the first record.
+        guard let first = index.places.first(where: { $0 > 0 }) else { return nil }
         let byName = Dictionary(index.contigs.map { ($0.name, $0.windows) }, uniquingKeysWith: { one, _ in one })
         var wanted = [BGZFGroupReader.Stretch(start: 0, last: Int(first >> 16))]
         let shift = BinningScheme.smallestShift

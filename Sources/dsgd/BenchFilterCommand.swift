@@ -9,9 +9,11 @@ extension BenchCommand {
             abstract: "Seconds from VCF.gz to filtered VCF.gz, beside bcftools and tabix.",
             discussion: """
                 Makes a call set of one sample, then takes records out of it by regions and by points. dsgd uses the \
-                index beside the input, dsgd.scan reads the whole; B-1, B-2 and B-3 are those of the quickest run. \
-                Peers that are installed write VCF.gz too: ratio is their time by dsgd's, same is 1 where the bodies \
-                are equal. The files take some 200 bytes of disk for each record.
+                index beside the input, dsgd.scan reads the whole, dsgd.text writes plain VCF; B-1, B-2 and B-3 are \
+                those of the quickest run. These three are timed in this process, dsgd.program and dsgd.program.text \
+                as programs, as are the peers that are installed: bcftools -T, bcftools -R and tabix|bgzip write \
+                VCF.gz, tabix -R writes text. ratio is a peer's time by dsgd's, same is 1 where the bodies are equal. \
+                The files take some 200 bytes of disk for each record.
                 """)
 
         @Option(help: "Records of the call set.") var records = 4_000_000
@@ -77,7 +79,7 @@ extension BenchCommand {
         }
 
         private static func row(_ cells: String...) -> String {
-            let widths = [30, 12, 7, 12, 8, 8]
+            let widths = [46, 17, 7, 12, 8, 8]
             return zip(cells, widths).enumerated().map { column($1.0, $1.1, right: $0 == 2 || $0 == 3 || $0 == 5) }
                 .joined(separator: " ")
         }
