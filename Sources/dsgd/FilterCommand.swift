@@ -29,7 +29,7 @@ struct FilterCommand: ParsableCommand {
 
     @Argument(help: "VCF or BCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
     @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
-    @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS or CHROM:FROM-TO, with commas; 1-based.")
+    @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS, CHROM:FROM-TO or CHROM:FROM-, with commas; 1-based.")
     var region: String?
     @Option(
         name: [.customShort("T"), .long],
@@ -49,7 +49,7 @@ struct FilterCommand: ParsableCommand {
     var remove: String?
     @Option(name: .shortAndLong, help: "File to write; - for standard output.") var output = "-"
     @Option(
-        name: [.customShort("O"), .long],
+        name: [.customShort("O", allowingJoined: true), .long],
         help: "z for VCF.gz, v for VCF, b for BCF, u for BCF without compression; told by the output's name when left out.")
     var outputType: String?
     @Option(name: [.customShort("l"), .long], help: "fast, or compact: as small as bgzip's, in five times the time.")
