@@ -56,7 +56,8 @@ public struct RegionSet: Sendable, Equatable {
         contigs = ranges.filter { !$0.value.isEmpty }.mapValues { Intervals($0) }
     }
 
-    /// Regions as on command lines: CHROM, CHROM:POS or CHROM:FROM-TO with commas between them, 1-based, ends included.
+    /// Regions as on command lines: CHROM, CHROM:POS, CHROM:FROM-TO or CHROM:FROM- with commas between them, 1-based,
+    /// ends included.
     ///
     /// - Throws: ``Failure`` `.usage` for what is none.
     public init(listed text: String) throws {
@@ -65,12 +66,15 @@ public struct RegionSet: Sendable, Equatable {
             let colon = word.lastIndex(of: ":")
             let name = String(word[..<(colon ?? word.endIndex)])
             let places = colon.map { word[word.index(after: $0)...].split(separator: "-", omittingEmptySubsequences: false) }
-            let numbers = places?.map { Int($0) ?? 0 } ?? [1, Int(Int32.max)]
+            let behindLast = Int(Int32.max)
+            let numbers =
+                places?.enumerated().map { $0 == 1 && $1.isEmpty ? behindLast : Int($1) ?? 0 } ?? [1, behindLast]
             guard !name.isEmpty, (1...2).contains(numbers.count), let first = numbers.first, let last = numbers.last,
                 first >= 1, first <= last, last <= Int(Int32.max)
             else {
                 throw Failure(
-                    .usage, at: "region \(word)", "is no region", remedy: "write CHROM, CHROM:POS or CHROM:FROM-TO, 1-based")
+                    .usage, at: "region \(word)", "is no region",
+                    remedy: "write CHROM, CHROM:POS, CHROM:FROM-TO or CHROM:FROM-, 1-based")
             }
             ranges[name, default: []].append(first - 1..<last)
         }

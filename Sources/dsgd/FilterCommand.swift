@@ -29,7 +29,7 @@ struct FilterCommand: ParsableCommand {
 
     @Argument(help: "VCF or BCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
     @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
-    @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS or CHROM:FROM-TO, with commas; 1-based.")
+    @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS, CHROM:FROM-TO or CHROM:FROM-, with commas; 1-based.")
     var region: String?
     @Option(
         name: [.customShort("T"), .long],
@@ -49,7 +49,7 @@ struct FilterCommand: ParsableCommand {
     var remove: String?
     @Option(name: .shortAndLong, help: "File to write; - for standard output.") var output = "-"
     @Option(
-        name: [.customShort("O"), .long],
+        name: [.customShort("O", allowingJoined: true), .long],
         help: "z for VCF.gz, v for VCF, b for BCF, u for BCF without compression; told by the output's name when left out.")
     var outputType: String?
     @Option(name: [.customShort("l"), .long], help: "fast, or compact: as small as bgzip's, in five times the time.")
@@ -70,12 +70,12 @@ struct FilterCommand: ParsableCommand {
             throw ValidationError("-O is z (VCF.gz), v (VCF), b (BCF) or u (BCF without compression)")
         }
         guard (1...1 << 30).contains(pad) else { throw ValidationError("--pad is 1 to 2^30") }
-        guard pad == 1 || format == .vcfGz else { throw ValidationError("--pad lengthens VCF.gz only (-O z)") }
+        guard pad == 1 || outputFormat == .vcfGz else { throw ValidationError("--pad lengthens VCF.gz only (-O z)") }
     }
 
     private static let formats: [String: FilterOutput.Format] = ["z": .vcfGz, "v": .vcf, "b": .bcf, "u": .bcfPlain]
 
-    private var format: FilterOutput.Format {
+    private var outputFormat: FilterOutput.Format {
         if let outputType { return Self.formats[outputType] ?? .vcfGz }
         if output == "-" || output.hasSuffix(".vcf") { return .vcf }
         return output.hasSuffix(".bcf") ? .bcf : .vcfGz
@@ -90,14 +90,14 @@ struct FilterCommand: ParsableCommand {
                 commandLine: noVersion ? nil : ResultCommand.text(),
                 samples: samples.map { $0.split(separator: ",").map(String.init) }),
             requiresSortedInput: output != "-")
-        let isIndexed = output != "-" && (format == .vcfGz || format == .bcf)
+        let isIndexed = output != "-" && (outputFormat == .vcfGz || outputFormat == .bcf)
         try checkFileNames(
             inputs: [input] + [regions, variants, ids].compactMap(\.self),
             outputs: [output] + (isIndexed ? [output + ".tbi", output + ".csi"] : []))
         let report = try filter.filterFile(
             input, to: output,
             output: FilterOutput(
-                format: format, level: CompressionLevel(rawValue: level) ?? .fast,
+                format: outputFormat, level: CompressionLevel(rawValue: level) ?? .fast,
                 threads: threads.threads > 0 ? threads.threads : HardwareProfile.availableCores, lengthMultiple: pad),
             usesIndex: !noIndex)
         let read = report.counts.recordsIn

@@ -38,6 +38,22 @@ import Testing
         #expect(none["GT"] == "./." && none["DP"] == "0" && none.fields[6] == "NoCoverage" && none["PL"] == "0,0,0")
     }
 
+    /// The lines that a right to sites discloses, whole: reference, a variant, what few reads do not settle, no reads.
+    @Test func answersToTheByte() throws {
+        let reads = reads()
+        let sites = [(1500, 1), (2000, 1), (2502, 1), (4300, 1), (5000, 1)].map { place, shift in
+            "one\t\(place + 1)\trs\(place)\t\(base(place))\t\(base(place, UInt8(shift)))"
+        }
+        let answers = try line(sites.joined(separator: "\n"), reads).map { String($0.text.dropLast()) }
+        #expect(answers == [
+            "one\t1501\trs1500\tA\tC\t.\tPASS\tDP=20\tGT:AD:DP:GQ:PL\t0/0:20,0:20:60:0,60,762",
+            "one\t2001\trs2000\tC\tG\t44.43\tPASS\tDP=20\tGT:AD:DP:GQ:PL\t0/1:10,10:20:82:82,0,82",
+            "one\t2503\trs2502\tT\tA\t.\tPASS\tDP=20\tGT:AD:DP:GQ:PL\t0/0:20,0:20:49:0,49,726",
+            "one\t4301\trs4300\tT\tA\t.\tLowGQ\tDP=2\tGT:AD:DP:GQ:PL\t./.:2,0:2:6:0,6,76",
+            "one\t5001\trs5000\tG\tT\t.\tNoCoverage\tDP=0\tGT:AD:DP:GQ:PL\t./.:0,0:0:0:0,0,0",
+        ])
+    }
+
     @Test func calledAllelesAndOthers() throws {
         let reads = reads()
         let listed = try line("one\t2001\t.\t\(base(2000))\t\(base(2000, 2)),\(base(2000, 1))", reads)[0]

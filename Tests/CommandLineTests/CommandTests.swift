@@ -283,6 +283,11 @@ import Testing
                 "dsgd simulate --calls o.vcf.gz --records 1k --seed 5 && dsgd simulate --calls - --records 1k --seed 5 "
                     + "| cmp - <(zcat o.vcf.gz)", files: ["o.vcf.gz", "o.vcf.gz.tbi"]),
             Case("dsgd simulate --calls o -o s", 64, "--calls"), Case("dsgd simulate --calls o --records 1G", 64, "records"),
+            Case(
+                "dsgd filter $D/t.vcf -Oz -r chr1:5000- | zcat | grep -v '^#' "
+                    + "| cmp - <(grep -v '^#' $D/t.vcf | awk '$1 == \"chr1\" && $2 >= 5000')"),
+            Case("dsgd filter $D/t.vcf -x FORMAT/XX -o o", 65, "'XX'"), Case("dsgd filter $D/t.vcf -x XX -o o", 64, "-x XX"),
+            Case("dsgd filter $D/t.vcf --ids $D/none -o o", 66), Case("dsgd filter $D/t.vcf --ids $D/empty -o o", 65, "no ID"),
             Case("dsgd filter $D/t.vcf -O b --pad 1000 -o o", 64, "--pad"), Case("dsgd filter $D/t.vcf -O x", 64, "-O"),
             Case("dsgd filter $D/t.vcf -o o.bcf 2> e; head -c 4000 o.bcf | dsgd filter -o x; rm o.* e; exit 65", 65, "truncated"),
         ])
