@@ -1,7 +1,7 @@
-import Diagnostics
+package import Diagnostics
 import Foundation
 import Kernels
-import OneTimePad
+package import OneTimePad
 
 /// Key that came for roles at this node.
 ///
@@ -94,7 +94,7 @@ extension KeySupplyAgent {
     ///
     /// - Parameter stored: told, on another thread, when a durable mark covers the key; or why it is lost. It is not
     ///   called when this throws.
-    func store(
+    package func store(
         _ stream: PadStream, offset: UInt64, from origin: String, _ key: UnsafeRawBufferPointer,
         _ stored: @escaping @Sendable (Failure?) -> Void
     ) throws {

@@ -28,7 +28,9 @@ extension KeySupplyAgent {
         /// Bytes that a mark covers beyond what is made, and when that was chosen.
         var reservation: UInt64 = 0
         var reservedAt = 0.0
-        /// Bytes to make ahead, and where and when the last request ended.
+        /// Bytes of the requests that came one after the other, where and when the last of them ended, and how many to
+        /// make ahead: no more than they were, so that a transfer costs at most twice the key.
+        var run: UInt64 = 0
         var ahead: UInt64 = 0
         var lastEnd: UInt64 = 0
         var lastTime = 0.0
@@ -155,7 +157,9 @@ extension KeySupplyAgent {
         guard let state = outgoing[stream] else { return true }
         let time = monotonicSeconds()
         let goesOn = count >= Self.bulk && state.lastEnd == offset && time - state.lastTime < 1
-        outgoing[stream]?.ahead = goesOn ? min(max(2 * count, 2 * state.ahead), Self.mostAhead) : 0
+        let run = goesOn ? state.run + count : count
+        outgoing[stream]?.run = run
+        outgoing[stream]?.ahead = goesOn ? min(run, Self.mostAhead) : 0
         outgoing[stream]?.lastEnd = offset + count
         outgoing[stream]?.lastTime = time
         return true

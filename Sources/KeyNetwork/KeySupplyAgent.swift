@@ -2,9 +2,9 @@ import Channel
 import Diagnostics
 import Dispatch
 import Foundation
-import Kernels
-import OneTimePad
-import Randomness
+package import Kernels
+package import OneTimePad
+package import Randomness
 
 /// The KSA: hands key to the roles at its node and forgets it.
 ///
@@ -13,14 +13,14 @@ import Randomness
 /// given up (`KeySupplyAgent+Receiving.swift`). A durable mark per stream and end keeps an offset from being generated
 /// twice, and from being taken in twice.
 /// `@unchecked Sendable`: `condition` guards every variable.
-final class KeySupplyAgent: @unchecked Sendable {
+package final class KeySupplyAgent: @unchecked Sendable {
     /// A stretch of a stream's key.
-    typealias Piece = (offset: UInt64, key: SecureBytes)
+    package typealias Piece = (offset: UInt64, key: SecureBytes)
 
     /// Brings the pieces that `next` gives to the receiver's node, on one way or in two parts on two, several at a time
     /// and in order; `bytes` are wanted for the moment. `arrived` is told of each that is stored there for good; when it
     /// throws, the others are lost. It may end before `next` has no more.
-    typealias Relay =
+    package typealias Relay =
         @Sendable (
             _ stream: PadStream, _ bytes: UInt64, _ ways: Int, _ timeout: Double, _ next: () throws -> Piece?,
             _ arrived: (Piece) -> Void
@@ -28,7 +28,7 @@ final class KeySupplyAgent: @unchecked Sendable {
 
     /// Throws "insufficient key" when the node's links cannot carry that many bytes in time; nothing is spent by
     /// asking.
-    typealias Afford =
+    package typealias Afford =
         @Sendable (_ stream: PadStream, _ bytes: UInt64, _ ways: Int, _ timeout: Double) throws -> Void
 
     /// Bytes of key in one message between nodes: what a record of the channel carries beside the longest envelope.
@@ -52,7 +52,7 @@ final class KeySupplyAgent: @unchecked Sendable {
     let scribe = DispatchQueue(label: "dsgd.ksa-marks")
     var stopped = false
 
-    init(
+    package init(
         node: String, topology: NetworkTopology, ledger: PadLedger, source: any RandomSource,
         afford: @escaping Afford, relay: @escaping Relay
     ) {
@@ -82,7 +82,7 @@ final class KeySupplyAgent: @unchecked Sendable {
     // MARK: - Roles
 
     /// - Parameter ways: of a sender: 2 for key that no single node between the two nodes has seen.
-    func take(
+    package func take(
         _ stream: PadStream, role: String, offset: UInt64, into destination: UnsafeMutableRawBufferPointer,
         timeout: Double, ways: Int = 1
     ) throws {
@@ -101,7 +101,7 @@ final class KeySupplyAgent: @unchecked Sendable {
         }
     }
 
-    func resume(_ stream: PadStream, role: String, from offset: UInt64) throws -> UInt64 {
+    package func resume(_ stream: PadStream, role: String, from offset: UInt64) throws -> UInt64 {
         try check(stream, role: role)
         return try condition.withLock {
             if role == stream.sender {
@@ -125,7 +125,7 @@ final class KeySupplyAgent: @unchecked Sendable {
         }
     }
 
-    func discard(_ stream: PadStream, role: String, below offset: UInt64) throws {
+    package func discard(_ stream: PadStream, role: String, below offset: UInt64) throws {
         try check(stream, role: role)
         guard role == stream.receiver else { return }
         try condition.withLock { try giveUp(stream, below: offset) }
@@ -143,7 +143,7 @@ final class KeySupplyAgent: @unchecked Sendable {
         }
     }
 
-    func close() throws {
+    package func close() throws {
         try condition.withLock {
             if stopped { return }
             stopped = true
