@@ -206,6 +206,8 @@ if Context.environment["DSGD_FUZZ"] != nil {
         ("BGZF", ["Compression"]),
         ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("FASTA", ["GenomicFormats"]),
         ("Lists", ["GenomicFormats"]), ("Records", ["Channel", "Diagnostics", "Kernels", "OneTimePad", "TestSupport"]),
+        ("KeyContainers", ["KeyDelivery", "Kernels"]),
+        ("KeyDoors", ["Channel", "Diagnostics", "KeyDelivery", "KeyNetwork", "Kernels"]),
     ] as [(String, [Target.Dependency])] {
         package.targets.append(
             .executableTarget(

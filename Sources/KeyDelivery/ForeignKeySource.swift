@@ -13,8 +13,8 @@ public import OneTimePad
 ///
 /// Keys are in the memory of the two processes alone. A receiving end that was restarted asks what was announced to the
 /// process before it, and fetches it if the key server gives it once more; what it does not is lost, and the sender
-/// moves on to newer key. A sending end that was restarted says with its announcements that it is another life, and what
-/// the receiving end has of the last one is given up.
+/// moves on to newer key. A sending end that was restarted says with its announcements that it is another life, and
+/// what the receiving end has of the last one is given up.
 ///
 /// `@unchecked Sendable`: `condition` guards `streams` and `batches`; one caller at a time fetches for a stream.
 public final class ForeignKeySource: PadSource, @unchecked Sendable {
@@ -141,8 +141,8 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
                 try announce(announcement)
             } catch {
                 client.recycle(keys)
-                // The receiving end may have it all the same: other keys never get these offsets. What lies before is no
-                // longer followed by anything.
+                // The receiving end may have it all the same: other keys never get these offsets. What lies before is
+                // no longer followed by anything.
                 condition.withLock {
                     streams[stream]?.end = announcement.end
                     _ = streams[stream]?.pieces.discard(below: announcement.end)

@@ -118,5 +118,6 @@ package final class PadAccount: Sendable {
 
 /// Calls `body` on another thread when `monotonicSeconds` will be `time`, or a little after.
 func call(at time: Double, _ body: @escaping @Sendable () -> Void) {
-    DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + max(0.001, time - monotonicSeconds()), execute: body)
+    let wait = max(0.001, time - monotonicSeconds())
+    DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + wait, execute: body)
 }

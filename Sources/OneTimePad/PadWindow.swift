@@ -4,9 +4,9 @@ import Metering
 /// Pad of a stream that was fetched before the datagrams that name it came: a ring in secret memory, addressed by
 /// offset. Not synchronised: the holder has a lock.
 ///
-/// It holds [low, high) but for the holes, which the source lost. Fetching moves `high`, and `low` after it when the ring
-/// is full; what leaves the ring unclaimed is lost. A datagram may lie at most `reach` beyond the newest pad accepted or
-/// lost, so that a forged offset can neither empty the ring nor draw much key.
+/// It holds [low, high) but for the holes, which the source lost. Fetching moves `high`, and `low` after it when the
+/// ring is full; what leaves the ring unclaimed is lost. A datagram may lie at most `reach` beyond the newest pad
+/// accepted or lost, so that a forged offset can neither empty the ring nor draw much key.
 struct PadWindow: Sendable {
     /// Bytes that are fetched at once.
     static let chunk = 128 << 10
@@ -21,7 +21,7 @@ struct PadWindow: Sendable {
     private(set) var high: UInt64
     /// Stretches inside [low, high) that hold no key, ascending.
     private var holes: [Range<UInt64>] = []
-    /// Since when the stretches below these offsets were fetched, ascending; the last of each came within `grain` seconds.
+    /// When the stretches below these offsets began to come, ascending; the last of each came within `grain` seconds.
     private var ages: [(end: UInt64, time: Double)] = []
 
     /// - Parameter capacity: bytes; less than eight chunks become eight.

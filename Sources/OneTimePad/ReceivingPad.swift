@@ -128,7 +128,7 @@ public final class ReceivingPad: @unchecked Sendable {
                 guard window!.copy(range, into: part) else {
                     throw Failure(
                         .data, at: "\(stream)",
-                        "the pad at offset \(range.lowerBound) was given up or lost: a replay, or a record that came too late",
+                        "the pad at offset \(range.lowerBound) was given up or lost: a replay, or a record too late",
                         remedy: "refuse the record; what is sent again has newer pad")
                 }
                 return true
@@ -300,7 +300,7 @@ public final class ReceivingPad: @unchecked Sendable {
     }
 
     /// Fetches pad until the window reaches `end`, and some more where there is more; false when that much is not there
-    /// yet, or when the source has lost some of it: then the window goes on behind the loss, and the caller looks again.
+    /// yet, or when the source has lost some of it: the window goes on behind the loss, and the caller looks again.
     private func prepareWindow(upTo end: UInt64) throws -> Bool {
         while window!.high < end {
             let missing = Int(end - window!.high)

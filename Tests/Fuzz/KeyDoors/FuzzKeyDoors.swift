@@ -30,6 +30,7 @@ private final class Rig {
     let liar: (descriptor: Int32, port: UInt16)
 
     init() throws {
+        let directory = directory
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let script = """
             set -e; cd '\(directory)'
@@ -94,7 +95,8 @@ private final class Rig {
         Thread.detachNewThread {
             while let socket = Sockets.accept(descriptor) {
                 // A plain connection without a handshake says that it is over.
-                guard let connection = outcome({ try TLSConnection(context, over: socket, Deadline(in: 5)) }) else { break }
+                let accepted = outcome { try TLSConnection(context, over: socket, Deadline(in: 5)) }
+                guard let connection = accepted else { break }
                 var part = [UInt8](repeating: 0, count: 16_384)
                 _ = outcome {
                     _ = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 5)) }
@@ -163,7 +165,8 @@ private func requireFrames(_ answer: [UInt8]) {
     func frame(_ service: UInt8, _ payload: [UInt8]) -> [UInt8] {
         [1, 0, 1, service] + withUnsafeBytes(of: UInt32(payload.count).bigEndian) { Array($0) } + payload
     }
-    let frames = frame(2, open) + frame(4, [UInt8](repeating: 1, count: 24)) + frame(8, [UInt8](repeating: 1, count: 16))
+    let ones = [UInt8](repeating: 1, count: 24)
+    let frames = frame(2, open) + frame(4, ones) + frame(8, Array(ones.prefix(16)))
     let key = frame(5, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 7, 7, 0, 0, 0, 0])
     writeSeeds(
         texts.map { [$0.rawValue] + Array($1.utf8) } + [
@@ -198,7 +201,9 @@ private func requireFrames(_ answer: [UInt8]) {
                 try ETSI004Client(host: "127.0.0.1", port: rig.liar.port, context: rig.client, timeout: 5)
             }
             _ = outcome { try client?.getKey(UUID(), index: 0) }
-            _ = outcome { try client?.openConnect(source: "sae://alice", destination: "sae://dan", quality: ETSI004QoS()) }
+            _ = outcome {
+                try client?.openConnect(source: "sae://alice", destination: "sae://dan", quality: ETSI004QoS())
+            }
         }
     }
     inputs += 1
