@@ -115,22 +115,29 @@ enum TableReader {
     static func forEachLine(
         of bytes: UnsafeRawBufferPointer, label: String, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        let plain = try GzipInflater.inflate(bytes, label: label)
-        try plain.withUnsafeBytes { plain in
-            var at = 0
-            var number = 0
-            while at < plain.count {
-                let end = Bytes.find(10, in: plain, from: at) ?? plain.count
-                var line = UnsafeRawBufferPointer(rebasing: plain[at..<end])
-                if line.last == 13 { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
-                number += 1
-                if Bytes.find(0, in: line, from: 0) != nil {
-                    throw Failure(
-                        .data, at: "\(label):line \(number)", "holds a NUL byte", remedy: "give a text file")
-                }
-                if !line.isEmpty { try body(number, line) }
-                at = end + 1
+        // Text is read where it lies: a list of millions of lines need not be there twice.
+        guard bytes.first == 0x1f else { return try forEachLine(ofPlain: bytes, label: label, body) }
+        try GzipInflater.inflate(bytes, label: label).withUnsafeBytes {
+            try forEachLine(ofPlain: $0, label: label, body)
+        }
+    }
+
+    private static func forEachLine(
+        ofPlain plain: UnsafeRawBufferPointer, label: String, _ body: (Int, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        var at = 0
+        var number = 0
+        while at < plain.count {
+            let end = Bytes.find(10, in: plain, from: at) ?? plain.count
+            var line = UnsafeRawBufferPointer(rebasing: plain[at..<end])
+            if line.last == 13 { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
+            number += 1
+            if Bytes.find(0, in: line, from: 0) != nil {
+                throw Failure(
+                    .data, at: "\(label):line \(number)", "holds a NUL byte", remedy: "give a text file")
             }
+            if !line.isEmpty { try body(number, line) }
+            at = end + 1
         }
     }
 }
