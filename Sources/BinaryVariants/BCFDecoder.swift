@@ -47,8 +47,8 @@ public final class BCFDecoder {
 
     /// Takes the next bytes and gives out the text of the header and of whole records.
     ///
-    /// - Throws: ``Failure`` `.data` when the bytes are no BCF2.2, or a record does not agree with the header or itself;
-    ///   what `emit` throws. Nothing may be fed afterwards.
+    /// - Throws: ``Failure`` `.data` when the bytes are no BCF2.2, or a record does not agree with the header or itself,
+    ///   and what `emit` throws. Nothing may be fed afterwards.
     public func feed(_ bytes: UnsafeRawBufferPointer, emit: Emit) throws {
         pending.append(contentsOf: bytes)
         var at = 0
@@ -67,7 +67,9 @@ public final class BCFDecoder {
     ///
     /// - Throws: ``Failure`` `.data` when it stops inside the header or a record.
     public func finish() throws {
-        if header == nil { throw failure("header", "BCF ends inside its header", "the file is not whole: fetch it again") }
+        guard header != nil else {
+            throw failure("header", "BCF ends inside its header", "the file is not whole: fetch it again")
+        }
         guard pending.isEmpty else {
             throw failure(
                 "record \(recordCount + 1)", "BCF ends inside a record", "the file is not whole: fetch it again")
@@ -149,7 +151,8 @@ public final class BCFDecoder {
             return workers.forEach(used) { [pieces, label] _, number in
                 let piece = pieces[number]
                 try Self.decode(
-                    UnsafeRawBufferPointer(rebasing: bytes[piece.range]), piece, header: header, check: check, label: label)
+                    UnsafeRawBufferPointer(rebasing: bytes[piece.range]), piece, header: header, check: check,
+                    label: label)
             }
         }
         if let failed { throw failed.error }

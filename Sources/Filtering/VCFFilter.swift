@@ -89,6 +89,8 @@ public struct VCFFilter: Sendable {
                     input, to: output, settings, plan: plan, source: Self.source(positioned), fileBytes: { nil })
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
                 guard output != "-" else {
+                    // What BCF cannot hold is no fault of the index.
+                    if (error as? Failure)?.place.hasPrefix(Self.standardOutput) == true { throw error }
                     throw Failure(
                         .data, at: file, "does not belong to the VCF, or one of them is damaged",
                         remedy: "make it again, or use --no-index")
@@ -107,6 +109,8 @@ public struct VCFFilter: Sendable {
             fileBytes: { reader.isBCF ? reader.fileBytes : nil })
     }
 
+    /// How messages name the output `-`.
+    private static let standardOutput = "standard output"
     private static let cutRemedy = "the file was cut while it was read: start again"
 
     /// - Parameter fileBytes: bytes of the input of which the source's are a translation; nil where it is none.
@@ -121,7 +125,7 @@ public struct VCFFilter: Sendable {
         if settings.format.isBCF {
             let form = settings.format == .bcf ? BCFWriter.Form.compressed(settings.level) : .plain
             let writer = BCFWriter(
-                label: output == "-" ? "standard output" : output, form: form, threads: settings.threads,
+                label: output == "-" ? Self.standardOutput : output, form: form, threads: settings.threads,
                 makesIndex: settings.makesIndex && requiresSortedInput
             ) { try file.write($0) }
             settings.format = .vcf

@@ -68,7 +68,9 @@ public struct CallSetSimulator: Sendable {
         try indexFile.commit()
     }
 
-    private static func name(_ contig: Int) -> String { "chr" + (contig == megabases.count - 1 ? "X" : "\(contig + 1)") }
+    private static func name(_ contig: Int) -> String {
+        "chr" + (contig == megabases.count - 1 ? "X" : "\(contig + 1)")
+    }
 
     /// Every line in order, with its contig's number, first and last base.
     private func forEachRecord(

@@ -22,14 +22,17 @@ struct FilterCommand: ParsableCommand {
               bcftools norm -f ref.fa -Ou in.bcf | dsgd filter -r chr1:1000-2000,chr2 | less
 
             What the input is, is told by its content. The output is BCF when its name ends in .bcf, VCF when it ends \
-            in .vcf or is standard output, and VCF.gz otherwise; -O says so too. Records of VCF are copied to the byte; bcftools view -T with the same --overlap keeps the same ones. A .tbi beside \
-            the input lets blocks be skipped. Blocks that go out whole are passed on compressed as they are; -l says how \
-            the others are compressed. docs/FILTER-RULES.md has every rule.
+            in .vcf or is standard output, and VCF.gz otherwise; -O says so too. Records of VCF are \
+            copied to the byte; bcftools view -T with the same --overlap keeps the same ones. A .tbi beside the input \
+            lets blocks be skipped. Blocks that go out whole are passed on compressed as they are; -l says how the \
+            others are compressed. docs/FILTER-RULES.md has every rule.
             """)
 
     @Argument(help: "VCF or BCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
     @Option(name: [.customShort("R"), .long], help: "Regions (BED).", completion: .file()) var regions: String?
-    @Option(name: [.customShort("r"), .long], help: "Regions as CHROM, CHROM:POS, CHROM:FROM-TO or CHROM:FROM-, with commas; 1-based.")
+    @Option(
+        name: [.customShort("r"), .long],
+        help: "Regions as CHROM, CHROM:POS, CHROM:FROM-TO or CHROM:FROM-, with commas; 1-based.")
     var region: String?
     @Option(
         name: [.customShort("T"), .long],
@@ -50,7 +53,7 @@ struct FilterCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "File to write; - for standard output.") var output = "-"
     @Option(
         name: [.customShort("O", allowingJoined: true), .long],
-        help: "z for VCF.gz, v for VCF, b for BCF, u for BCF without compression; told by the output's name when left out.")
+        help: "z for VCF.gz, v for VCF, b for BCF, u for BCF without compression; told by -o when left out.")
     var outputType: String?
     @Option(name: [.customShort("l"), .long], help: "fast, or compact: as small as bgzip's, in five times the time.")
     var level = CompressionLevel.fast.rawValue

@@ -121,7 +121,9 @@ enum Sample {
     ])
     func whatBCFCannotHold(line: String, problem: String) throws {
         for threads in [1, 2] {
-            let failure = failure { _ = try Sample.encode(Sample.text + line + "\n", form: .compressed(.fast), threads: threads) }
+            let failure = failure {
+                _ = try Sample.encode(Sample.text + line + "\n", form: .compressed(.fast), threads: threads)
+            }
             #expect(failure?.kind == .data)
             #expect(failure?.problem.contains(problem) == true, "\(String(describing: failure))")
             if problem != "not sorted" { #expect(failure?.place == "out:record 6") }

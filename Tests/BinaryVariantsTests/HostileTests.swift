@@ -44,7 +44,8 @@ import Testing
     @Test func headersThatLie() {
         func header(_ text: String, count: Int? = nil) -> [UInt8] {
             let count = UInt32(count ?? text.utf8.count + 1)
-            return Array("BCF\u{2}\u{2}".utf8) + withUnsafeBytes(of: count.littleEndian) { Array($0) } + Array(text.utf8) + [0]
+            let size = withUnsafeBytes(of: count.littleEndian) { Array($0) }
+            return Array("BCF\u{2}\u{2}".utf8) + size + Array(text.utf8) + [0]
         }
         let columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
         #expect(problem(header("##fileformat=VCFv4.2\n" + columns)) == nil)
@@ -62,7 +63,8 @@ import Testing
             (header("##fileformat=VCFv4.2\n\0" + columns), "NUL"),
         ] {
             let problem = problem(bytes)
-            #expect(problem?.kind == .data && problem?.place.hasPrefix("in:") == true, "\(word): \(String(describing: problem))")
+            let told = "\(word): \(String(describing: problem))"
+            #expect(problem?.kind == .data && problem?.place.hasPrefix("in:") == true, "\(told)")
             #expect(problem?.problem.contains(word) == true, "\(word): \(String(describing: problem))")
         }
     }

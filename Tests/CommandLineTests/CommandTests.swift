@@ -275,7 +275,7 @@ import Testing
             Case("dsgd filter -o o.gz < $D/t.vcf", files: good),
             Case("dsgd filter < $D/t.vcf | grep -v '^##dsgd' | cmp - $D/t.vcf"),
             Case("dsgd filter -O z < $D/t.vcf | zcat | grep -v '^##dsgd' | cmp - $D/t.vcf"),
-            Case("dsgd filter -O u < $D/t.vcf | dsgd filter -O b | dsgd filter | grep -v '^##dsgd' | cmp - $D/t.vcf"),
+            Case("dsgd filter -O u < $D/t.vcf | dsgd filter -Ob | dsgd filter | grep -v '^##' | cmp - <(grep -v '^##' $D/t.vcf)"),
             Case(
                 "dsgd filter $D/t.vcf -o o.bcf && dsgd filter o.bcf -o o.vcf.gz",
                 files: ["o.bcf", "o.bcf.csi", "o.vcf.gz", "o.vcf.gz.tbi"]),
@@ -289,7 +289,7 @@ import Testing
             Case("dsgd filter $D/t.vcf -x FORMAT/XX -o o", 65, "'XX'"), Case("dsgd filter $D/t.vcf -x XX -o o", 64, "-x XX"),
             Case("dsgd filter $D/t.vcf --ids $D/none -o o", 66), Case("dsgd filter $D/t.vcf --ids $D/empty -o o", 65, "no ID"),
             Case("dsgd filter $D/t.vcf -O b --pad 1000 -o o", 64, "--pad"), Case("dsgd filter $D/t.vcf -O x", 64, "-O"),
-            Case("dsgd filter $D/t.vcf -o o.bcf 2> e; head -c 4000 o.bcf | dsgd filter -o x; rm o.* e; exit 65", 65, "truncated"),
+            Case("dsgd filter $D/t.vcf -o o.bcf 2> e; head -c 400 o.bcf | dsgd filter -o x; rm o.* e; exit 65", 65, "truncated"),
         ])
     }
 

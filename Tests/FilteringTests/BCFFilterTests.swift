@@ -106,8 +106,8 @@ import Testing
     @Test func damagedFiles() throws {
         let folder = temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        var text = "##fileformat=VCFv4.2\n##contig=<ID=1,length=100000000>\n##INFO=<ID=X,Number=1,Type=Integer,Description=\"\">\n"
-        text += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        var text = "##fileformat=VCFv4.2\n##contig=<ID=1,length=100000000>\n"
+        text += "##INFO=<ID=X,Number=1,Type=Integer,Description=\"\">\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
         var random = SplitMix64(seed: 7)
         for number in 0..<40_000 {
             text += "1\t\(number * 10 + 1)\t.\tA\tC\t.\tPASS\tX=\(random.next() % 100_000_000)\n"
@@ -132,7 +132,8 @@ import Testing
             for threads in [1, 2] {
                 let problem = failure {
                     try all.filterFile(
-                        input, to: folder + "/o.bcf", output: FilterOutput(format: .bcf, level: .fast, threads: threads))
+                        input, to: folder + "/o.bcf",
+                        output: FilterOutput(format: .bcf, level: .fast, threads: threads))
                 }
                 #expect(problem?.kind == .data && problem?.place.hasPrefix(input) == true)
                 #expect(words.contains { problem?.problem.contains($0) == true }, "\(String(describing: problem))")
