@@ -212,19 +212,15 @@ private struct Tally {
     private mutating func fetch(_ bytes: Int, from holders: [String], _ server: String) throws {
         for holder in holders {
             connect(server, holder)
-            try say(server, holder, .fetchShare(ticket: Self.ticket, shareSet: Self.identifier))
+            try say(server, holder, .fetchShare(ticket: Self.ticket, shareSet: Self.identifier, from: 0))
             try say(holder, server, .share(bytes: bytes))
-            var rest = bytes
-            while rest > 0 {
-                send(holder, server, min(rest, Self.filePiece))
-                rest -= Self.filePiece
-            }
+            send(holder, server, bytes)
         }
     }
 
     private mutating func deliver(_ work: PlannedWork, _ user: String, _ server: String) throws {
         connect(user, server)
-        try say(user, server, .collect(job: Self.job, ticket: Self.ticket))
+        try say(user, server, .collect(job: Self.job, ticket: Self.ticket, from: 0))
         for _ in 0..<reports(work) { try say(server, user, .progress(progress(work))) }
         let total = work.requested.reduce(0, +)
         let vcf = work.deliveryBytes ?? Int(Double(total) * Self.deliveredShare)

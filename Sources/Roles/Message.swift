@@ -12,8 +12,9 @@ enum Message: Codable, Sendable {
     case deleteShare(shareSet: String)
     case deleted
 
-    // Trusted server to share holder.
-    case fetchShare(ticket: String, shareSet: String)
+    // Trusted server to share holder: the share from a byte on, which is not 0 where an earlier connection broke; the
+    // answer is its whole length.
+    case fetchShare(ticket: String, shareSet: String, from: Int)
     case share(bytes: Int)
 
     // Data owner to trusted server, and back.
@@ -28,8 +29,8 @@ enum Message: Codable, Sendable {
     case request(dataSet: String, purpose: String?)
     case granted(job: String, ticket: String, server: String)
 
-    // User to trusted server.
-    case collect(job: String, ticket: String)
+    // User to trusted server; `from` counts the bytes of answer and index that an earlier connection brought.
+    case collect(job: String, ticket: String, from: Int)
     case delivery(DeliveryNote)
     case received
 

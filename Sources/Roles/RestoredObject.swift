@@ -8,27 +8,66 @@ internal import Synchronization
 
 /// Restores one object from two of its shares as they arrive under one-time pad. Nothing touches a disk.
 ///
-/// When a holder fails in mid-transfer, the next one takes its place: the join starts again from the beginning, and
-/// what was already delivered is left out. For use by one thread, but for ``deliveredBytes`` and ``stop()``.
+/// A connection that breaks is made again, and the share goes on where it was. When its holder cannot be reached any
+/// more, or fails otherwise, the next one takes its place: the join starts again from the beginning, and what was
+/// already delivered is left out. For use by one thread, but for ``deliveredBytes`` and ``stop()``.
 final class RestoredObject {
     /// One share that is on its way.
     private final class Transfer {
         let source: ShareSource
-        let conversation: Conversation
+        private let shareSet: String
+        private(set) var conversation: Conversation
         let length: Int
-        var rest: Int
+        private(set) var rest: Int
         /// Bytes that arrived and that the joiner has not taken yet.
         var waiting: [UInt8] = []
+        /// Connections in a row that broke, or were not to be had, before they brought anything.
+        private var fruitless = 0
+        /// A peer that is silent has been waited for long enough to be tried only once more.
+        private static let mostFruitless: [FailureKind: Int] = [.peerUnavailable: 3, .inputOutput: 3, .transient: 1]
 
         init(_ source: ShareSource, shareSet: String, telephone: Telephone) throws {
             self.source = source
-            conversation = try telephone.call(source.holder)
-            try conversation.say(.fetchShare(ticket: source.ticket, shareSet: shareSet))
-            guard case .share(let bytes) = try conversation.hear(), bytes >= 0 else {
+            self.shareSet = shareSet
+            (conversation, length) = try Self.open(source, shareSet, from: 0, telephone)
+            rest = length
+        }
+
+        private static func open(
+            _ source: ShareSource, _ shareSet: String, from start: Int, _ telephone: Telephone
+        ) throws -> (conversation: Conversation, length: Int) {
+            let conversation = try telephone.call(source.holder)
+            try conversation.say(.fetchShare(ticket: source.ticket, shareSet: shareSet, from: start))
+            guard case .share(let bytes) = try conversation.hear(), bytes >= start else {
                 throw conversation.unexpected("no share")
             }
-            length = bytes
-            rest = bytes
+            return (conversation, bytes)
+        }
+
+        /// Receives one more record.
+        func receive() throws {
+            rest -= try conversation.receive { waiting.append(contentsOf: $0) }
+            guard rest >= 0 else { throw conversation.unexpected("more bytes than it announced") }
+            fruitless = 0
+            if rest == 0 { conversation.close() }
+        }
+
+        /// A new connection for the bytes that are not here yet, after `failure` ended the last one.
+        func resume(after failure: Failure, telephone: Telephone) throws {
+            var failure = failure
+            while let most = Self.mostFruitless[failure.kind], fruitless < most {
+                Thread.sleep(forTimeInterval: 0.1 * Double(fruitless))
+                fruitless += 1
+                do {
+                    let opened = try Self.open(source, shareSet, from: length - rest, telephone)
+                    conversation = opened.conversation
+                    guard opened.length == length else { throw conversation.unexpected("a share of another length") }
+                    return
+                } catch {
+                    failure = asFailure(error)
+                }
+            }
+            throw failure
         }
     }
 
@@ -177,13 +216,25 @@ final class RestoredObject {
         var hasMoved = false
         if transfer.waiting.isEmpty, transfer.rest > 0 {
             hasMoved = true
-            transfer.rest -= try transfer.conversation.receive { transfer.waiting.append(contentsOf: $0) }
-            guard transfer.rest >= 0 else { throw transfer.conversation.unexpected("more bytes than it announced") }
-            if transfer.rest == 0 { transfer.conversation.close() }
+            do { try transfer.receive() } catch { try resume(transfer, after: asFailure(error)) }
         }
         let taken = try transfer.waiting.withUnsafeBytes { try joiner!.append($0, from: side) }
         transfer.waiting.removeFirst(taken)
         return hasMoved || taken > 0
+    }
+
+    /// Goes on with a share whose connection broke, unless nothing more is wanted.
+    private func resume(_ transfer: Transfer, after failure: Failure) throws {
+        let broken = transfer.conversation.channel
+        guard channels.withLock({ $0 != nil }) else { throw failure }
+        broken.abort()
+        try transfer.resume(after: failure, telephone: telephone)
+        let isWanted = channels.withLock { channels in
+            channels?.removeAll { $0 === broken }
+            channels?.append(transfer.conversation.channel)
+            return channels != nil
+        }
+        if !isWanted { transfer.conversation.channel.abort() }
     }
 
     /// Drops a holder that failed and starts the join again with another one.

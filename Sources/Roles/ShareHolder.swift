@@ -69,13 +69,27 @@ final class ShareHolder: @unchecked Sendable {
             try demandOwner(conversation.peer, "delete a share")
             unlink(try path(ofShareSet: shareSet))
             try conversation.say(.deleted)
-        case .fetchShare(let ticket, let shareSet):
+        case .fetchShare(let ticket, let shareSet, let start):
             try redeem(ticket: ticket, shareSet: shareSet, by: conversation.peer)
-            let reader = try FileReader(path: try path(ofShareSet: shareSet))
-            try conversation.say(.share(bytes: reader.length))
-            while try reader.next({ try conversation.send($0) }) {}
+            try send(try path(ofShareSet: shareSet), from: start, in: conversation)
         default:
             throw conversation.unexpected("a message that a share holder does not answer")
+        }
+    }
+
+    private func send(_ path: String, from start: Int, in conversation: Conversation) throws {
+        let file = try PositionedFile(path: path, remedy: "repair the share from the other two")
+        guard (0...file.size).contains(start) else { throw conversation.unexpected("a place behind the share's end") }
+        try conversation.say(.share(bytes: file.size))
+        try withUnsafeTemporaryAllocation(byteCount: Conversation.recordBytes, alignment: 64) { buffer in
+            var position = start
+            while position < file.size {
+                let piece = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[0..<min(buffer.count, file.size - position)])
+                try file.read(piece, at: position)
+                try conversation.send(UnsafeRawBufferPointer(piece))
+                position += piece.count
+            }
         }
     }
 

@@ -107,7 +107,7 @@ final class TrustedServer: @unchecked Sendable {
 
     private func serveUser(_ conversation: Conversation) throws {
         guard let message = try conversation.hearOrEnd() else { return }
-        guard case .collect(let name, let ticket) = message else {
+        guard case .collect(let name, let ticket, let start) = message else {
             throw conversation.unexpected("a message that the trusted server does not answer")
         }
         guard let job = lock.withLock({ jobs[name] }), job.admits(user: conversation.peer, ticket: ticket) else {
@@ -117,16 +117,15 @@ final class TrustedServer: @unchecked Sendable {
         }
         while let progress = try job.nextProgress() { try conversation.say(.progress(progress)) }
         let started = monotonicSeconds()
-        var answer = try job.takeAnswer()
+        var answer = try job.takeAnswer(for: conversation)
         do {
             try conversation.say(.delivery(answer.note))
-            try answer.vcfGz.withUnsafeBytes { try conversation.send($0) }
-            try answer.index.withUnsafeBytes { try conversation.send($0) }
+            try answer.send(from: start, in: conversation)
             guard case .received = try conversation.hear() else {
                 throw conversation.unexpected("no receipt of the delivery")
             }
         } catch {
-            // The user may call again with the same ticket: the answer goes out under new pad then.
+            // The user may call again with the same ticket: what has not arrived goes out under new pad then.
             job.putBack(answer)
             throw error
         }
@@ -148,6 +147,16 @@ struct ServerAnswer {
     /// For the data owner.
     var receipt: Receipt
 
+    /// Sends answer and index, one behind the other, from a byte on.
+    func send(from start: Int, in conversation: Conversation) throws {
+        guard (0...vcfGz.count + index.count).contains(start) else {
+            throw conversation.unexpected("a place behind the answer's end")
+        }
+        let there = min(start, vcfGz.count)
+        try vcfGz.withUnsafeBytes { try conversation.send(UnsafeRawBufferPointer(rebasing: $0[there...])) }
+        try index.withUnsafeBytes { try conversation.send(UnsafeRawBufferPointer(rebasing: $0[(start - there)...])) }
+    }
+
     /// Overwrites the bytes. Best effort: Swift arrays may have been copied by the runtime before.
     mutating func erase() {
         vcfGz.withUnsafeMutableBytes { wipe($0) }
@@ -168,7 +177,9 @@ final class ServerJob: @unchecked Sendable {
     private var failure: Failure?
     private var failedAt = 0.0
     private var receipt: Receipt?
-    private var isDelivering = false
+    /// The conversation that has taken the answer.
+    private var delivering: Conversation?
+    private static let takeOverSeconds = 10.0
 
     init(order: JobOrder) { self.order = order }
 
@@ -233,15 +244,20 @@ final class ServerJob: @unchecked Sendable {
         }
     }
 
-    func takeAnswer() throws -> ServerAnswer {
+    /// The answer, for one conversation at a time: the user who calls again has given up the earlier one, which may not
+    /// have noticed yet.
+    func takeAnswer(for conversation: Conversation) throws -> ServerAnswer {
         try condition.withLock {
-            guard let taken = answer, !isDelivering else {
+            delivering?.channel.abort()
+            let deadline = Date(timeIntervalSinceNow: Self.takeOverSeconds)
+            while delivering != nil, receipt == nil, failure == nil, condition.wait(until: deadline) {}
+            guard let taken = answer, delivering == nil else {
                 throw failure
                     ?? Failure(
                         .notAuthorised, at: "job \(order.job)", "its answer was already taken",
                         remedy: "make a new request to the data owner")
             }
-            isDelivering = true
+            delivering = conversation
             answer = nil
             return taken
         }
@@ -249,8 +265,9 @@ final class ServerJob: @unchecked Sendable {
 
     func putBack(_ untaken: ServerAnswer) {
         condition.withLock {
-            isDelivering = false
+            delivering = nil
             answer = untaken
+            condition.broadcast()
         }
     }
 

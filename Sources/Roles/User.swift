@@ -51,32 +51,65 @@ public struct User: Sendable {
         }
         owner.close()
         var attempt = 1
+        let arrival = Arrival(output: request.output)
         while true {
+            let before = arrival.byteCount
             do {
-                return try collect(job: job, ticket: ticket, from: server, output: request.output, progress: progress)
-            } catch let failure as Failure where [.transient, .inputOutput].contains(failure.kind) && attempt < 3 {
-                attempt += 1
+                return try collect(job: job, ticket: ticket, from: server, into: arrival, progress: progress)
+            } catch let failure as Failure where arrival.isWorthAnotherTry(after: failure) && attempt < 3 {
+                attempt = arrival.byteCount > before ? 1 : attempt + 1
                 Thread.sleep(forTimeInterval: 0.5)
             }
         }
     }
 
+    /// The answer and its index as they arrive, over as many connections as it takes.
+    private final class Arrival {
+        private let output: String
+        private var note: DeliveryNote?
+        private var files: [PartialFile] = []
+        private var isWhole = false
+
+        init(output: String) { self.output = output }
+
+        /// Bytes that are here.
+        var byteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+
+        /// A delivery that has begun goes on when its connection breaks.
+        func isWorthAnotherTry(after failure: Failure) -> Bool {
+            let kinds: [FailureKind] = note == nil ? [.transient, .inputOutput] : [.transient, .peerUnavailable]
+            return kinds.contains(failure.kind)
+        }
+
+        /// Receives what is not here yet; the files get their names when both are whole.
+        func receive(_ note: DeliveryNote, from conversation: Conversation) throws {
+            if files.isEmpty {
+                files = [try PartialFile(path: output), try PartialFile(path: output + ".tbi")]
+                self.note = note
+            }
+            guard let first = self.note, [first.vcfBytes, first.indexBytes] == [note.vcfBytes, note.indexBytes] else {
+                throw conversation.unexpected("another answer than before")
+            }
+            if isWhole { return }
+            for (file, size) in zip(files, [note.vcfBytes, note.indexBytes]) {
+                try conversation.receive(count: size - file.byteCount) { try file.write($0) }
+            }
+            for file in files { try file.commit() }
+            isWhole = true
+        }
+    }
+
     private func collect(
-        job: String, ticket: String, from server: String, output: String, progress: (JobProgress) -> Void
+        job: String, ticket: String, from server: String, into arrival: Arrival, progress: (JobProgress) -> Void
     ) throws -> DeliveryNote {
         let conversation = try telephone.call(server)
         defer { conversation.close() }
-        try conversation.say(.collect(job: job, ticket: ticket))
+        try conversation.say(.collect(job: job, ticket: ticket, from: arrival.byteCount))
         while true {
             switch try conversation.hear(timeout: 3600) {
             case .progress(let step): progress(step)
             case .delivery(let note):
-                let vcf = try PartialFile(path: output)
-                try conversation.receive(count: note.vcfBytes) { try vcf.write($0) }
-                let index = try PartialFile(path: output + ".tbi")
-                try conversation.receive(count: note.indexBytes) { try index.write($0) }
-                try vcf.commit()
-                try index.commit()
+                try arrival.receive(note, from: conversation)
                 try conversation.say(.received)
                 return note
             default: throw conversation.unexpected("a message that does not belong to a job")

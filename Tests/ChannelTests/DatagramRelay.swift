@@ -24,6 +24,8 @@ final class DatagramRelay: Sendable {
     let listenerPort: UInt16
     private let toCaller: Int32
     private let toListener: Int32
+    /// A socket that nobody reads.
+    private let nowhere: (descriptor: Int32, port: UInt16)
     private let ports = Mutex<(caller: UInt16, listener: UInt16)>((0, 0))
     private let stopped = Atomic(false)
     private let capture: Bool
@@ -36,6 +38,7 @@ final class DatagramRelay: Sendable {
         self.capture = capture
         (toCaller, callerPort) = Self.open()
         (toListener, listenerPort) = Self.open()
+        nowhere = Self.open(bufferBytes: 4096)
         Thread.detachNewThread { [self] in run(from: toCaller, isCaller: true) }
         Thread.detachNewThread { [self] in run(from: toListener, isCaller: false) }
     }
@@ -47,6 +50,7 @@ final class DatagramRelay: Sendable {
         usleep(150_000)
         close(toCaller)
         close(toListener)
+        close(nowhere.descriptor)
     }
 
     /// For the caller's options.
@@ -68,6 +72,9 @@ final class DatagramRelay: Sendable {
     /// Sends something to the listener, as if it came from the caller.
     func inject(_ bytes: [UInt8]) { send(bytes, from: toListener, to: ports.withLock { $0.listener }) }
 
+    /// Sends it where nobody reads it: what injecting costs without what it does.
+    func injectNowhere(_ bytes: [UInt8]) { send(bytes, from: toListener, to: nowhere.port) }
+
     private static func address(_ port: UInt16) -> sockaddr_in {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -76,9 +83,9 @@ final class DatagramRelay: Sendable {
         return address
     }
 
-    private static func open() -> (Int32, UInt16) {
+    private static func open(bufferBytes: Int32 = 8 << 20) -> (Int32, UInt16) {
         let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
-        var size: Int32 = 8 << 20
+        var size = bufferBytes
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, 4)
         var patience = timeval(tv_sec: 0, tv_usec: 100_000)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))

@@ -5,59 +5,8 @@ import Glibc
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
-
-/// Passes TCP connections on and cuts each after a number of bytes from the caller.
-final class Cutter: Sendable {
-    let port: UInt16
-    private let descriptor: Int32
-    private let target: UInt16
-    /// Bytes after which the next connections are cut; what comes after the last runs through.
-    private let cuts: Mutex<[Int]>
-
-    init(target: UInt16, cuts: [Int]) throws {
-        (descriptor, port) = try Sockets.listen(host: "127.0.0.1", port: 0)
-        self.target = target
-        self.cuts = Mutex(cuts.reversed())
-        Thread.detachNewThread { [self] in
-            while let caller = Sockets.accept(descriptor) {
-                let limit = self.cuts.withLock { $0.popLast() } ?? Int.max
-                guard let listener = try? Sockets.connect(host: "127.0.0.1", port: self.target, Deadline(in: 5)) else {
-                    caller.stop()
-                    continue
-                }
-                Thread.detachNewThread { Self.pass(caller, listener, limit) }
-                Thread.detachNewThread { Self.pass(listener, caller, Int.max) }
-            }
-        }
-    }
-
-    deinit { close(descriptor) }
-
-    func stop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
-
-    private static func pass(_ from: Socket, _ to: Socket, _ limit: Int) {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
-        defer { buffer.deallocate() }
-        var left = limit
-        do {
-            while left > 0 {
-                guard try from.readable(Deadline(in: 30)) else { break }
-                let room = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<min(buffer.count, left)])
-                let count = try from.readSome(room)
-                guard count > 0 else { break }
-                try to.write(UnsafeRawBufferPointer(rebasing: buffer[0..<count]), Deadline(in: 30))
-                left -= count
-            }
-        } catch {}
-        if limit == Int.max {
-            to.finishSending()
-        } else {
-            from.stop()
-            to.stop()
-        }
-    }
-}
 
 /// A file that grows; what is in it after a break is made durable before it is promised.
 final class FileSink: ObjectSink {
