@@ -33,6 +33,8 @@ final class Rig: @unchecked Sendable {
             ledgers.append(ledger)
             cabinets.append(
                 PadCabinet(identity: name, pool: "bench", peers: [peer], source: source.end, ledger: ledger))
+            // It belongs to the stream, not to a transfer: a process that has received datagrams before has it.
+            if variant.transport == .udp { try cabinets.last?.pads(for: peer).receiving.openWindow() }
         }
     }
 
