@@ -175,7 +175,8 @@ public struct KeyBenchmark: Sendable {
                 slave.recycle(keys)
             }
             guard taken == given.map(\.check) else {
-                throw Failure(.internalError, at: "bench", "the keys of the two ends differ", remedy: "report the fault")
+                throw Failure(
+                    .internalError, at: "bench", "the keys of the two ends differ", remedy: "report the fault")
             }
         }
         return [("etsi014.made", made), ("etsi014.fetched", fetched)]
@@ -195,7 +196,10 @@ public struct KeyBenchmark: Sendable {
         let opener = try ETSI004Client(
             host: "127.0.0.1", port: site.port004(0), context: site.certificates.client("alice"))
         let peer = try ETSI004Client(host: "127.0.0.1", port: site.port004(1), context: site.certificates.client("bob"))
-        guard let identifier = try opener.openConnect(source: "sae://alice", destination: "sae://bob", quality: quality).stream,
+        guard
+            let identifier = try opener.openConnect(
+                source: "sae://alice", destination: "sae://bob", quality: quality
+            ).stream,
             try peer.openConnect(source: "sae://bob", destination: "sae://alice", quality: quality, stream: identifier)
                 .status == .successful
         else { throw Failure(.internalError, at: "bench", "no key stream", remedy: "report the fault") }

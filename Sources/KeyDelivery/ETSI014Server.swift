@@ -46,7 +46,7 @@ public final class ETSI014Server: Sendable {
         let caller = entity.application(named: connection.peerNames)
         let stream = HTTPStream(connection, entity.pool)
         // Secret, as the base64 of keys passes through it.
-        let scratch = SecureBytes(count: 64 << 10)
+        let scratch = SecureBytes(count: 256 << 10)
         var goesOn = true
         while goesOn {
             var isHead = false
@@ -106,13 +106,15 @@ public final class ETSI014Server: Sendable {
         if length > 0 { head += "content-type: application/json\r\n" }
         head += "cache-control: no-store\r\n"
         if closes { head += "connection: close\r\n" }
-        try send(connection, head + "\r\n")
-        if isHead { return }
+        head += "\r\n"
         let deadline = Deadline(in: limits.response)
-        if let text = answer.text { try text.withUnsafeBytes { try connection.write($0, deadline) } }
-        if let keys = answer.keys {
-            try KeyContainerText.write(keys, through: scratch) { try connection.write($0, deadline) }
+        if let keys = answer.keys, !isHead {
+            return try KeyContainerText.write(keys, after: Array(head.utf8), through: scratch) {
+                try connection.write($0, deadline)
+            }
         }
+        try send(connection, head)
+        if let text = answer.text, !isHead { try text.withUnsafeBytes { try connection.write($0, deadline) } }
     }
 
     // MARK: - A request

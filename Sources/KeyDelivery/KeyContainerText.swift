@@ -23,14 +23,16 @@ enum KeyContainerText {
         return count
     }
 
-    /// Calls `send` with one part after the other. `scratch` holds each part and is wiped.
+    /// Calls `send` with one part after the other, `head` in front of the first. `scratch` holds each part and is wiped.
     static func write(
-        _ keys: KeyContainer, through scratch: SecureBytes, _ send: (UnsafeRawBufferPointer) throws -> Void
+        _ keys: KeyContainer, after head: [UInt8] = [], through scratch: SecureBytes,
+        _ send: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
         try scratch.withUnsafeMutableBytes { scratch in
-            defer { wipe(scratch) }
-            var used = 0
+            var (used, most) = (0, 0)
+            defer { wipe(scratch.slice(0..<max(used, most))) }
             func flush() throws {
+                most = max(used, most)
                 try send(UnsafeRawBufferPointer(scratch.slice(0..<used)))
                 used = 0
             }
@@ -39,10 +41,11 @@ enum KeyContainerText {
                 scratch.slice(used..<used + bytes.count).copyBytes(from: bytes)
                 used += bytes.count
             }
+            try append(head)
             try append(opening)
             var isFirst = true
             try keys.forEach { identifier, key in
-                try append(head(identifier, isFirst: isFirst))
+                try append(Self.head(identifier, isFirst: isFirst))
                 isFirst = false
                 var at = 0
                 while at < key.count {

@@ -306,7 +306,7 @@ public final class KeyManagementEntity: @unchecked Sendable {
         let memory = pool.borrow(total)
         do {
             let runs = Self.runs(identifiers)
-            // Nothing is taken unless all of it is there; keys that follow each other are taken in one piece or not at all.
+            // Nothing is taken unless all of it is there; keys that follow each other are taken whole or not at all.
             for run in runs where runs.count > 1 {
                 guard try client.resume(stream, from: run.offset) == run.offset else { throw notFound }
             }
@@ -314,7 +314,8 @@ public final class KeyManagementEntity: @unchecked Sendable {
                 var at = 0
                 for run in runs {
                     do {
-                        try client.take(stream, offset: run.offset, into: memory.slice(at..<at + run.length), timeout: 0)
+                        try client.take(
+                            stream, offset: run.offset, into: memory.slice(at..<at + run.length), timeout: 0)
                     } catch let failure as Failure where failure.kind == .data || failure.kind == .transient {
                         throw notFound
                     }

@@ -76,7 +76,8 @@ extension KeySupplyAgent {
                 if end <= stored {
                     throw Failure(
                         .data, at: "\(stream)",
-                        "key at offset \(offset) was handed out before, expired, or lost when node \(node) was restarted",
+                        "key at offset \(offset) was handed out before, expired, or lost when node \(node) was "
+                            + "restarted",
                         remedy: "connect again: the sender moves on to newer key")
                 }
                 if stopped || !condition.wait(until: limit) {

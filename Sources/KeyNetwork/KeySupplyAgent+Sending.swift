@@ -173,14 +173,17 @@ extension KeySupplyAgent {
         var ahead = state.ahead
         while ahead >= Self.bulk, (try? afford(stream, 2 * ahead, state.ways, 0)) == nil { ahead /= 2 }
         guard ahead >= Self.bulk else { return }
-        let isNew = condition.withLock { () -> Bool in
-            guard let state = outgoing[stream], !stopped, state.made < state.lastEnd + ahead else { return false }
+        let end = condition.withLock { () -> UInt64? in
+            guard let state = outgoing[stream], !stopped, state.made < state.lastEnd + ahead else { return nil }
+            // Whole blocks, whose buffers serve again and again.
+            let goal = max(state.goal, state.made)
+            let wanted = max(state.lastEnd + ahead, goal) - goal
+            let end = goal + (wanted + UInt64(Self.block) - 1) / UInt64(Self.block) * UInt64(Self.block)
             // A thread that is at work goes on; a new one is worth it for half of what is wanted.
-            if state.isMaking { outgoing[stream]?.goal = max(state.goal, state.lastEnd + ahead) }
-            return !state.isMaking && state.made <= state.lastEnd + ahead / 2
+            if state.isMaking { outgoing[stream]?.goal = end }
+            return !state.isMaking && state.made <= state.lastEnd + ahead / 2 ? end : nil
         }
-        guard isNew else { return }
-        let end = state.lastEnd + ahead
+        guard let end else { return }
         detachThread("dsgd-ksa-ahead") { [self] in
             // What fails here is said when the role asks for it.
             try? make(stream, from: 0, to: end, timeout: 5)
@@ -210,18 +213,17 @@ extension KeySupplyAgent {
 
     /// The next stretch of new key, or nil when there is enough. A durable mark covers it before it exists.
     private func nextPiece(_ stream: PadStream) throws -> Piece? {
-        let place = try condition.withLock { () -> (offset: UInt64, count: Int)? in
+        let piece = try condition.withLock { () -> Piece? in
             guard let state = outgoing[stream], !stopped, state.made < state.goal else { return nil }
             let count = min(UInt64(Self.block), state.goal - state.made)
             try reserve(stream, state.made + count)
             outgoing[stream]?.made += count
             outgoing[stream]?.unarrived += count
-            return (state.made, Int(count))
+            guard let key = outgoing[stream]?.pieces.buffer(count: Int(count)) else { return nil }
+            return (state.made, key)
         }
-        guard let place else { return nil }
-        let key = SecureBytes(count: place.count)
-        try key.withUnsafeMutableBytes { try source.fill($0) }
-        return (place.offset, key)
+        try piece?.key.withUnsafeMutableBytes { try source.fill($0) }
+        return piece
     }
 
     private func arrived(_ stream: PadStream, _ piece: Piece) {

@@ -208,17 +208,19 @@ enum SupplyServer {
                     .data, at: "ksa.sock", "an impossible length of key",
                     remedy: "ask for 1 to \(SupplyRequest.longestTake) bytes")
             }
-            let memory = scratch.flatMap { $0.count >= length ? $0 : nil } ?? SecureBytes(count: length)
+            let size = SupplyRequest.headerSize + length
+            let memory = scratch.flatMap { $0.count >= size ? $0 : nil } ?? SecureBytes(count: size)
             scratch = memory
             try memory.withUnsafeMutableBytes { memory in
-                let key = memory.slice(0..<length)
+                // Header and key leave in one call, so that the role wakes once.
+                let key = memory.slice(SupplyRequest.headerSize..<size)
                 defer { wipe(key) }
                 try agent.take(
                     stream, role: request.role, offset: offset, into: key,
                     timeout: max(0, min(request.timeout ?? 0, 3600)), ways: request.ways ?? 1)
                 do {
-                    try header(socket, 0, length)
-                    try socket.write(UnsafeRawBufferPointer(key), Deadline(in: 10))
+                    fill(memory.slice(0..<SupplyRequest.headerSize), 0, length)
+                    try socket.write(UnsafeRawBufferPointer(memory.slice(0..<size)), Deadline(in: 10))
                 } catch {
                     throw BrokenPipe(failure: error)
                 }
@@ -228,11 +230,15 @@ enum SupplyServer {
 
     private static func header(_ socket: Socket, _ status: UInt8, _ count: Int) throws {
         try withUnsafeTemporaryAllocation(byteCount: SupplyRequest.headerSize, alignment: 8) { header in
-            wipe(header)
-            header[0] = status
-            header.store(bigEndian: UInt32(count), at: 4)
+            fill(header, status, count)
             try socket.write(UnsafeRawBufferPointer(header), Deadline(in: 10))
         }
+    }
+
+    private static func fill(_ header: UnsafeMutableRawBufferPointer, _ status: UInt8, _ count: Int) {
+        wipe(header)
+        header[0] = status
+        header.store(bigEndian: UInt32(count), at: 4)
     }
 
     private static func answer(_ socket: Socket, _ status: UInt8, _ text: Data) throws {
