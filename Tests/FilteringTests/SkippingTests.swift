@@ -193,7 +193,7 @@ import Testing
         let filter = VCFFilter(selection: .regions(RegionSet(regions)), overlap: .position)
         var first: [UInt8]?
         for threads in [1, 3] {
-            for format in FilterOutput.Format.allCases {
+            for format in [FilterOutput.Format.vcf, .vcfGz] {
                 let report = try filter.filterFile(
                     path + ".vcf.gz", to: folder + "/o", output: FilterOutput(format: format, threads: threads))
                 let bytes = try readWhole(folder + "/o")

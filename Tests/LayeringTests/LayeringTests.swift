@@ -81,12 +81,10 @@ struct LayeringTests {
             let inSources = Self.root.appending(path: "Sources/\(target)").path
             let atTop = [
                 "CKernels": "CKernels", "HardwareProfiles": "hardware-profiles",
-                "BenchmarkSupport": "Benchmarks/BenchmarkSupport", "KernelsBenchmarks": "Benchmarks/KernelsBenchmarks",
-                "MappingBenchmarks": "Benchmarks/MappingBenchmarks",
-                "FilterBenchmarks": "Benchmarks/FilterBenchmarks",
-                "ChannelBenchmarks": "Benchmarks/ChannelBenchmarks",
+                "BenchmarkSupport": "Benchmarks/BenchmarkSupport",
             ][target]
-            let place = atTop.map { Self.root.appending(path: $0).path } ?? inSources
+            let inBenchmarks = target.hasSuffix("Benchmarks") ? "Benchmarks/\(target)" : nil
+            let place = (atTop ?? inBenchmarks).map { Self.root.appending(path: $0).path } ?? inSources
             #expect(FileManager.default.fileExists(atPath: place), "\(target) is in the table only")
         }
     }
