@@ -204,7 +204,7 @@ if Context.environment["DSGD_FUZZ"] != nil {
     for (name, dependencies) in [
         ("ShareFiles", ["Diagnostics", "Randomness", "SecretSharing", "TestSupport"]), ("Gzip", ["Compression"]),
         ("BGZF", ["Compression"]),
-        ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("FASTQ", ["GenomicFormats"]), ("FASTA", ["GenomicFormats"]),
+        ("VCF", ["Diagnostics", "Filtering", "GenomicFormats"]), ("BCF", ["BinaryVariants"]), ("FASTQ", ["GenomicFormats"]), ("FASTA", ["GenomicFormats"]),
         ("Lists", ["GenomicFormats"]), ("Records", ["Channel", "Diagnostics", "Kernels", "OneTimePad", "TestSupport"]),
         ("KeyContainers", ["KeyDelivery", "Kernels"]),
         ("KeyDoors", ["Channel", "Diagnostics", "KeyDelivery", "KeyNetwork", "Kernels"]),
