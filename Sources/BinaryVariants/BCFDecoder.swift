@@ -13,8 +13,6 @@ public final class BCFDecoder {
     /// The first bytes of a BCF2.2 file.
     static let magic = Array("BCF\u{2}\u{2}".utf8)
     private static let headerStart = magic.count + 4
-    /// The largest number that a header may give to one of its lines: htslib keeps a table of all below it.
-    private static let largestNumber = 1 << 20
     /// Bytes of records that one thread takes.
     private static let pieceBytes = 1 << 17
 
@@ -102,11 +100,8 @@ public final class BCFDecoder {
         while text.last == 0 { text.removeLast() }
         // The project's own parser says what is wrong, and in which line.
         let lines = try text.withUnsafeBytes { try VCFHeader(parsing: $0, label: label) }.metaLines
-        for (index, line) in lines.enumerated() {
-            guard let number = VCFHeader.value(of: "IDX", in: line) else { continue }
-            guard let number = Int(number), (0...Self.largestNumber).contains(number) else {
-                throw failure("line \(index + 1)", "IDX is no number from 0 to \(Self.largestNumber)")
-            }
+        if let line = HTSHeader.lineWithImpossibleNumber(lines) {
+            throw failure("line \(line)", "IDX is no number from 0 to \(HTSHeader.largestNumber)")
         }
         guard let header = HTSHeader(text: text), let text = header.text(isBCF: false) else {
             throw failure("header", "lines contradict each other, or name one thing twice")

@@ -102,6 +102,11 @@ public final class BCFWriter {
         let parsed = try pending.withUnsafeBytes {
             try VCFHeader(parsing: UnsafeRawBufferPointer(rebasing: $0[..<end]), label: label)
         }
+        if let line = HTSHeader.lineWithImpossibleNumber(parsed.metaLines) {
+            throw Failure(
+                .data, at: "\(label):header line \(line)", "IDX is no number from 0 to \(HTSHeader.largestNumber)",
+                remedy: "take IDX out of the header, or write VCF")
+        }
         guard let header = HTSHeader(text: pending[..<end]), let text = header.text(isBCF: true) else {
             throw Failure(
                 .data, at: "\(label):header", "lines contradict each other, or name one thing twice",

@@ -27,6 +27,28 @@ final class HTSHeader: @unchecked Sendable {
 
     deinit { bcf_hdr_destroy(pointer) }
 
+    /// The largest number that a header may give to one of its lines: htslib keeps a table of all below it.
+    static let largestNumber = 1 << 20
+
+    /// The number of the first line with an `IDX=` that is no number up to the largest, wherever it stands: where
+    /// fields begin, in quotes and in nested brackets, htslib sees otherwise than `VCFHeader`.
+    static func lineWithImpossibleNumber(_ lines: [String]) -> Int? {
+        let key = Array("IDX=".utf8)
+        let before = Array("<, \"".utf8)
+        for (number, line) in lines.enumerated() {
+            let bytes = Array(line.utf8)
+            guard bytes.count > key.count else { continue }
+            for at in 1..<bytes.count - key.count + 1
+            where bytes[at] == key[0] && bytes[at..<at + key.count].elementsEqual(key) && before.contains(bytes[at - 1]) {
+                let digits = bytes[(at + key.count)...].prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+                guard let value = Int(String(decoding: digits, as: UTF8.self)), value <= largestNumber else {
+                    return number + 1
+                }
+            }
+        }
+        return nil
+    }
+
     var sampleCount: Int { Int(chts_entries(pointer, BCF_DT_SAMPLE)) }
     var contigCount: Int { Int(chts_entries(pointer, BCF_DT_CTG)) }
 

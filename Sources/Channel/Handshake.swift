@@ -236,6 +236,13 @@ enum Handshake {
             try socket.write(text.slice(serverHelloAt..<clientProofAt), deadline)
 
             try socket.readWhole(transcript.slice(clientProofAt..<serverProofAt), deadline)
+            // Many hellos may have come before the first proof failed.
+            guard limiter.wait(key) <= 0 else {
+                sendStatus(socket, .rateLimited, size: serverProofSize, deadline)
+                throw Failure(
+                    .notAuthorised, at: place, "\(peer) has to wait after failed proofs of identity",
+                    remedy: "find out why the proofs fail")
+            }
             let receive: Tagger
             do {
                 receive = try verify(

@@ -82,7 +82,8 @@ struct OutputHeader {
 
     /// Only what a reader needs to understand the records: no commands, paths, dates, references or free lines.
     private static func fresh(_ input: VCFHeader, fields: FieldProjection, source: String) -> VCFHeader {
-        var lines = [input.metaLines.first ?? "##fileformat=VCFv4.3"]
+        let version = input.metaLines.first?.prefix("##fileformat=VCFvN.N".count)
+        var lines = [version.map(String.init) ?? "##fileformat=VCFv4.3"]
         lines.append("##source=" + source.unicodeScalars.map { $0.value < 32 ? " " : String($0) }.joined())
         for kind in ["FILTER", "ALT", "INFO", "FORMAT"] {
             for line in input.metaLines where line.hasPrefix("##\(kind)=<") && isKept(line, fields) {

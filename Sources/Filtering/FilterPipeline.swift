@@ -110,6 +110,8 @@ final class FilterPipeline {
         var bytes: [UInt8] = []
         var lineStart = 0
         while let group = reader.next() {
+            // The index names a record inside the header.
+            if group.isBehindGap { throw IndexDoesNotFit() }
             let began = threadSeconds()
             group.inflate(with: inflaters[0], label: label)
             inflateSeconds += threadSeconds() - began
@@ -253,6 +255,7 @@ final class FilterPipeline {
             guard plan.provesGap(after: lastPlace, before: nil) else { throw IndexDoesNotFit() }
         } else {
             try commitLine(endsWithLF: false)
+            guard !gapIsOpen || plan?.provesGap(after: lastPlace, before: nil) == true else { throw IndexDoesNotFit() }
         }
         guard plan?.isComplete != false else { throw IndexDoesNotFit() }
     }

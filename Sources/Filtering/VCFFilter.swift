@@ -2,6 +2,7 @@ import BinaryVariants
 public import Compression
 import Diagnostics
 import GenomicFormats
+import Glibc
 public import Metering
 import Storage
 
@@ -88,7 +89,8 @@ public struct VCFFilter: Sendable {
                 return try write(
                     input, to: output, settings, plan: plan, source: Self.source(positioned), fileBytes: { nil })
             } catch let error where error is IndexDoesNotFit || (error as? Failure)?.kind == .data {
-                guard output != "-" else {
+                // What went into a pipe cannot be taken back.
+                guard try output != "-" && !PartialFile.leadsToStream(output) else {
                     // What BCF cannot hold is no fault of the index.
                     if (error as? Failure)?.place.hasPrefix(Self.standardOutput) == true { throw error }
                     throw Failure(
@@ -141,6 +143,12 @@ public struct VCFFilter: Sendable {
             let indexFile = try PartialFile(path: output + report.indexSuffix, audience: .everyone)
             try indexFile.write(bytes)
             return indexFile
+        }
+        if !file.isStream {
+            // An index of what the name held before would be believed.
+            for suffix in [".tbi", ".csi"] where indexFile == nil || suffix != report.indexSuffix {
+                unlink(output + suffix)
+            }
         }
         try file.commit()
         try indexFile?.commit()

@@ -107,8 +107,12 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     public func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
-        role == stream.sender ? condition.withLock { streams[stream]?.end ?? 0 } : nil
+        // A sender that was restarted does not know how far its process before came.
+        role == stream.sender ? condition.withLock { streams[stream]?.end } : nil
     }
+
+    /// Some key servers give a key more than once.
+    public var mayGiveAgain: Bool { true }
 
     public func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
         condition.withLock { _ = streams[stream]?.pieces.discard(below: offset) }

@@ -307,8 +307,8 @@ public final class KeyManagementEntity: @unchecked Sendable {
         do {
             let runs = Self.runs(identifiers)
             // Nothing is taken unless all of it is there; keys that follow each other are taken whole or not at all.
-            for run in runs where runs.count > 1 {
-                guard try client.resume(stream, from: run.offset) == run.offset else { throw notFound }
+            for key in identifiers where runs.count > 1 {
+                guard try client.resume(stream, from: key.offset) == key.offset else { throw notFound }
             }
             try memory.withUnsafeMutableBytes { memory in
                 var at = 0

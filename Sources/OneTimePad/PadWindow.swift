@@ -4,7 +4,7 @@ import Metering
 /// Pad of a stream that was fetched before the datagrams that name it came: a ring in secret memory, addressed by
 /// offset. Not synchronised: the holder has a lock.
 ///
-/// It holds [low, high) but for the holes, which the source lost. Fetching moves `high`, and `low` after it when the
+/// It holds [low, high) but for the holes: what the source lost, and what was copied out. Fetching moves `high`, and `low` after it when the
 /// ring is full; what leaves the ring unclaimed is lost. A datagram may lie at most `reach` beyond the newest pad
 /// accepted or lost, so that a forged offset can neither empty the ring nor draw much key.
 struct PadWindow: Sendable {
@@ -19,7 +19,7 @@ struct PadWindow: Sendable {
     private let base: UInt64
     private(set) var low: UInt64
     private(set) var high: UInt64
-    /// Stretches inside [low, high) that hold no key, ascending.
+    /// Stretches inside [low, high) that hold no key, because the source lost it or it was copied out; ascending.
     private var holes: [Range<UInt64>] = []
     /// When the stretches below these offsets began to come, ascending; the last of each came within `grain` seconds.
     private var ages: [(end: UInt64, time: Double)] = []
@@ -114,7 +114,8 @@ struct PadWindow: Sendable {
         }
     }
 
-    /// Copies and erases the pad of a range; false when it is not held any more.
+    /// Copies and erases the pad of a range, which is not held from then on, whatever becomes of the record that it is
+    /// for; false when it is not held any more.
     mutating func copy(_ range: Range<UInt64>, into destination: UnsafeMutableRawBufferPointer) -> Bool {
         guard holds(range) else { return false }
         var at = range.lowerBound
@@ -126,7 +127,24 @@ struct PadWindow: Sendable {
             wipe(piece)
             at = piece.upperBound
         }
+        punch(range)
         return true
+    }
+
+    /// Makes a held range a hole, one with those that it touches.
+    private mutating func punch(_ range: Range<UInt64>) {
+        let next = holes.firstIndex { $0.lowerBound >= range.upperBound } ?? holes.count
+        var hole = range
+        var touched = next..<next
+        if next < holes.count, holes[next].lowerBound == hole.upperBound {
+            hole = hole.lowerBound..<holes[next].upperBound
+            touched = next..<next + 1
+        }
+        if next > 0, holes[next - 1].upperBound == hole.lowerBound {
+            hole = holes[next - 1].lowerBound..<hole.upperBound
+            touched = next - 1..<touched.upperBound
+        }
+        holes.replaceSubrange(touched, with: [hole])
     }
 
     /// Erases a range inside [low, high) of at most `slack` bytes.

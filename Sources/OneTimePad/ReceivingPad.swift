@@ -42,6 +42,8 @@ public final class ReceivingPad: @unchecked Sendable {
     private static let maximumGaps = 1024
     private static let askingSeconds = 0.001
     private static let lookingSeconds = 0.1
+    /// Seconds for the answer then; the lock is held meanwhile.
+    private static let lookingPatience = 1.0
 
     /// - Throws: `Failure(.configuration)` when the ledger's process has this receiver open already.
     public init(stream: PadStream, source: any PadSource, ledger: PadLedger, options: PadOptions = PadOptions()) throws
@@ -209,12 +211,12 @@ public final class ReceivingPad: @unchecked Sendable {
                 remedy: "the record came too late; send it again under new pad")
         }
         window?.passed(frontier)
-        if let low = window?.low, gaps.first?.lowerBound ?? .max < low { try giveUpGaps(below: low) }
         let mark = frontier
         account.update {
             $0.mark = mark
             $0.spend(purpose, data: data, tag: tag)
         }
+        if let low = window?.low, gaps.first?.lowerBound ?? .max < low { try giveUpGaps(below: low) }
         let window = UInt64(options.window)
         if let first = gaps.first, frontier - first.lowerBound > window || gaps.count > Self.maximumGaps {
             try giveUpGaps(below: gaps.count > Self.maximumGaps ? gaps[gaps.count / 2].upperBound : frontier - window)
@@ -226,7 +228,7 @@ public final class ReceivingPad: @unchecked Sendable {
         let behind = frontier - account.durableMark
         guard behind > 0 else { return }
         let time = monotonicSeconds()
-        if handshake {
+        if handshake || source.mayGiveAgain {
             durableTime = time
             try account.commit()
         } else if behind >= Self.lazyBytes || time - durableTime >= Self.lazySeconds, account.saveSoon() {
@@ -278,13 +280,14 @@ public final class ReceivingPad: @unchecked Sendable {
         guard range.upperBound <= window!.limit(frontier: frontier) else {
             if time >= nextLooking {
                 nextLooking = time + Self.lookingSeconds
-                try passLoss()
+                // A forged datagram must not end the transfer of a source that does not answer at the moment.
+                _ = try? passLoss()
             }
             return .outOfReach
         }
         if range.upperBound > window!.high {
             guard time >= nextAsking else { return .noKey }
-            guard try prepareWindow(upTo: range.upperBound) else {
+            guard (try? prepareWindow(upTo: range.upperBound)) == true else {
                 nextAsking = time + Self.askingSeconds
                 return .noKey
             }
@@ -295,8 +298,8 @@ public final class ReceivingPad: @unchecked Sendable {
     /// Accepts and wipes the pad of a datagram whose tag was right, in `withDatagrams` only.
     package func claim(at offset: UInt64, data: Int, tag: Int) throws {
         let range = offset..<offset + UInt64(data + tag)
+        defer { window?.wipe(range) }
         try commit(range, .data, data: data, tag: tag)
-        window?.wipe(range)
     }
 
     /// Fetches pad until the window reaches `end`, and some more where there is more; false when that much is not there
@@ -334,9 +337,8 @@ public final class ReceivingPad: @unchecked Sendable {
     }
 
     /// Goes on behind what the source lost of the pad that comes next; false when it lost none.
-    @discardableResult
     private func passLoss() throws -> Bool {
-        let next = try source.resume(stream, from: window!.high)
+        let next = try source.resume(stream, from: window!.high, timeout: Self.lookingPatience)
         guard next > window!.high, next <= UInt64(Int64.max) else { return false }
         window!.skip(to: next)
         try keepUp()

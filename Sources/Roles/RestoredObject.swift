@@ -23,6 +23,9 @@ final class RestoredObject {
         var waiting: [UInt8] = []
         /// Connections in a row that broke, or were not to be had, before they brought anything.
         private var fruitless = 0
+        /// Connections after the first; each costs pad for its proofs.
+        private var connections = 0
+        private static let mostConnections = 100
         /// A peer that is silent has been waited for long enough to be tried only once more.
         private static let mostFruitless: [FailureKind: Int] = [.peerUnavailable: 3, .inputOutput: 3, .transient: 1]
 
@@ -46,18 +49,20 @@ final class RestoredObject {
 
         /// Receives one more record.
         func receive() throws {
-            rest -= try conversation.receive { waiting.append(contentsOf: $0) }
+            let count = try conversation.receive { waiting.append(contentsOf: $0) }
+            rest -= count
             guard rest >= 0 else { throw conversation.unexpected("more bytes than it announced") }
-            fruitless = 0
+            if count > 0 { fruitless = 0 }
             if rest == 0 { conversation.close() }
         }
 
         /// A new connection for the bytes that are not here yet, after `failure` ended the last one.
         func resume(after failure: Failure, telephone: Telephone) throws {
             var failure = failure
-            while let most = Self.mostFruitless[failure.kind], fruitless < most {
+            while let most = Self.mostFruitless[failure.kind], fruitless < most, connections < Self.mostConnections {
                 Thread.sleep(forTimeInterval: 0.1 * Double(fruitless))
                 fruitless += 1
+                connections += 1
                 do {
                     let opened = try Self.open(source, shareSet, from: length - rest, telephone)
                     conversation = opened.conversation

@@ -98,7 +98,7 @@ public final class PartialFile {
     static func partialName(of path: String) -> String { path + ".partial" }
 
     /// Whether the name is a device, a pipe or a socket, and not the place of a regular file.
-    private static func leadsToStream(_ path: String) throws -> Bool {
+    package static func leadsToStream(_ path: String) throws -> Bool {
         guard !path.isEmpty else { throw refusal(at: "output", "the name is empty") }
         var status = stat()
         let kind: mode_t? = stat(path, &status) == 0 ? status.st_mode & S_IFMT : nil

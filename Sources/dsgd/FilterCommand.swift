@@ -126,7 +126,7 @@ struct FilterCommand: ParsableCommand {
             case ("QUAL", 1): fields.keepsQuality = false
             case ("FILTER", 1): fields.keepsFilter = false
             case ("INFO", 1): fields.info = []
-            case ("FORMAT", 1), ("FMT", 1): fields.format = ["GT"]
+            case ("FORMAT", 1), ("FMT", 1): fields.format = (fields.format ?? ["GT"]).intersection(["GT"])
             case ("INFO", 2):
                 guard !FieldProjection.structural.contains(parts[1]) else {
                     throw ValidationError("-x \(name): END, SVTYPE and SVLEN always stay")

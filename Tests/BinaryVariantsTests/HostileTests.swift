@@ -58,6 +58,8 @@ import Testing
             (header("##fileformat=VCFv4.2\n"), "CHROM"),
             (header("##fileformat=VCFv4.2\n##INFO=<ID=A,IDX=1999999999>\n" + columns), "IDX"),
             (header("##fileformat=VCFv4.2\n##contig=<ID=1,IDX=-4>\n" + columns), "IDX"),
+            (header("##fileformat=VCFv4.2\n##INFO=<ID=A,Description=\"a \\\" x\",IDX=100000000>\n" + columns), "IDX"),
+            (header("##fileformat=VCFv4.2\n##INFO=<ID=A,Source=<a>,IDX=100000000>\n" + columns), "IDX"),
             (header("##fileformat=VCFv4.2\n##contig=<ID=1>\n##contig=<ID=1>\n" + columns), "twice"),
             (header("##fileformat=VCFv4.2\n##contig=<ID=1,IDX=0>\n##contig=<ID=2,IDX=0>\n" + columns), "contradict"),
             (header("##fileformat=VCFv4.2\n\0" + columns), "NUL"),

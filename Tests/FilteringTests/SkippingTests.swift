@@ -165,6 +165,20 @@ import Testing
         return bytes
     }
 
+    /// htslib believes an index of either kind, a .csi first.
+    @Test func indexesOfWhatTheNameHeldBeforeGo() throws {
+        let folder = temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try Self.make(folder + "/s", records: 50, spacing: 90, seed: 9) { _, _ in "X=1" }
+        for (format, left) in [(FilterOutput.Format.vcfGz, [".tbi"]), (.vcf, [])] {
+            for suffix in [".tbi", ".csi"] { save([1], folder + "/o" + suffix) }
+            try VCFFilter(selection: .everything).filterFile(
+                folder + "/s.vcf.gz", to: folder + "/o", output: FilterOutput(format: format))
+            #expect(
+                [".tbi", ".csi"].filter { FileManager.default.fileExists(atPath: folder + "/o" + $0) } == left)
+        }
+    }
+
     /// Single records between ones that stay, beside blocks that go out whole.
     @Test func scatteredRecordsAndWholeBlocks() throws {
         let folder = temporaryFolder()

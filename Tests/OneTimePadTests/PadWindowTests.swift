@@ -130,6 +130,29 @@ private final class HoleySource: PadSource, @unchecked Sendable {
         #expect(try look(pad, 40 << 20 + 1016, claim: true) == "held")
     }
 
+    /// Pad that was copied out for a record that proved false is gone: it is never given out again, least of all as zeros.
+    @Test func padOfARefusedRecordIsGone() throws {
+        struct Forged: Error {}
+        let pad = try pad(HoleySource(holes: [], made: 1 << 20))
+        #expect(try look(pad, 0) == "held")
+        let memory = SecureBytes(count: 1016)
+        func refuse(at offset: UInt64) throws {
+            try memory.withUnsafeMutableBytes { scratch in
+                try pad.accept(.data, offset: offset, data: 1000, tag: 16, timeout: 1, scratch: scratch) { _ in
+                    throw Forged()
+                }
+            }
+        }
+        #expect(throws: Forged.self) { try refuse(at: 101) }
+        for offset in [UInt64(101), 100, 1116, 1, 500] {
+            #expect(thrown { try accept(pad, offset, timeout: 1) }?.kind == .data)
+            #expect(try look(pad, offset) == "used")
+        }
+        #expect(throws: Forged.self) { try refuse(at: 1117) }
+        #expect(try look(pad, 2132) == "used")
+        try accept(pad, 2133, timeout: 1)
+    }
+
     @Test func belowTheWindowIsAReplay() throws {
         let source = HoleySource(holes: [1016..<40 << 20], made: 48 << 20)
         let pad = try pad(source)
