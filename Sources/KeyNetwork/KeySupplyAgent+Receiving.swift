@@ -13,8 +13,9 @@ extension KeySupplyAgent {
     struct Incoming {
         /// Its mark is one past the newest key that arrived.
         let account: PadAccount
-        /// Key below the durable mark.
-        var pieces = WaitingKey()
+        /// Key below the durable mark. Roles may leave much of it for long and take it in any order, so it waits masked, and
+        /// a stretch is unmasked only as it is handed out.
+        var pieces = HeldPieces<MaskedKey>()
         /// Key that waits for its mark, and who wants to know.
         var arrivals: [(key: MaskedKey, stored: @Sendable (Failure?) -> Void)] = []
         /// One past the newest key that a durable mark covers.
@@ -68,7 +69,7 @@ extension KeySupplyAgent {
         try condition.withLock {
             let account = try openIncoming(stream).account
             while true {
-                if incoming[stream]?.pieces.take(at: offset, into: destination) == true {
+                if incoming[stream]?.pieces.take(at: offset, into: destination) != nil {
                     account.update { $0.data += UInt64(destination.count) }
                     return
                 }
@@ -165,7 +166,7 @@ extension KeySupplyAgent {
             incoming[stream]?.arrivals.removeFirst(state.arrivals.count)
             for arrival in state.arrivals {
                 if problem == nil {
-                    incoming[stream]?.pieces.append(arrival.key)
+                    incoming[stream]?.pieces.append(arrival.key, at: arrival.key.offset)
                 } else {
                     state.account.update { $0.lost += UInt64(arrival.key.count) }
                 }

@@ -1,6 +1,7 @@
 import Channel
 import Diagnostics
 import Kernels
+import OneTimePad
 
 /// Key that waits, stored as figure 5 of the paper has it: `K1 = K4 + K3`, where K3 is the AES-256-CTR expansion of a
 /// fresh K2. K1 may lie in ordinary memory, K2 is in secret memory; without K2 the rest tells nothing.
@@ -8,9 +9,9 @@ import Kernels
 /// A node's links hold hundreds of MiB. Pages of secret memory for all of it would exceed an ordinary user's lock limit,
 /// and each costs tens of microseconds in the kernel.
 /// `@unchecked Sendable`: `take` and `erase` alone change anything, and the holder has a lock.
-final class MaskedKey: @unchecked Sendable {
+final class MaskedKey: HeldKey, @unchecked Sendable {
     let offset: UInt64
-    let count: Int
+    package let count: Int
     private let masked: UnsafeMutableRawBufferPointer
     /// K2, used for this key only, hence the counter may begin at zero.
     private let secret = SecureBytes(count: AESCounterMode.keySize)
@@ -39,7 +40,7 @@ final class MaskedKey: @unchecked Sendable {
     }
 
     /// Writes a part of the key into secret memory and erases it here.
-    func take(_ range: Range<Int>, into key: UnsafeMutableRawBufferPointer) {
+    package func take(_ range: Range<Int>, into key: UnsafeMutableRawBufferPointer) {
         precondition(key.count == range.count)
         // A part that begins within a block of the cipher has the block's end unmasked apart.
         let skipped = range.lowerBound % 16
@@ -61,7 +62,7 @@ final class MaskedKey: @unchecked Sendable {
         erase(range)
     }
 
-    func erase(_ range: Range<Int>) { wipe(masked.slice(range)) }
+    package func erase(_ range: Range<Int>) { wipe(masked.slice(range)) }
 
     /// - Parameter position: of the first byte in the key, a multiple of 16.
     private func apply(_ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer, at position: Int) {
