@@ -133,25 +133,22 @@ import Testing
         session.cancel()
     }
 
-    /// Threads of this process that map reads.
-    private func mappingThreads() throws -> Int {
-        try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count {
-            (try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8))?.hasPrefix("dsgd-map") ?? false
-        }
-    }
-
     @Test func cancelLeavesNoThread() throws {
         let sample = try SimulatedSample.shared.get()
         let engine = CPUEngine(profile: try HardwareProfile.choose("portable"), threads: 3)
         try engine.prepare(sample.genome)
+        let others = try threads(named: "dsgd-map")
         let session = try engine.open(GenotypingJob(sample: "S1"))
         let batches = try EngineRun.batches(sample.reads, .paired)
         for batch in batches.prefix(9) { try session.submit(batch) }
-        for _ in 0..<400 where try mappingThreads() < 1 { usleep(5_000) }
-        #expect((1...3).contains(try mappingThreads()))
+        var mapping: Set<String> = []
+        #expect(
+            try eventually {
+                mapping = try threads(named: "dsgd-map").subtracting(others)
+                return !mapping.isEmpty
+            })
         session.cancel()
-        for _ in 0..<400 where try mappingThreads() > 0 { usleep(5_000) }
-        #expect(try mappingThreads() == 0)
+        #expect(try eventually { try threads(named: "dsgd-map").isDisjoint(with: mapping) })
         // A submitter that has not heard of it must not wait for threads that are gone.
         #expect(throws: Failure.self) { for batch in batches { try session.submit(batch) } }
         #expect(throws: Failure.self) { _ = try session.finish() }

@@ -84,13 +84,6 @@ private func content(_ batches: [ReadBatch]) -> [[UInt8]] {
 /// The same without the borders of batches.
 private func reads(_ batches: [ReadBatch]) -> [[UInt8]] { [batches.flatMap(\.bases), batches.flatMap(\.qualities)] }
 
-/// Threads of this process that read.
-private func readingThreads() throws -> Int {
-    try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count {
-        (try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8))?.hasPrefix("dsgd-read") ?? false
-    }
-}
-
 @Suite(.serialized) struct ReadFilesTests {
     private static let count = 9_000
 
@@ -189,11 +182,16 @@ private func readingThreads() throws -> Int {
         for sources in [
             [MemorySource(one, waits: true), MemorySource(two, waits: true)], [MemorySource(long), MemorySource(two)],
         ] {
+            let others = try threads(named: "dsgd-read")
+            var reading: Set<String> = []
             #expect(throws: Enough.self) {
-                _ = try ReadFiles(sources: sources, layout: .paired).forEachBatch { _ in throw Enough() }
+                _ = try ReadFiles(sources: sources, layout: .paired).forEachBatch { _ in
+                    reading = try threads(named: "dsgd-read").subtracting(others)
+                    throw Enough()
+                }
             }
-            for _ in 0..<200 where try readingThreads() > 0 { usleep(5_000) }
-            #expect(try readingThreads() == 0)
+            #expect(!reading.isEmpty)
+            #expect(try eventually { try threads(named: "dsgd-read").isDisjoint(with: reading) })
         }
     }
 
@@ -228,7 +226,7 @@ private func readingThreads() throws -> Int {
             let waiting = (seconds: 0.05, call: { throw Enough() })
             _ = try ReadFiles(paths: [other, path], layout: .paired).forEachBatch(waiting: waiting) { _ in }
         }
-        #expect(ContinuousClock.now - started < .seconds(5))
+        #expect(ContinuousClock.now - started < .seconds(60))
     }
 }
 

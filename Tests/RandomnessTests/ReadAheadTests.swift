@@ -1,4 +1,5 @@
 import Diagnostics
+import Foundation
 import Kernels
 import Randomness
 import Synchronization
@@ -29,15 +30,6 @@ import Testing
         var count: Int { given.withLock { $0 } }
     }
 
-    /// Waits until the condition holds, for ten seconds at most.
-    private func comesTrue(_ condition: () -> Bool) async -> Bool {
-        for _ in 0..<1000 {
-            if condition() { return true }
-            try? await Task.sleep(for: .milliseconds(10))
-        }
-        return condition()
-    }
-
     @Test(arguments: [0, 1, 1000, 2 << 20, 2 << 20 | 1, 19 << 20 | 5])
     func everyByteOnceAndInOrder(bytes: Int) throws {
         let source = CountingSource()
@@ -58,19 +50,19 @@ import Testing
     }
 
     /// Nobody has read yet, and the buffers are full; they stay the only ones.
-    @Test func makesAFewBuffersAheadAndNoMore() async throws {
+    @Test func makesAFewBuffersAheadAndNoMore() throws {
         let source = CountingSource()
         let ahead = ReadAhead(source, bytes: 100 << 20)
-        #expect(await comesTrue { source.count == 8 << 20 })
-        try await Task.sleep(for: .milliseconds(50))
+        #expect(eventually { source.count == 8 << 20 })
+        usleep(50_000)
         #expect(source.count == 8 << 20)
         var buffer = [UInt8](repeating: 0, count: 2 << 20)
         try buffer.withUnsafeMutableBytes { try ahead.fill($0) }
-        #expect(await comesTrue { source.count == 10 << 20 })
-        #expect(ahead.use.waitedSeconds < 5)
+        #expect(eventually { source.count == 10 << 20 })
+        #expect(ahead.use.waitedSeconds < 60)
     }
 
-    @Test func errorsOfTheSourceReachTheReaderAndStay() async throws {
+    @Test func errorsOfTheSourceReachTheReaderAndStay() throws {
         let source = CountingSource(limit: 3 << 20)
         let ahead = ReadAhead(source, bytes: 6 << 20)
         var buffer = [UInt8](repeating: 1, count: 6 << 20)
@@ -81,13 +73,13 @@ import Testing
     }
 
     /// What passed the test before the failure is not handed out after it.
-    @Test func failedHealthTestStopsWhatWasMadeAhead() async throws {
+    @Test func failedHealthTestStopsWhatWasMadeAhead() throws {
         let stuck = 5 << 20
         let source = try HealthTestedSource(wrapping: PatternSource { $0 > stuck ? 7 : UInt8($0 &* 37 % 229) })
         let ahead = ReadAhead(source, bytes: 20 << 20)
         var one = [UInt8](repeating: 0, count: 1)
         var failure: Failure?
-        let failed = await comesTrue {
+        let failed = eventually {
             do { try one.withUnsafeMutableBytes { try ahead.fill($0) } } catch { failure = error as? Failure }
             return failure != nil
         }
@@ -95,7 +87,7 @@ import Testing
         #expect(throws: Failure.self) { try one.withUnsafeMutableBytes { try ahead.fill($0) } }
     }
 
-    @Test func threadEndsWhenNobodyReadsAnyMore() async throws {
+    @Test func threadEndsWhenNobodyReadsAnyMore() throws {
         weak var source: CountingSource?
         do {
             let strong = CountingSource()
@@ -104,7 +96,7 @@ import Testing
             var one = [UInt8](repeating: 0, count: 1)
             try one.withUnsafeMutableBytes { try ahead.fill($0) }
         }
-        #expect(await comesTrue { source == nil })
+        #expect(eventually { source == nil })
     }
 
     @Test func useAddsUpAndIsPrinted() {
