@@ -192,7 +192,7 @@ let package = Package(
         tests("CommandLineTests", ["Compression", "GenomicFormats", "dsgd"]),
         tests(
             "RolesTests",
-            ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "KeyNetwork", "Bank", "Roles", "dsgd"]),
+            ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "Channel", "KeyNetwork", "Bank", "Roles", "dsgd"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

@@ -231,7 +231,12 @@ enum Handshake {
             }
             let pads = try provider.pads(for: peer)
             try fillFromKernel(transcript.slice(serverHelloAt + 8..<serverHelloAt + 24))
-            transcript.store(bigEndian: try pads.receiving.resumePoint(timeout: deadline.left), at: serverHelloAt + 24)
+            do {
+                transcript.store(bigEndian: try pads.receiving.resumePoint(timeout: keyWait(deadline)), at: serverHelloAt + 24)
+            } catch {
+                sendStatus(socket, .insufficientKey, size: serverHelloSize, deadline)
+                throw error
+            }
             transcript.store(bigEndian: pads.receiving.position, at: serverHelloAt + 32)
             try socket.write(text.slice(serverHelloAt..<clientProofAt), deadline)
 
@@ -247,7 +252,7 @@ enum Handshake {
             do {
                 receive = try verify(
                     pads.receiving, transcript: text, offsetAt: clientProofAt, tagAt: clientProofAt + 8,
-                    timeout: min(deadline.left, 5), place: "\(peer) at \(socket.remote)")
+                    timeout: keyWait(deadline), place: "\(peer) at \(socket.remote)")
             } catch {
                 limiter.failed(key)
                 sendStatus(socket, status(of: error), size: serverProofSize, deadline)
@@ -269,7 +274,7 @@ enum Handshake {
             try followPeer(pads.sending, text, at: 32, socket.remote, peer, deadline)
             send = try prove(
                 pads.sending, transcript: transcript, offsetAt: serverProofAt + 8, tagAt: serverProofAt + 16,
-                timeout: deadline.left)
+                timeout: keyWait(deadline))
         } catch {
             let isRolledBack = (error as? Failure)?.kind == .data
             sendStatus(socket, isRolledBack ? .serverRolledBack : .insufficientKey, size: serverProofSize, deadline)
@@ -280,6 +285,9 @@ enum Handshake {
             peer: peer, pads: pads, identifier: identifier(transcript), sendTagger: send, receiveTagger: receive,
             clientSide: false, encryptsHeaders: text[7] == 1)
     }
+
+    /// Seconds that key may take: they leave time to tell the client that it did not come.
+    private static func keyWait(_ deadline: Deadline) -> Double { deadline.left / 2 }
 
     private static func status(of error: any Error) -> Status {
         switch (error as? Failure)?.kind {

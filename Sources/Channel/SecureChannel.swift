@@ -6,8 +6,8 @@ import Synchronization
 
 /// Limits of a channel.
 public struct ChannelOptions: Sendable {
-    /// Seconds in which both proofs of identity must be there.
-    public var handshakeTimeout = 10.0
+    /// Seconds in which both proofs of identity must be there, the key for them included.
+    public var handshakeTimeout = 20.0
     /// Seconds in which a peer must take or finish a record that was begun, and in which key must come.
     public var stallTimeout = 30.0
     /// Seconds that a remote waits after its first failed proof; each further failure doubles them.

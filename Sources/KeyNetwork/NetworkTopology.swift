@@ -222,7 +222,7 @@ public struct NetworkTopology: Codable, Sendable, Equatable {
     ///   - basePort: the first node's port, the others follow.
     public static func tokyo(
         directory: String, roles: [Role], rateMbitPerS: Double? = nil, stockMib: Double = 8, host: String = "127.0.0.1",
-        basePort: UInt16 = 47_100
+        basePort: UInt16 = 27_100
     ) -> NetworkTopology {
         let names = ["koganei-1", "koganei-2", "koganei-3", "koganei-4", "otemachi"]
         let nodes = names.enumerated().map { index, name in

@@ -1,3 +1,4 @@
+internal import Channel
 internal import Diagnostics
 internal import Foundation
 internal import Glibc
@@ -59,7 +60,7 @@ public final class LocalBank {
 
     /// The paper's network: five trusted nodes; holders, owner, trusted server and users at them.
     private static func makeNetwork(_ options: Options) throws -> NetworkConfiguration {
-        var ports = try freePorts(count: 5 + 5 + 1).makeIterator()
+        var ports = try Sockets.freePorts(5 + 5 + 1).map(Int.init).makeIterator()
         let basePorts = (0..<5).map { _ in ports.next()! }
         var key = NetworkTopology.tokyo(
             directory: options.directory + "/state", roles: [], rateMbitPerS: options.linkRate,
@@ -214,28 +215,4 @@ public final class LocalBank {
 
     /// Filled by one thread, read by another after a semaphore.
     private final class Collected: @unchecked Sendable { var bytes = Data() }
-}
-
-/// Finds TCP ports on loopback that nobody listens on at the moment.
-private func freePorts(count: Int) throws -> [Int] {
-    var sockets: [Int32] = []
-    defer { for descriptor in sockets { close(descriptor) } }
-    return try (0..<count).map { _ in
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        sockets.append(descriptor)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        guard descriptor >= 0, isBound else {
-            throw Failure(
-                .inputOutput, at: "loopback", "no port is free: \(errorText())", remedy: "close some programs")
-        }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
 }

@@ -37,13 +37,18 @@ class Broken(Exception):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Below the range from which the system takes the ports of outgoing connections, which come and go."""
+    ports = []
+    for port in random.sample(range(10000, 32768), 22768):
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise Broken("no %d ports are free on loopback" % count)
 
 
 class Trace:

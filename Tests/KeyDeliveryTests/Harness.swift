@@ -19,13 +19,6 @@ func thrown(_ body: () throws -> Void) -> Failure? {
     }
 }
 
-/// Ports that were free a moment ago.
-func freePorts(_ count: Int) throws -> [UInt16] {
-    let sockets = try (0..<count).map { _ in try Sockets.listen(host: "127.0.0.1", port: 0) }
-    for socket in sockets { close(socket.descriptor) }
-    return sockets.map(\.port)
-}
-
 /// Runs a program; returns its exit code and all that it said.
 @discardableResult
 func run(_ arguments: [String], input: String = "", in directory: String? = nil) throws -> (code: Int32, text: String) {
@@ -113,7 +106,7 @@ final class TestDoors: @unchecked Sendable {
         directories.withLock { $0.append(directory) }
         authority = try Authority(directory)
         for name in ["a", "b", "alice", "bob", "carol", "dan", "eve"] { try authority.issue(name) }
-        let ports = try freePorts(2)
+        let ports = try Sockets.freePorts(2)
         topology = NetworkTopology(
             pool: "bank", kms: "a",
             nodes: [

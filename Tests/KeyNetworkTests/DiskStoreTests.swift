@@ -201,7 +201,7 @@ final class CountingSource: RandomSource, @unchecked Sendable {
 
 @Suite(.serialized) struct MetricsTests {
     @Test func prometheusReadsThem() throws {
-        let port = try freePorts(1)[0]
+        let port = try Sockets.freePorts(1)[0]
         let network = try TestNetwork(
             ["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")]
         ) { $0.nodes[0].metricsPort = port }

@@ -17,13 +17,6 @@ func thrown(_ body: () throws -> Void) -> Failure? {
     }
 }
 
-/// Ports that were free a moment ago.
-func freePorts(_ count: Int) throws -> [UInt16] {
-    let sockets = try (0..<count).map { _ in try Sockets.listen(host: "127.0.0.1", port: 0) }
-    for socket in sockets { close(socket.descriptor) }
-    return sockets.map(\.port)
-}
-
 /// A network in this process. Directories are short because Unix socket paths are.
 final class TestNetwork {
     let directory = "/tmp/dsgdk-" + UUID().uuidString.prefix(8)
@@ -35,7 +28,7 @@ final class TestNetwork {
         _ names: [String], links: [(String, String)], roles: [(String, String)], stockMib: Double = 1, rate: Double = 50,
         _ change: (inout NetworkTopology) -> Void = { _ in }
     ) throws {
-        let ports = try freePorts(names.count)
+        let ports = try Sockets.freePorts(names.count)
         let directory = directory
         var topology = NetworkTopology(
             pool: "tokyo", kms: names[0],

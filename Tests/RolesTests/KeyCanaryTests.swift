@@ -1,3 +1,4 @@
+import Channel
 import Diagnostics
 import Foundation
 import Glibc
@@ -182,17 +183,16 @@ import TestSupport
     }
 
     private func writeConfiguration(_ directory: TemporaryDirectory) throws {
-        // Ports below the range from which the system takes those of outgoing connections.
-        let port = 20_000 + Int(getpid()) % 10_000
+        var ports = try Sockets.freePorts(4).makeIterator()
         var text = "pool = 'bank'\nkms = 'a'\n"
-        for (index, node) in ["a", "b"].enumerated() {
-            text += "[[nodes]]\nname = '\(node)'\nhost = '127.0.0.1'\nkma_port = \(port + index)\n"
+        for node in ["a", "b"] {
+            text += "[[nodes]]\nname = '\(node)'\nhost = '127.0.0.1'\nkma_port = \(ports.next()!)\n"
             text += "directory = '\(directory.file(node))'\nkey_store = 'disk'\nkey_store_mib = 8.0\n"
         }
         text += "[[links]]\nends = ['a', 'b']\ndistance_km = 1.0\nrate_mbit_per_s = 0.0\nstock_mib = 8.0\n"
-        for (index, (role, node)) in [("alice", "a"), ("bob", "b")].enumerated() {
+        for (role, node) in [("alice", "a"), ("bob", "b")] {
             text += "[[roles]]\nname = '\(role)'\nkind = 'user'\nnode = '\(node)'\nhost = '127.0.0.1'\n"
-            text += "port = \(port + 2 + index)\n"
+            text += "port = \(ports.next()!)\n"
         }
         try text.write(toFile: directory.file("network.toml"), atomically: true, encoding: .utf8)
         for name in ["a", "b", "alice", "bob"] {
