@@ -335,7 +335,7 @@ import Testing
     @Test func nobodyReadsStandardOutput() throws {
         for command in ["dsgd filter $D/t.vcf -o -", "dsgd share join $D/other.b.share $D/other.c.share -o -"] {
             let place = try TemporaryDirectory()
-            let result = try Program.data.get().shell("set -o pipefail; { sleep 0.3; \(command); } | true", in: place.path, seconds: 60)
+            let result = try Program.data.get().shell("set -o pipefail; { sleep 0.3; \(command); } | true", in: place.path, seconds: 300)
             #expect(result.code == 141 && result.errors.isEmpty, "\(command): \(result.errors)")
             #expect(try place.entries().isEmpty)
         }

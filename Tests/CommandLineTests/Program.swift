@@ -33,7 +33,7 @@ final class Program: @unchecked Sendable {
             .deletingLastPathComponent()
         binary = root.appending(path: ".build/release/dsgd").path
         directory = try TemporaryDirectory()
-        let made = try shell("dsgd simulate -o s --length 40000 --depth 12", in: directory.path, seconds: 60)
+        let made = try shell("dsgd simulate -o s --length 40000 --depth 12", in: directory.path, seconds: 300)
         try #require(made.code == 0, "simulate failed: \(made.errors)")
         try makeFiles()
     }
@@ -45,7 +45,7 @@ final class Program: @unchecked Sendable {
     func check(_ cases: [Case], sourceLocation: SourceLocation = #_sourceLocation) throws {
         for test in cases {
             let place = try TemporaryDirectory()
-            let result = try shell(test.command, in: place.path, seconds: 60)
+            let result = try shell(test.command, in: place.path, seconds: 300)
             let left = try place.entries()
             #expect(result.code == test.code, "\(test.command): \(result.errors)", sourceLocation: sourceLocation)
             for word in test.words {

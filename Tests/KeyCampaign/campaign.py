@@ -29,7 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 POWERCUT = os.path.join(HERE, "..", "PowerCut", "powercut")
 # PadOptions of roles: a mark covers at most the longest reservation; beside it there is the chunk in hand.
 RESERVATION = (64 << 20) + (1 << 20)
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 class Broken(Exception):
@@ -376,7 +376,7 @@ def random_device(program):
         with open(network.path("a.toml")) as file:
             plain = file.read()
         set_device(zeros)
-        done = subprocess.run(["timeout", "20", program, "serve", "-c", network.path("a.toml")], capture_output=True,
+        done = subprocess.run(["timeout", "120", program, "serve", "-c", network.path("a.toml")], capture_output=True,
                               text=True)
         if done.returncode in (0, 124) or "ready" in done.stdout or "health test" not in done.stderr:
             raise Broken("a node serves with zeros for random numbers: exit %d, %s" % (done.returncode, done.stderr))
@@ -391,7 +391,8 @@ def random_device(program):
         network.work()
         # The file is read once: alice's pad ends with it, within a reservation.
         got, quiet = -1, 0
-        while quiet < 20:
+        limit = time.monotonic() + PATIENCE
+        while quiet < 20 or (got < 2 << 20 and time.monotonic() < limit):
             time.sleep(0.1)
             network.trace.read()
             before, got = got, sum(stop - start for start, stop in network.trace.used[network.stream + ("sender",)])

@@ -305,7 +305,7 @@ def run(program, swap):
             network.start(role)
         network.work()
         receipts = os.path.join(network.path("a"), "erasures.jsonl")
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 120
         while not (os.path.exists(receipts) and "used" in open(receipts).read()):
             if time.monotonic() > limit:
                 raise Broken("no chunk is used up: %s" % network.tail("alice"))
