@@ -57,7 +57,7 @@ import Testing
         try test.deposit([test.reads[0]])
         try test.grant("user-everything")
         let result = try test.request("user-everything")
-        #expect(result.exitCode == 0, "\(result.error)")
+        #expect(result.exitCode == 0, "\(result.error)\(test.logs)")
         let first = try answer(test)
         let folder = test.bank.statePath(of: "holder-b") + "/shares-b/"
         let shares = try FileManager.default.contentsOfDirectory(atPath: folder)

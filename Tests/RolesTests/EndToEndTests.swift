@@ -17,7 +17,7 @@ import TestSupport
         var notes: [DeliveryNote] = []
         for user in TestBank.users {
             let result = try test.request(user)
-            #expect(result.exitCode == 0, "\(user): \(result.error)")
+            #expect(result.exitCode == 0, "\(user): \(result.error)\(test.logs)")
             notes.append(try JSONDecoder().decode(DeliveryNote.self, from: Data(result.output.utf8)))
         }
         let receipts = try notes.map { try receipt(ofJob: $0.job, socket: test.bank.ownerSocket) }
@@ -33,7 +33,7 @@ import TestSupport
         try expectEqualToBcftools(test)
         try expectHonestLedgers(test)
         let audit = try test.bank.run(["audit", "verify", "-c", test.bank.configurationPath(of: "data-owner")])
-        #expect(audit.exitCode == 0, "\(audit.error)")
+        #expect(audit.exitCode == 0, "\(audit.error)\(test.logs)")
     }
 
     /// What each user has equals what bcftools makes of the whole with the same list.
@@ -91,7 +91,7 @@ import TestSupport
 
         try test.grant("user-variants", coverage: "sites", list: list)
         let result = try test.request("user-variants")
-        #expect(result.exitCode == 0, "\(result.error)")
+        #expect(result.exitCode == 0, "\(result.error)\(test.logs)")
         let told: [String]? = try records(test.answer("user-variants"))
         let answer: [String] = try #require(told)
         var seen: [String: String] = [:]
@@ -126,7 +126,7 @@ import TestSupport
         try test.grant("user-everything")
         test.bank.stop("holder-b")
         let throughC = try test.request("user-everything")
-        #expect(throughC.exitCode == 0, "\(throughC.error)")
+        #expect(throughC.exitCode == 0, "\(throughC.error)\(test.logs)")
         let note = try JSONDecoder().decode(DeliveryNote.self, from: Data(throughC.output.utf8))
         let receipt = try receipt(ofJob: note.job, socket: test.bank.ownerSocket)
         #expect(receipt.holders == ["holder-a", "holder-c"])
@@ -143,7 +143,7 @@ import TestSupport
 
         try test.bank.start("holder-b")
         let again = try test.request("user-everything")
-        #expect(again.exitCode == 0, "\(again.error)")
+        #expect(again.exitCode == 0, "\(again.error)\(test.logs)")
         #expect(try Data(contentsOf: URL(fileURLWithPath: test.answer("user-everything"))) == first)
     }
 
@@ -173,14 +173,14 @@ import TestSupport
         let deposited = try test.bank.run([
             "deposit", "-c", owner, "--data-set", "bam", "--sample", "S", "--object", path,
         ])
-        #expect(deposited.exitCode == 0, "\(deposited.error)")
+        #expect(deposited.exitCode == 0, "\(deposited.error)\(test.logs)")
         let restored = test.directory.file("restored.bam")
         for stopped in ["holder-c", "holder-b"] {
             test.bank.stop(stopped)
             let result = try test.bank.run([
                 "retrieve", "-c", owner, "--data-set", "bam", "--part", "object.bam", "-o", restored,
             ])
-            #expect(result.exitCode == 0, "\(result.error)")
+            #expect(result.exitCode == 0, "\(result.error)\(test.logs)")
             #expect(try Data(contentsOf: URL(fileURLWithPath: restored)) == Data(contentsOf: URL(fileURLWithPath: path)))
             try FileManager.default.removeItem(atPath: restored)
             try test.bank.start(stopped)

@@ -51,7 +51,7 @@ import Testing
         try test.deposit()
         try test.grant("user-everything")
         let answer = try test.request("user-everything")
-        #expect(answer.exitCode == 0, "\(answer.error)")
+        #expect(answer.exitCode == 0, "\(answer.error)\(test.logs)")
         let note = try JSONDecoder().decode(DeliveryNote.self, from: Data(answer.output.utf8))
         let receipt = try receipt(ofJob: note.job, socket: test.bank.ownerSocket)
         let text = try test.bank.run(
@@ -59,7 +59,7 @@ import Testing
                 "keys", "plan", "-c", owner, "--deposit", "--request", "--user", "user-everything", "--delivery-bytes",
                 String(note.vcfBytes), "--job-seconds", String(receipt.totalSeconds), "--json",
             ] + test.reads)
-        #expect(text.exitCode == 0, "\(text.error)")
+        #expect(text.exitCode == 0, "\(text.error)\(test.logs)")
         let plan = try JSONDecoder().decode(Plan.self, from: Data(text.output.utf8))
         // Orderly closing makes the last counts durable.
         test.bank.stop()
@@ -67,7 +67,7 @@ import Testing
         for process in ["data-owner", "holder-b", "holder-c", "trusted-server", "user-everything"] {
             let ledger = try test.bank.run(
                 ["keys", "ledger", "-c", test.bank.configurationPath(of: process), "--json"])
-            #expect(ledger.exitCode == 0, "\(ledger.error)")
+            #expect(ledger.exitCode == 0, "\(ledger.error)\(test.logs)")
             lines += try JSONDecoder().decode([Line].self, from: Data(ledger.output.utf8))
         }
         var used: [String: UInt64] = [:]

@@ -64,6 +64,15 @@ final class TestBank {
         ])
     }
 
+    /// The end of what every process of the bank said: why a request failed stands there.
+    var logs: String {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: bank.options.directory))?.sorted() ?? []
+        return names.filter { $0.hasSuffix(".log") }.reduce(into: "") { text, name in
+            let log = (try? String(contentsOfFile: bank.options.directory + "/" + name, encoding: .utf8)) ?? ""
+            text += "\n\(name): " + log.split(separator: "\n").suffix(4).joined(separator: "\n    ")
+        }
+    }
+
     /// The reference's base at a place, counted from 1.
     func referenceBase(_ contig: String, _ place: Int) throws -> String {
         let genome = try FASTAReader.read(sample + "/reference.fa.gz")
