@@ -165,7 +165,7 @@ let package = Package(
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),
         tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
         tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
-        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork"]),
+        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork", grdb]),
         tests("KeyDeliveryTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "KeyDelivery"]),
         tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
