@@ -131,7 +131,7 @@ final class CountingSource: RandomSource, @unchecked Sendable {
             let hasExpired = try eventually {
                 let status = try node.status()
                 return status.links[0].stockOut == 0 && status.links[0].stockIn == 0
-                    && status.ledger.allSatisfy { $0.pool == "link" || $0.onHand == 0 }
+                    && status.ledger.allSatisfy { $0.pool != "store" || $0.onHand == 0 }
             }
             #expect(hasExpired)
 
@@ -142,6 +142,10 @@ final class CountingSource: RandomSource, @unchecked Sendable {
             #expect(store.count == 2 && store.allSatisfy { $0.expired > 500_000 && $0.onHand == 0 })
         }
         // What the receiving role never took went too, and no key means no send.
+        let isGone = try eventually {
+            try network.nodes["b"]!.status().ledger.allSatisfy { $0.sender != "alice" || $0.onHand == 0 }
+        }
+        #expect(isGone)
         let waiting = try #require(try network.nodes["b"]!.status().ledger.first { $0.sender == "alice" })
         #expect(waiting.expired == 50_000 && waiting.onHand == 0 && waiting.data == 1000)
         #expect(thrown { _ = try take(bob, stream, 1000, 10) }?.problem.contains("expired") == true)
