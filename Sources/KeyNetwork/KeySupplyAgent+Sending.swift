@@ -140,7 +140,8 @@ extension KeySupplyAgent {
     /// Under the lock: refuses what was handed out, and what was made and did not arrive.
     private func checkNew(_ state: Outgoing, _ wish: Wish) throws {
         let (offset, stream) = (wish.offset, wish.stream)
-        if offset >= state.made || wish.end > state.made && state.pieces.firstAvailable(from: offset) == offset { return }
+        let isNew = offset >= state.made
+        if isNew || wish.end > state.made && state.pieces.firstAvailable(from: offset) == offset { return }
         guard offset >= state.lastEnd else {
             throw Failure(
                 .data, at: "\(stream)", "key at offset \(offset) was made before, the mark is \(state.made)",

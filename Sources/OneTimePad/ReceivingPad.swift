@@ -19,9 +19,9 @@ public final class ReceivingPad: @unchecked Sendable {
     public let stream: PadStream
     private let source: any PadSource
     private let account: PadAccount
-    private let options: PadOptions
+    let options: PadOptions
 
-    private let lock = NSLock()
+    let lock = NSLock()
     /// The durable mark that this process found: nothing below it is accepted.
     private let floor: UInt64
     /// One past the newest byte accepted.
@@ -34,14 +34,14 @@ public final class ReceivingPad: @unchecked Sendable {
     private var nextAsking = 0.0
     /// When the source may be asked again whether it lost what a datagram far ahead leaves out.
     private var nextLooking = 0.0
-    private var isWatched = false
+    var isWatched = false
     /// Whether the mark must be durable before the call returns that is under way.
     private var mustSave = false
     /// The source has yet to give up what lies below this offset; one thread at a time tells it.
     private var owed: UInt64?
     private var isTelling = false
     private var durableTime = monotonicSeconds()
-    private var closed = false
+    var closed = false
 
     private static let lazyBytes: UInt64 = 64 << 20
     private static let lazySeconds = 1.0
@@ -182,7 +182,7 @@ public final class ReceivingPad: @unchecked Sendable {
     }
 
     /// Has the source erase what was given up. Where it cannot be told, it is told with what is given up next.
-    private func tellSource() {
+    func tellSource() {
         while true {
             let offset = lock.withLock { () -> UInt64? in
                 guard !isTelling, let offset = owed else { return nil }
@@ -276,7 +276,7 @@ public final class ReceivingPad: @unchecked Sendable {
         }
     }
 
-    private func giveUpGaps(below limit: UInt64) {
+    func giveUpGaps(below limit: UInt64) {
         var lost: UInt64 = 0
         var kept: [Range<UInt64>] = []
         for gap in gaps {
@@ -390,37 +390,4 @@ public final class ReceivingPad: @unchecked Sendable {
         giveUpGaps(below: window!.low)
         watchAge()
     }
-
-    /// Sees to it that pad in the window is erased when it is too old, also when nothing comes any more.
-    private func watchAge() {
-        guard let seconds = windowSeconds, let time = window?.nextExpiry(after: seconds), !isWatched, !closed else {
-            return
-        }
-        isWatched = true
-        call(at: time) { [weak self] in self?.expire() }
-    }
-
-    private func expire() {
-        lock.withLock {
-            isWatched = false
-            guard let seconds = windowSeconds, window != nil, !closed else { return }
-            window!.expire(after: seconds)
-            giveUpGaps(below: window!.low)
-            watchAge()
-        }
-        tellSource()
-    }
-
-    /// The sender may have taken its copy a lifetime after this end took its own, and spend it for another.
-    private var windowSeconds: Double? { options.lifetime.map { 2 * $0 + min($0, 60) } }
-}
-
-/// What a receiver has for a datagram that names a stretch of pad.
-package enum DatagramPad {
-    case held(UnsafeMutableRawBufferPointer)
-    /// Accepted before, or given up.
-    case used
-    /// Further ahead than any genuine datagram.
-    case outOfReach
-    case noKey
 }

@@ -44,7 +44,10 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
     }
 
     /// - Throws: `Failure(.configuration)` that names file, entry and key.
-    static func check(_ servers: [KeyServerConfiguration], of process: ProcessConfiguration, file: String, _ network: NetworkConfiguration) throws {
+    static func check(
+        _ servers: [KeyServerConfiguration], of process: ProcessConfiguration, file: String,
+        _ network: NetworkConfiguration
+    ) throws {
         for (index, server) in servers.enumerated() {
             func refuse(_ key: String, _ problem: String, _ remedy: String) -> Failure {
                 Failure(.configuration, at: "\(file): key_servers, entry \(index + 1): \(key)", problem, remedy: remedy)
@@ -63,7 +66,8 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
             guard parts?.scheme?.lowercased() == "https", parts?.host?.isEmpty == false else {
                 throw refuse("url", "\"\(server.url)\" is no address of a key server", "write https://host:port")
             }
-            for (key, name) in [("kme_id", server.kmeID), ("peer_sae_id", server.peerSAEID)] where name?.isEmpty == true {
+            for (key, name) in [("kme_id", server.kmeID), ("peer_sae_id", server.peerSAEID)]
+            where name?.isEmpty == true {
                 throw refuse(key, "it is empty", "leave it out, or name the ID")
             }
             for (key, path) in [
@@ -78,7 +82,8 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
             }
             guard !servers[..<index].contains(where: { $0.announcePort == server.announcePort }) else {
                 throw refuse(
-                    "announce_port", "another entry has port \(server.announcePort)", "give each entry a port of its own")
+                    "announce_port", "another entry has port \(server.announcePort)",
+                    "give each entry a port of its own")
             }
         }
     }
