@@ -192,7 +192,10 @@ let package = Package(
         tests("CommandLineTests", ["Compression", "GenomicFormats", "dsgd"]),
         tests(
             "RolesTests",
-            ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "Channel", "KeyNetwork", "Bank", "Roles", "dsgd"]),
+            [
+                "Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "Bank",
+                "Roles", "dsgd",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17
