@@ -165,7 +165,7 @@ let package = Package(
         tests("SecretSharingTests", ["Diagnostics", "Kernels", "Randomness", "SecretSharing"]),
         tests("OneTimePadTests", ["Diagnostics", "Kernels", "OneTimePad", grdb]),
         tests("ChannelTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel"]),
-        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork"]),
+        tests("KeyNetworkTests", ["Diagnostics", "Kernels", "Randomness", "OneTimePad", "Channel", "KeyNetwork", grdb]),
         tests("KeyDeliveryTests", ["Diagnostics", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "KeyDelivery"]),
         tests("CompressionTests", ["Diagnostics", "Compression", "CZlib"]),
         tests("GenomicFormatsTests", ["Diagnostics", "Storage", "Compression", "GenomicFormats"]),
@@ -192,7 +192,10 @@ let package = Package(
         tests("CommandLineTests", ["Compression", "GenomicFormats", "dsgd"]),
         tests(
             "RolesTests",
-            ["Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "Channel", "KeyNetwork", "Bank", "Roles", "dsgd"]),
+            [
+                "Diagnostics", "GenomicFormats", "Simulation", "Metering", "Kernels", "OneTimePad", "Channel", "KeyNetwork", "Bank",
+                "Roles", "dsgd",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

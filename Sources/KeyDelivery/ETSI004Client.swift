@@ -124,18 +124,7 @@ public final class ETSI004Client {
 
     private func read(_ count: Int, _ deadline: Deadline) throws -> SecureBytes {
         let memory = SecureBytes(count: count)
-        try memory.withUnsafeMutableBytes { bytes in
-            var done = 0
-            while done < count {
-                let part = try connection.read(bytes.slice(done..<count), deadline)
-                guard part > 0 else {
-                    throw Failure(
-                        .peerUnavailable, at: "key server \(connection.socket.remote)", "it closed the connection",
-                        remedy: "look at its log")
-                }
-                done += part
-            }
-        }
+        _ = try memory.withUnsafeMutableBytes { try connection.readWhole($0, deadline, mayEnd: false) }
         return memory
     }
 }

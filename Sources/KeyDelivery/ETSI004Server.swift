@@ -23,8 +23,7 @@ public final class ETSI004Server: @unchecked Sendable {
 
     private let entity: KeyManagementEntity
     private let listener: TLSListener
-    private let limits: DoorLimits
-    private let log: @Sendable (String) -> Void
+    private var limits: DoorLimits { listener.limits }
 
     /// An open end of a key stream.
     private final class Session: @unchecked Sendable {
@@ -56,18 +55,13 @@ public final class ETSI004Server: @unchecked Sendable {
     private let lock = NSLock()
     private var open: [Key: Session] = [:]
 
-    /// The actual port, also when 0 was asked for.
+    /// The actual port.
     public var port: UInt16 { listener.port }
 
-    /// Listens at once; answers after `start`.
-    public init(
-        entity: KeyManagementEntity, host: String, port: UInt16, context: TLSContext,
-        limits: DoorLimits = DoorLimits(), log: @escaping @Sendable (String) -> Void = { _ in }
-    ) throws {
+    /// Answers after `start`.
+    public init(entity: KeyManagementEntity, _ listener: TLSListener) {
         self.entity = entity
-        self.limits = limits
-        self.log = log
-        listener = try TLSListener(host: host, port: port, context: context, limits: limits, log: log)
+        self.listener = listener
     }
 
     public func start() { listener.start { [self] in try serve($0) } }
@@ -84,7 +78,9 @@ public final class ETSI004Server: @unchecked Sendable {
         var header = [UInt8](repeating: 0, count: ETSI004Frame.headerSize)
         while true {
             // A stream may rest longer than a request of 014, but not for ever.
-            guard try read(connection, &header, Deadline(in: 20 * limits.request), mayEnd: true) else { return }
+            guard try header.withUnsafeMutableBytes({
+                try connection.readWhole($0, Deadline(in: 20 * limits.request), mayEnd: true)
+            }) else { return }
             let count = header.withUnsafeBytes { Int($0.load(bigEndian: UInt32.self, at: 4)) }
             guard header[0] == ETSI004Frame.version[0], count <= ETSI004Frame.longestRequest,
                 let service = ETSI004Frame.Service(rawValue: header[3])
@@ -93,7 +89,9 @@ public final class ETSI004Server: @unchecked Sendable {
                     .data, at: connection.socket.remote, "no message of ETSI GS QKD 004", remedy: "check the client")
             }
             var payload = [UInt8](repeating: 0, count: count)
-            _ = try read(connection, &payload, Deadline(in: limits.request), mayEnd: false)
+            _ = try payload.withUnsafeMutableBytes {
+                try connection.readWhole($0, Deadline(in: limits.request), mayEnd: false)
+            }
             switch service {
             case .openConnect:
                 try answer(connection, service, openConnect(payload, caller, &sessions))
@@ -104,25 +102,6 @@ public final class ETSI004Server: @unchecked Sendable {
                 if let session { end(session) }
                 try answer(connection, service, Self.bytes(session == nil ? .streamNotConnected : .successful))
             }
-        }
-    }
-
-    private func read(
-        _ connection: TLSConnection, _ bytes: inout [UInt8], _ deadline: Deadline, mayEnd: Bool
-    ) throws -> Bool {
-        try bytes.withUnsafeMutableBytes { bytes in
-            var done = 0
-            while done < bytes.count {
-                let count = try connection.read(bytes.slice(done..<bytes.count), deadline)
-                if count == 0, done == 0, mayEnd { return false }
-                guard count > 0 else {
-                    throw Failure(
-                        .peerUnavailable, at: connection.socket.remote, "it ended in the middle of a message",
-                        remedy: "connect again")
-                }
-                done += count
-            }
-            return true
         }
     }
 
@@ -182,7 +161,7 @@ public final class ETSI004Server: @unchecked Sendable {
             // A fresh identifier cannot be at the peer yet; the one that was given comes from it.
             return openAnswer(isNew ? .peerNotConnected : .successful, wanted, session.identifier)
         } catch {
-            log("\(error)")
+            listener.log("\(error)")
             return Self.bytes(.noConnection)
         }
     }
@@ -324,10 +303,10 @@ public final class ETSI004Server: @unchecked Sendable {
             }
             return .successful
         } catch let failure as Failure where failure.kind == .peerUnavailable {
-            log("\(failure)")
+            listener.log("\(failure)")
             return .noConnection
         } catch {
-            log("\(error)")
+            listener.log("\(error)")
             return monotonicSeconds() - start >= timeout ? .timeout : .insufficientKey
         }
     }

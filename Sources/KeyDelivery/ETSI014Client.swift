@@ -14,7 +14,8 @@ public final class ETSI014Client: @unchecked Sendable {
     private let path: String
     private let context: TLSContext
     private let kmeID: String?
-    private let timeout: Double
+    /// Seconds for a request and its answer.
+    let timeout: Double
     private let lock = NSLock()
     private let pool = SecretMemoryPool()
     private var connection: (tls: TLSConnection, stream: HTTPStream)?

@@ -11,19 +11,15 @@ import KeyNetwork
 public final class ETSI014Server: Sendable {
     public let entity: KeyManagementEntity
     private let listener: TLSListener
-    private let limits: DoorLimits
+    private var limits: DoorLimits { listener.limits }
 
-    /// The actual port, also when 0 was asked for.
+    /// The actual port.
     public var port: UInt16 { listener.port }
 
-    /// Listens at once; answers after `start`.
-    public init(
-        entity: KeyManagementEntity, host: String, port: UInt16, context: TLSContext,
-        limits: DoorLimits = DoorLimits(), log: @escaping @Sendable (String) -> Void = { _ in }
-    ) throws {
+    /// Answers after `start`.
+    public init(entity: KeyManagementEntity, _ listener: TLSListener) {
         self.entity = entity
-        self.limits = limits
-        listener = try TLSListener(host: host, port: port, context: context, limits: limits, log: log)
+        self.listener = listener
     }
 
     public func start() { listener.start { [self] in try serve($0) } }

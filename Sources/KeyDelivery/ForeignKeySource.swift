@@ -58,6 +58,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     private static let mostRecalled = 1 << 14
 
     private let role: String
+    private let saeIDs: [String: String]
     private let client: ETSI014Client
     private let announce: Announce
     private let recall: Recall
@@ -67,10 +68,15 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     private var batches: [String: KeyBatches] = [:]
 
     /// - Parameters:
-    ///   - role: the role whose end this is; its name is its SAE ID, and so are those of its peers.
+    ///   - role: the role whose end this is.
+    ///   - saeIDs: of peers whose SAE ID is not the role's name.
     ///   - client: a client of the key server at this end.
-    public init(role: String, client: ETSI014Client, announce: @escaping Announce, recall: @escaping Recall) {
+    public init(
+        role: String, saeIDs: [String: String] = [:], client: ETSI014Client, announce: @escaping Announce,
+        recall: @escaping Recall
+    ) {
         self.role = role
+        self.saeIDs = saeIDs
         self.client = client
         self.announce = announce
         self.recall = recall
@@ -79,8 +85,8 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     public func take(
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
-        if role == stream.sender { try makeSure(stream, offset, offset + UInt64(destination.count)) }
         let limit = Date(timeIntervalSinceNow: timeout)
+        if role == stream.sender { try makeSure(stream, offset, offset + UInt64(destination.count), timeout) }
         try condition.withLock {
             while true {
                 if streams[stream]?.pieces.take(at: offset, into: destination) == true { return }
@@ -99,7 +105,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
-        if role == stream.receiver { try recallKeys(stream, from: offset) }
+        if role == stream.receiver { try recallKeys(stream, from: offset, timeout) }
         return condition.withLock {
             guard let state = streams[stream] else { return offset }
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.end)
@@ -112,7 +118,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     /// Some key servers give a key more than once.
-    public var mayGiveAgain: Bool { true }
+    public func mayGiveAgain(_ stream: PadStream) -> Bool { true }
 
     public func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
         condition.withLock { _ = streams[stream]?.pieces.discard(below: offset) }
@@ -121,9 +127,9 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     // MARK: - The sending end
 
     /// Fetches keys until there are some up to `end`.
-    private func makeSure(_ stream: PadStream, _ offset: UInt64, _ end: UInt64) throws {
-        let start = condition.withLock { () -> UInt64? in
-            while streams[stream]?.isFetching == true { condition.wait() }
+    private func makeSure(_ stream: PadStream, _ offset: UInt64, _ end: UInt64, _ timeout: Double) throws {
+        let start = try condition.withLock { () -> UInt64? in
+            try awaitFetching(stream, timeout)
             let made = streams[stream, default: Stream()].end
             if made >= end { return nil }
             streams[stream, default: Stream()].isFetching = true
@@ -138,7 +144,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
             }
         }
         try batches(stream.receiver).forEach(bytes: Int(end - at)) { number, bits in
-            let keys = try client.newKeys(slave: stream.receiver, number: number, bits: bits)
+            let keys = try client.newKeys(slave: saeID(stream.receiver), number: number, bits: bits)
             let list = zip(keys.identifiers, keys.lengths).map { Announcement.Key(identifier: $0, length: $1) }
             let announcement = Announcement(stream: stream, run: run, offset: at, keys: list)
             do {
@@ -174,9 +180,11 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         condition.withLock { streams[stream]?.announced.filter { $0.end > offset } ?? [] }
     }
 
+    private func saeID(_ role: String) -> String { saeIDs[role] ?? role }
+
     private func batches(_ slave: String) throws -> KeyBatches {
         if let known = condition.withLock({ batches[slave] }) { return known }
-        let asked = try KeyBatches(client.status(slave: slave))
+        let asked = try KeyBatches(client.status(slave: saeID(slave)))
         condition.withLock { batches[slave] = asked }
         return asked
     }
@@ -203,7 +211,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     public func accept(_ announcement: Announcement) throws {
         let stream = announcement.stream
         try check(announcement)
-        try fetching(stream) {
+        try fetching(stream, Self.patience) {
             // Whoever hears the sending end has nothing to ask it for.
             condition.withLock { streams[stream]?.isRecalled = true }
             try lay(announcement) { throw $0 }
@@ -212,8 +220,8 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     /// Once in the life of a receiving end: learns what was announced to the process before, and takes what the key
     /// server still gives of it.
-    private func recallKeys(_ stream: PadStream, from offset: UInt64) throws {
-        try fetching(stream) {
+    private func recallKeys(_ stream: PadStream, from offset: UInt64, _ timeout: Double) throws {
+        try fetching(stream, timeout) {
             if condition.withLock({ streams[stream]?.isRecalled == true }) { return }
             for announcement in try recall(stream, offset) where announcement.stream == stream {
                 try check(announcement)
@@ -233,7 +241,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         for identifiers in KeyBatches.slices(announcement.keys.map(\.identifier)) {
             let wanted = left.prefix(identifiers.count)
             do {
-                let keys = try client.keys(identifiers, master: stream.sender)
+                let keys = try client.keys(identifiers, master: saeID(stream.sender))
                 guard keys.lengths == wanted.map(\.length) else {
                     client.recycle(keys)
                     throw wrong(stream)
@@ -264,9 +272,9 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     /// One caller at a time fetches for a stream.
-    private func fetching(_ stream: PadStream, _ body: () throws -> Void) throws {
-        condition.withLock {
-            while streams[stream]?.isFetching == true { condition.wait() }
+    private func fetching(_ stream: PadStream, _ timeout: Double, _ body: () throws -> Void) throws {
+        try condition.withLock {
+            try awaitFetching(stream, timeout)
             streams[stream, default: Stream()].isFetching = true
         }
         defer {
@@ -276,6 +284,19 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
             }
         }
         try body()
+    }
+
+    /// Under the lock: waits until nobody fetches for a stream. What the caller allows is for link key; a key server that
+    /// is at work has as long again as its client waits for it.
+    private func awaitFetching(_ stream: PadStream, _ timeout: Double) throws {
+        let limit = Date(timeIntervalSinceNow: min(timeout, 3600) + client.timeout)
+        while streams[stream]?.isFetching == true {
+            guard condition.wait(until: limit) else {
+                throw Failure(
+                    .transient, at: "\(stream)", "the key server is busy with other keys of this stream",
+                    remedy: "look whether it answers, and try again")
+            }
+        }
     }
 
     /// Refuses what lies behind, unless the sending end has begun anew: then all that its last life announced is

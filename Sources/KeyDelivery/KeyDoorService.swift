@@ -24,12 +24,11 @@ public final class KeyDoorService: Sendable {
         entity = try KeyManagementEntity(
             node: name, topology: topology, keyLifetime: doors.keyLifetimeS ?? KeyDoors.defaultKeyLifetime, log: log)
         let entity = entity
-        server014 = try doors.port014.map {
-            try ETSI014Server(entity: entity, host: doors.host ?? node.host, port: $0, context: context, log: log)
+        func listener(_ port: UInt16) throws -> TLSListener {
+            try TLSListener(host: doors.host ?? node.host, port: port, context: context, log: log)
         }
-        server004 = try doors.port004.map {
-            try ETSI004Server(entity: entity, host: doors.host ?? node.host, port: $0, context: context, log: log)
-        }
+        server014 = try doors.port014.map { ETSI014Server(entity: entity, try listener($0)) }
+        server004 = try doors.port004.map { ETSI004Server(entity: entity, try listener($0)) }
     }
 
     public func start() {

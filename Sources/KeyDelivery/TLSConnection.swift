@@ -133,6 +133,22 @@ package final class TLSConnection {
         return try run(deadline) { SSL_read(connection, bytes.baseAddress, size) }
     }
 
+    /// Reads as many bytes as there is room for. False when the peer had ended before the first of them and `mayEnd`.
+    func readWhole(_ bytes: UnsafeMutableRawBufferPointer, _ deadline: Deadline, mayEnd: Bool) throws -> Bool {
+        var done = 0
+        while done < bytes.count {
+            let count = try read(bytes.slice(done..<bytes.count), deadline)
+            if count == 0, done == 0, mayEnd { return false }
+            guard count > 0 else {
+                throw Failure(
+                    .peerUnavailable, at: socket.remote, "it ended in the middle of a message",
+                    remedy: "connect again")
+            }
+            done += count
+        }
+        return true
+    }
+
     package func write(_ bytes: UnsafeRawBufferPointer, _ deadline: Deadline) throws {
         var done = 0
         while done < bytes.count {

@@ -20,19 +20,22 @@ public struct DoorLimits: Sendable {
 /// Accepts applications over mutual TLS, one thread for each connection.
 ///
 /// `@unchecked Sendable`: `condition` guards `open`, `accepting` and `stopped`.
-final class TLSListener: @unchecked Sendable {
-    let port: UInt16
+public final class TLSListener: @unchecked Sendable {
+    /// The actual port, also when 0 was asked for.
+    public let port: UInt16
+    let limits: DoorLimits
+    let log: @Sendable (String) -> Void
     private let descriptor: Int32
     private let context: TLSContext
-    private let limits: DoorLimits
-    private let log: @Sendable (String) -> Void
     private let condition = NSCondition()
     private var open: [ObjectIdentifier: Socket] = [:]
     private var accepting = false
     private var stopped = false
 
-    init(
-        host: String, port: UInt16, context: TLSContext, limits: DoorLimits, log: @escaping @Sendable (String) -> Void
+    /// Listens at once; answers after `start`.
+    public init(
+        host: String, port: UInt16, context: TLSContext, limits: DoorLimits = DoorLimits(),
+        log: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         (descriptor, self.port) = try Sockets.listen(host: host, port: port)
         self.context = context

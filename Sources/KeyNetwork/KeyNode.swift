@@ -81,36 +81,13 @@ public final class KeyNode: @unchecked Sendable {
         options.lifetime = KeyLifetime(hours: topology.keyLifetimeHours).map { min($0.sending, 45) }
         cabinet = PadCabinet(
             identity: name, pool: LinkKeyStore.channelPool, peers: byPeer.keys.sorted(),
-            source: StoreSource(stores: byPeer),
+            source: LinkKeySource(stores: byPeer),
             ledger: ledger, options: options)
         self.source = try source ?? HealthTestedSource(wrapping: KernelRandomSource())
         kms = topology.kms == name ? KeyManagementSystem() : nil
         listener = try ChannelListener(
             host: place.host, port: place.kmaPort, identity: name, pads: cabinet,
             onRefusal: { logger.info("refused: \($0)") })
-    }
-
-    /// Finds the store of a channel's stream.
-    private struct StoreSource: PadSource {
-        let stores: [String: LinkKeyStore]
-
-        private func store(_ stream: PadStream) throws -> LinkKeyStore {
-            guard let store = stores[stream.sender] ?? stores[stream.receiver] else {
-                throw Failure(.internalError, at: "\(stream)", "there is no such link here", remedy: "report the fault")
-            }
-            return store
-        }
-        func take(
-            _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
-        ) throws {
-            try store(stream).take(stream, offset: offset, into: destination, timeout: timeout)
-        }
-        func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
-            try store(stream).resume(stream, from: offset, timeout: timeout)
-        }
-        func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
-            try store(stream).discard(stream, below: offset, timeout: timeout)
-        }
     }
 
     // MARK: - Life

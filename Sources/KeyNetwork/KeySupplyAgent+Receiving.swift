@@ -43,20 +43,17 @@ extension KeySupplyAgent {
     private static let farthest: UInt64 = 1 << 34
     private static let maximumWaiting: UInt64 = 256 << 20
 
-    /// Under the lock.
-    func openIncoming(_ stream: PadStream) throws -> Incoming {
-        if let state = incoming[stream] { return state }
-        let account = try ledger.account(stream, side: .receiver)
-        // Key below the mark went with the last run of this node; which of it the role has, only the role knows.
-        let state = Incoming(
-            account: account, stored: account.snapshot.mark, ages: lifetime.map { KeyAges(lifetime: $0.sending) })
-        incoming[stream] = state
-        return state
+    /// Opens the stream's account where that was not done, without the lock: a new row is a durable write.
+    func openIncoming(_ stream: PadStream) throws {
+        try open(stream, .receiver, isOpen: { incoming[stream] != nil }) {
+            // Key below the mark went with the last run of this node; which of it the role has, only the role knows.
+            incoming[stream] = Incoming(
+                account: $0, stored: $0.snapshot.mark, ages: lifetime.map { KeyAges(lifetime: $0.sending) })
+        }
     }
 
     /// Under the lock.
-    func giveUp(_ stream: PadStream, below offset: UInt64) throws {
-        _ = try openIncoming(stream)
+    func giveUp(_ stream: PadStream, below offset: UInt64) {
         let erased = incoming[stream]?.pieces.discard(below: offset) ?? 0
         incoming[stream]?.account.update { $0.expired += erased }
     }
@@ -67,10 +64,9 @@ extension KeySupplyAgent {
         let limit = Date(timeIntervalSinceNow: min(timeout, 3600))
         let end = offset + UInt64(destination.count)
         try condition.withLock {
-            let account = try openIncoming(stream).account
             while true {
                 if incoming[stream]?.pieces.take(at: offset, into: destination) != nil {
-                    account.update { $0.data += UInt64(destination.count) }
+                    incoming[stream]?.account.update { $0.data += UInt64(destination.count) }
                     return
                 }
                 let stored = incoming[stream]?.stored ?? 0
@@ -109,10 +105,11 @@ extension KeySupplyAgent {
                 remedy: "give all nodes the same topology")
         }
         let key = try MaskedKey(key, offset: offset)
+        try openIncoming(stream)
         try condition.withLock {
-            let state = try openIncoming(stream)
+            guard !stopped, let state = incoming[stream] else { throw stopping() }
             let mark = state.account.snapshot.mark
-            guard !stopped, offset >= mark else {
+            guard offset >= mark else {
                 throw Failure(
                     .data, at: "\(stream)", "key at offset \(offset) came before",
                     remedy: "the sender moves on to newer key")

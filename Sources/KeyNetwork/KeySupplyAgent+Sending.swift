@@ -34,7 +34,7 @@ extension KeySupplyAgent {
         var ahead: UInt64 = 0
         var lastEnd: UInt64 = 0
         var lastTime = 0.0
-        /// On how many ways the key on hand came.
+        /// On how many ways all key on hand came, and comes that is being made.
         var ways = 1
 
         /// Whether key at or above an offset may still arrive, while none is here.
@@ -66,72 +66,82 @@ extension KeySupplyAgent {
     private static let leastReservation: UInt64 = 1 << 20
     private static let mostReservation: UInt64 = 16 << 20
 
-    /// Under the lock.
-    func openOutgoing(_ stream: PadStream) throws -> Outgoing {
-        if let state = outgoing[stream] { return state }
-        let account = try ledger.account(stream, side: .sender)
-        // Key below the mark went with the last run of this node.
-        let state = Outgoing(
-            account: account, ages: lifetime.map { KeyAges(lifetime: $0.sending) }, made: account.snapshot.mark)
-        outgoing[stream] = state
-        return state
-    }
-
-    /// Key on hand that came on fewer ways than are asked for is given up.
-    func choose(_ ways: Int, _ stream: PadStream) throws {
-        try condition.withLock {
-            guard try openOutgoing(stream).ways != ways else { return }
-            outgoing[stream]?.goal = 0
-            while outgoing[stream]?.isMaking == true && !stopped { condition.wait() }
-            if ways > outgoing[stream]?.ways ?? 1 {
-                let lost = outgoing[stream]?.pieces.discard(below: UInt64.max) ?? 0
-                outgoing[stream]?.account.update { $0.lost += lost }
-            }
-            outgoing[stream]?.ways = ways
+    /// Opens the stream's account where that was not done, without the lock: a new row is a durable write.
+    func openOutgoing(_ stream: PadStream) throws {
+        try open(stream, .sender, isOpen: { outgoing[stream] != nil }) {
+            // Key below the mark went with the last run of this node.
+            outgoing[stream] = Outgoing(
+                account: $0, ages: lifetime.map { KeyAges(lifetime: $0.sending) }, made: $0.snapshot.mark)
         }
     }
 
     // MARK: - Requests
 
-    func makeKey(
-        _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
-    ) throws {
-        let end = offset + UInt64(destination.count)
-        while let missing = try missing(stream, offset: offset, into: destination) {
-            try afford(stream, missing, condition.withLock { outgoing[stream]?.ways ?? 1 }, timeout)
-            try make(stream, from: offset, to: end, timeout: timeout)
+    /// A role's wish for key to send with.
+    struct Wish {
+        let stream: PadStream
+        let offset: UInt64
+        let end: UInt64
+        /// On how many ways at least all of it has to come.
+        let ways: Int
+        /// Seconds to wait for link key.
+        let timeout: Double
+        /// When it is refused, whatever others do with the stream.
+        let limit: Date
+    }
+
+    func makeKey(_ wish: Wish, into destination: UnsafeMutableRawBufferPointer) throws {
+        while let missing = try missing(wish, into: destination) {
+            try afford(wish.stream, missing, wish.ways, wish.timeout)
+            try make(wish.stream, from: wish.offset, to: wish.end, ways: wish.ways, timeout: wish.timeout)
         }
-        makeAhead(stream)
+        makeAhead(wish.stream, ways: wish.ways)
     }
 
     /// Gives the role its key when all of it is there or about to come; otherwise the bytes that nobody is making yet.
-    private func missing(
-        _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer
-    ) throws -> UInt64? {
-        let end = offset + UInt64(destination.count)
+    ///
+    /// Whether key on hand came on ways enough and who gets it is one decision, under one lock.
+    private func missing(_ wish: Wish, into destination: UnsafeMutableRawBufferPointer) throws -> UInt64? {
+        let stream = wish.stream
         return try condition.withLock {
             while true {
-                if try handOut(stream, offset: offset, into: destination) { return nil }
-                let state = try openOutgoing(stream)
-                guard !stopped else { throw stopping() }
-                if !state.isMaking {
-                    try checkNew(state, stream, offset: offset, end: end)
-                    return end - max(offset, state.made)
+                guard !stopped, let known = outgoing[stream] else { throw stopping() }
+                if known.ways >= wish.ways || !known.isMaking {
+                    if known.ways < wish.ways { giveUpKey(stream) }
+                    if handOut(wish, into: destination) { return nil }
+                    guard let state = outgoing[stream] else { throw stopping() }
+                    if !state.isMaking {
+                        try checkNew(state, wish)
+                        return wish.end - max(wish.offset, state.made)
+                    }
+                    let goal = max(state.goal, state.made)
+                    if wish.offset <= goal && wish.end > goal { return wish.end - goal }
+                } else {
+                    // What is being made comes on too few ways: no more of it.
+                    outgoing[stream]?.goal = 0
                 }
-                let goal = max(state.goal, state.made)
-                if offset <= goal && end > goal { return end - goal }
-                condition.wait()
+                guard condition.wait(until: wish.limit) else {
+                    throw Failure(
+                        .transient, at: "\(stream)",
+                        "key that other requests have set under way has not come in time",
+                        remedy: "try again; look at `dsgd keys status` if it happens again")
+                }
             }
         }
     }
 
-    private func stopping() -> Failure {
-        Failure(.transient, at: "node \(node)", "the node is stopping", remedy: "try again when it has restarted")
+    /// Under the lock: key on hand came on fewer ways than are asked for, so it is nobody's.
+    private func giveUpKey(_ stream: PadStream) {
+        let lost = outgoing[stream]?.pieces.discard(below: UInt64.max) ?? 0
+        outgoing[stream]?.account.update { $0.lost += lost }
+        outgoing[stream]?.ways = Self.mostWays
     }
 
     /// Under the lock: refuses what was handed out, and what was made and did not arrive.
-    private func checkNew(_ state: Outgoing, _ stream: PadStream, offset: UInt64, end: UInt64) throws {
-        if offset >= state.made || end > state.made && state.pieces.firstAvailable(from: offset) == offset { return }
+    private func checkNew(_ state: Outgoing, _ wish: Wish) throws {
+        let (offset, stream) = (wish.offset, wish.stream)
+        let isNew = offset >= state.made
+        if isNew || wish.end > state.made && state.pieces.firstAvailable(from: offset) == offset { return }
         guard offset >= state.lastEnd else {
             throw Failure(
                 .data, at: "\(stream)", "key at offset \(offset) was made before, the mark is \(state.made)",
@@ -143,18 +153,16 @@ extension KeySupplyAgent {
     }
 
     /// Under the lock: gives the role its key when all of it is there.
-    private func handOut(
-        _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer
-    ) throws -> Bool {
-        let account = try openOutgoing(stream).account
+    private func handOut(_ wish: Wish, into destination: UnsafeMutableRawBufferPointer) -> Bool {
+        let (offset, stream) = (wish.offset, wish.stream)
         guard outgoing[stream]?.pieces.take(at: offset, into: destination) == true else { return false }
         let count = UInt64(destination.count)
         let passed = outgoing[stream]?.pieces.discard(below: offset) ?? 0
-        account.update {
+        guard let state = outgoing[stream] else { return true }
+        state.account.update {
             $0.data += count
             $0.lost += passed
         }
-        guard let state = outgoing[stream] else { return true }
         let time = monotonicSeconds()
         let goesOn = count >= Self.bulk && state.lastEnd == offset && time - state.lastTime < 1
         let run = goesOn ? state.run + count : count
@@ -168,10 +176,10 @@ extension KeySupplyAgent {
     // MARK: - Making key
 
     /// Has the next stretch of a transfer made, as much of it as there is link key in plenty for.
-    private func makeAhead(_ stream: PadStream) {
+    private func makeAhead(_ stream: PadStream, ways: Int) {
         guard let state = condition.withLock({ outgoing[stream] }) else { return }
         var ahead = state.ahead
-        while ahead >= Self.bulk, (try? afford(stream, 2 * ahead, state.ways, 0)) == nil { ahead /= 2 }
+        while ahead >= Self.bulk, (try? afford(stream, 2 * ahead, ways, 0)) == nil { ahead /= 2 }
         guard ahead >= Self.bulk else { return }
         let end = condition.withLock { () -> UInt64? in
             guard let state = outgoing[stream], !stopped, state.made < state.lastEnd + ahead else { return nil }
@@ -180,50 +188,74 @@ extension KeySupplyAgent {
             let wanted = max(state.lastEnd + ahead, goal) - goal
             let end = goal + (wanted + UInt64(Self.block) - 1) / UInt64(Self.block) * UInt64(Self.block)
             // A thread that is at work goes on; a new one is worth it for half of what is wanted.
-            if state.isMaking { outgoing[stream]?.goal = end }
+            if state.isMaking && state.ways >= ways { outgoing[stream]?.goal = end }
             return !state.isMaking && state.made <= state.lastEnd + ahead / 2 ? end : nil
         }
         guard let end else { return }
         detachThread("dsgd-ksa-ahead") { [self] in
             // What fails here is said when the role asks for it.
-            try? make(stream, from: 0, to: end, timeout: 5)
+            try? make(stream, from: 0, to: end, ways: ways, timeout: 5)
         }
     }
 
     /// Makes the key from where the stream stands, `from` at least, up to `to`, and brings it to the receiver's node.
-    /// Where a thread is at work on the stream, that one is told to go so far.
-    private func make(_ stream: PadStream, from: UInt64, to: UInt64, timeout: Double) throws {
-        let task = try condition.withLock { () -> (bytes: UInt64, ways: Int)? in
-            let state = try openOutgoing(stream)
-            guard !stopped, state.made < to else { return nil }
+    /// Where a thread is at work on the stream, on ways enough, that one is told to go so far.
+    private func make(_ stream: PadStream, from: UInt64, to: UInt64, ways: Int, timeout: Double) throws {
+        let bytes = condition.withLock { () -> UInt64? in
+            guard let state = outgoing[stream], !stopped, state.made < to else { return nil }
             guard !state.isMaking else {
-                if from <= max(state.goal, state.made) { outgoing[stream]?.goal = max(state.goal, to) }
+                if state.ways >= ways, from <= max(state.goal, state.made) {
+                    outgoing[stream]?.goal = max(state.goal, to)
+                }
                 return nil
             }
-            // What is left out was lost at the sender.
-            if from > state.made { try pass(stream, to: from) }
             outgoing[stream]?.isMaking = true
             outgoing[stream]?.goal = to
-            return (to - max(from, state.made), state.ways)
+            outgoing[stream]?.ways = state.pieces.onHand > 0 ? min(ways, state.ways) : ways
+            return to - max(from, state.made)
         }
-        guard let task else { return }
+        guard let bytes else { return }
         defer { finish(stream) }
-        try relay(stream, task.bytes, task.ways, timeout, { try nextPiece(stream) }, { arrived(stream, $0) })
+        // What is left out was lost at the sender.
+        try covered(stream, upTo: { from > $0.made ? from : nil }) { state in
+            state.account.update { [made = state.made] in $0.lost += from - made }
+            state.made = from
+        }
+        try relay(stream, bytes, ways, timeout, { try nextPiece(stream) }, { arrived(stream, $0) })
     }
 
-    /// The next stretch of new key, or nil when there is enough. A durable mark covers it before it exists.
+    /// The next stretch of new key, or nil when there is enough.
     private func nextPiece(_ stream: PadStream) throws -> Piece? {
-        let piece = try condition.withLock { () -> Piece? in
-            guard let state = outgoing[stream], !stopped, state.made < state.goal else { return nil }
-            let count = min(UInt64(Self.block), state.goal - state.made)
-            try reserve(stream, state.made + count)
-            outgoing[stream]?.made += count
-            outgoing[stream]?.unarrived += count
-            guard let key = outgoing[stream]?.pieces.buffer(count: Int(count)) else { return nil }
-            return (state.made, key)
+        func end(_ state: Outgoing) -> UInt64 { state.made + min(UInt64(Self.block), state.goal - state.made) }
+        let piece = try covered(stream, upTo: { $0.made < $0.goal ? end($0) : nil }) { state -> Piece in
+            let count = end(state) - state.made
+            defer {
+                state.made += count
+                state.unarrived += count
+            }
+            return (state.made, state.pieces.buffer(count: Int(count)))
         }
         try piece?.key.withUnsafeMutableBytes { try source.fill($0) }
         return piece
+    }
+
+    /// Calls `body` under the lock when a durable mark covers the offsets up to the one that `end` names; nil where it
+    /// names none. The thread that makes the stream's key alone may call this. It writes the mark without the lock:
+    /// other streams, and key of this one that is there, do not wait for the disk.
+    private func covered<R>(
+        _ stream: PadStream, upTo end: (Outgoing) -> UInt64?, _ body: (inout Outgoing) -> R
+    ) throws -> R? {
+        while true {
+            var result: R?
+            let due = condition.withLock { () -> (account: PadAccount, mark: UInt64)? in
+                guard !stopped, let state = outgoing[stream], let end = end(state) else { return nil }
+                if let mark = reserve(stream, end) { return (state.account, mark) }
+                result = body(&outgoing[stream]!)
+                return nil
+            }
+            guard let due else { return result }
+            try due.account.save(mark: due.mark)
+        }
     }
 
     private func arrived(_ stream: PadStream, _ piece: Piece) {
@@ -245,27 +277,18 @@ extension KeySupplyAgent {
         }
     }
 
-    /// Under the lock: leaves out the offsets up to `offset`.
-    private func pass(_ stream: PadStream, to offset: UInt64) throws {
-        try reserve(stream, offset)
-        guard let state = outgoing[stream] else { return }
-        state.account.update { $0.lost += offset - state.made }
-        outgoing[stream]?.made = offset
-    }
-
-    /// Under the lock: a durable mark over the key up to `end`, before it exists. The next one of a busy stream is
-    /// written aside while the second half of the last is made.
-    private func reserve(_ stream: PadStream, _ end: UInt64) throws {
-        guard let state = outgoing[stream] else { return }
+    /// Under the lock: the mark that must be durable before there is key up to `end`, nil where one covers it. The next one
+    /// of a busy stream is written aside while the second half of the last is made.
+    private func reserve(_ stream: PadStream, _ end: UInt64) -> UInt64? {
+        guard let state = outgoing[stream] else { return nil }
         let mark = state.account.snapshot.mark
-        if end > mark {
-            let reservation = nextReservation(stream)
-            try state.account.commit { $0.mark = max($0.mark, end + reservation) }
-        } else if state.reservation > Self.leastReservation, mark - end < state.reservation / 2,
+        if end > mark { return end + nextReservation(stream) }
+        if state.reservation > Self.leastReservation, mark - end < state.reservation / 2,
             state.account.saveSoon(mark: end + state.reservation)
         {
             _ = nextReservation(stream)
         }
+        return nil
     }
 
     /// Under the lock: a reservation that lasts a quarter of a second keeps marks to a few per second.

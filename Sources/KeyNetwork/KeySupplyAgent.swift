@@ -33,15 +33,21 @@ package final class KeySupplyAgent: @unchecked Sendable {
 
     /// Bytes of key in one message between nodes: what a record of the channel carries beside the longest envelope.
     static let block = 224 << 10
+    static let mostWays = 2
+    /// Seconds beyond a role's own that a request may take: for key under way, and for marks that are being written.
+    package static let patience = 10.0
 
     let node: String
     let topology: NetworkTopology
     let ledger: PadLedger
     let source: any RandomSource
     let lifetime: KeyLifetime?
+    let patience: Double
     let afford: Afford
     let relay: Relay
     let condition = NSCondition()
+    /// Held while an account is opened, and taken before `condition`.
+    private let opening = NSLock()
     var outgoing: [PadStream: Outgoing] = [:]
     var incoming: [PadStream: Incoming] = [:]
     /// Streams with key that arrived since their last durable mark.
@@ -54,12 +60,14 @@ package final class KeySupplyAgent: @unchecked Sendable {
 
     package init(
         node: String, topology: NetworkTopology, ledger: PadLedger, source: any RandomSource,
+        patience: Double = KeySupplyAgent.patience,
         afford: @escaping Afford, relay: @escaping Relay
     ) {
         self.node = node
         self.topology = topology
         self.ledger = ledger
         self.source = source
+        self.patience = patience
         lifetime = KeyLifetime(hours: topology.keyLifetimeHours)
         self.afford = afford
         self.relay = relay
@@ -87,32 +95,37 @@ package final class KeySupplyAgent: @unchecked Sendable {
         timeout: Double, ways: Int = 1
     ) throws {
         try check(stream, role: role)
-        guard (1...2).contains(ways) else {
+        guard (1...Self.mostWays).contains(ways) else {
             throw Failure(.data, at: "\(stream)", "key on \(ways) ways", remedy: "ask for one way or two")
         }
         guard offset <= UInt64(Int64.max) - UInt64(destination.count) else {
             throw Failure(.data, at: "\(stream)", "the offset \(offset) is impossible", remedy: "refuse this message")
         }
         if role == stream.sender {
-            try choose(ways, stream)
-            try makeKey(stream, offset: offset, into: destination, timeout: timeout)
+            try openOutgoing(stream)
+            let wish = Wish(
+                stream: stream, offset: offset, end: offset + UInt64(destination.count), ways: ways, timeout: timeout,
+                limit: Date(timeIntervalSinceNow: min(timeout, 3600) + patience))
+            try makeKey(wish, into: destination)
         } else {
+            try openIncoming(stream)
             try handOver(stream, offset: offset, into: destination, timeout: timeout)
         }
     }
 
     package func resume(_ stream: PadStream, role: String, from offset: UInt64) throws -> UInt64 {
         try check(stream, role: role)
+        try open(stream, role: role)
         return try condition.withLock {
             if role == stream.sender {
                 // Key on its way counts as made, and is here once the receiver's node has said that it has it: without
                 // waiting, all of it would be passed over.
                 let limit = Date(timeIntervalSinceNow: 5)
-                while try openOutgoing(stream).onItsWay(from: offset), !stopped, condition.wait(until: limit) {}
-                let state = try openOutgoing(stream)
+                while outgoing[stream]?.onItsWay(from: offset) == true, !stopped, condition.wait(until: limit) {}
+                guard let state = outgoing[stream] else { throw stopping() }
                 return state.pieces.firstAvailable(from: offset) ?? max(offset, state.made)
             }
-            let state = try openIncoming(stream)
+            guard let state = incoming[stream] else { throw stopping() }
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.stored)
         }
     }
@@ -120,15 +133,50 @@ package final class KeySupplyAgent: @unchecked Sendable {
     /// One past the newest key of a stream; after a restart as far as the durable mark allows.
     func made(_ stream: PadStream, role: String) throws -> UInt64 {
         try check(stream, role: role)
+        try open(stream, role: role)
         return try condition.withLock {
-            role == stream.sender ? try openOutgoing(stream).made : try openIncoming(stream).stored
+            guard let end = role == stream.sender ? outgoing[stream]?.made : incoming[stream]?.stored else {
+                throw stopping()
+            }
+            return end
         }
     }
 
     package func discard(_ stream: PadStream, role: String, below offset: UInt64) throws {
         try check(stream, role: role)
         guard role == stream.receiver else { return }
-        try condition.withLock { try giveUp(stream, below: offset) }
+        try openIncoming(stream)
+        condition.withLock { giveUp(stream, below: offset) }
+    }
+
+    // MARK: - Accounts
+
+    private func open(_ stream: PadStream, role: String) throws {
+        if role == stream.sender { try openOutgoing(stream) } else { try openIncoming(stream) }
+    }
+
+    /// Opens an account where `isOpen` says that it is not, and calls `add` with it; both under the lock, which is not held
+    /// while the ledger is written.
+    func open(
+        _ stream: PadStream, _ side: LedgerLine.Side, isOpen: () -> Bool, _ add: (PadAccount) -> Void
+    ) throws {
+        if condition.withLock(isOpen) { return }
+        try opening.withLock {
+            if condition.withLock(isOpen) { return }
+            guard !condition.withLock({ stopped }) else { throw stopping() }
+            let account = try ledger.account(stream, side: side)
+            try condition.withLock {
+                guard !stopped else {
+                    account.release()
+                    throw stopping()
+                }
+                add(account)
+            }
+        }
+    }
+
+    func stopping() -> Failure {
+        Failure(.transient, at: "node \(node)", "the node is stopping", remedy: "try again when it has restarted")
     }
 
     // MARK: - Life

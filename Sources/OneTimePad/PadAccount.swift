@@ -74,25 +74,25 @@ package final class PadAccount: Sendable {
             defer { state.isSaving = true }
             return !state.isSaving
         }
-        if isFirst { scribe.async { self.save(mark: mark) } }
+        if isFirst { scribe.async { self.saveAside(mark: mark) } }
         return isFirst
     }
 
-    private func save(mark: UInt64) {
+    private func saveAside(mark: UInt64) {
         writing.withLock { isReleased in
             defer { state.withLock { $0.isSaving = false } }
             if !isReleased { try? writeAside(mark: mark) }
         }
     }
 
-    /// Makes the counters durable as they stand, while others go on changing them.
-    package func save() throws {
+    /// Makes the counters durable as they stand, with a mark of at least `mark`, while others go on changing them.
+    package func save(mark: UInt64 = 0) throws {
         try writing.withLock { isReleased in
             guard !isReleased else {
                 throw Failure(
                     .transient, at: "\(stream)", "the account of this pad is closed", remedy: "open it again")
             }
-            try writeAside(mark: 0)
+            try writeAside(mark: mark)
         }
     }
 

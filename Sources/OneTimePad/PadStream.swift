@@ -43,16 +43,16 @@ public protocol PadSource: Sendable {
     /// Gives up whatever this end was not given below `offset`; the source erases it.
     func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws
 
-    /// Whether a receiving end that was restarted may be given bytes that it was given before. Its mark is durable before
-    /// it accepts anything then, for the source itself refuses no replay.
-    var mayGiveAgain: Bool { get }
+    /// Whether a stream's receiving end that was restarted may be given bytes that it was given before. Its mark is durable
+    /// before it accepts anything then, for the source itself refuses no replay.
+    func mayGiveAgain(_ stream: PadStream) -> Bool
 }
 
 extension PadSource {
     /// Seconds for an answer where nobody waits who has a deadline of his own.
     public static var patience: Double { 15 }
 
-    public var mayGiveAgain: Bool { false }
+    public func mayGiveAgain(_ stream: PadStream) -> Bool { false }
 
     public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 { offset }
 

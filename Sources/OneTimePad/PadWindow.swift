@@ -183,3 +183,13 @@ struct PadWindow: Sendable {
 
     private func place(of offset: UInt64) -> Int { Int((offset - base) % UInt64(capacity)) }
 }
+
+/// What a receiver has for a datagram that names a stretch of pad.
+package enum DatagramPad {
+    case held(UnsafeMutableRawBufferPointer)
+    /// Accepted before, or given up.
+    case used
+    /// Further ahead than any genuine datagram.
+    case outOfReach
+    case noKey
+}

@@ -13,14 +13,15 @@ import Metering
 /// The durable mark follows lazily. It may: a replay needs pad that the source gave out and erased, and a new session
 /// has a new hash key. What the mark tells is that the *sender's* state was restored from an old copy.
 ///
-/// `@unchecked Sendable`: `lock` guards every stored variable; it is not held while waiting for the source.
+/// `@unchecked Sendable`: `lock` guards every stored variable; it is held neither while a record waits for its pad nor
+/// while a mark is written or the source is told what is given up.
 public final class ReceivingPad: @unchecked Sendable {
     public let stream: PadStream
     private let source: any PadSource
     private let account: PadAccount
-    private let options: PadOptions
+    let options: PadOptions
 
-    private let lock = NSLock()
+    let lock = NSLock()
     /// The durable mark that this process found: nothing below it is accepted.
     private let floor: UInt64
     /// One past the newest byte accepted.
@@ -33,9 +34,14 @@ public final class ReceivingPad: @unchecked Sendable {
     private var nextAsking = 0.0
     /// When the source may be asked again whether it lost what a datagram far ahead leaves out.
     private var nextLooking = 0.0
-    private var isWatched = false
+    var isWatched = false
+    /// Whether the mark must be durable before the call returns that is under way.
+    private var mustSave = false
+    /// The source has yet to give up what lies below this offset; one thread at a time tells it.
+    private var owed: UInt64?
+    private var isTelling = false
     private var durableTime = monotonicSeconds()
-    private var closed = false
+    var closed = false
 
     private static let lazyBytes: UInt64 = 64 << 20
     private static let lazySeconds = 1.0
@@ -112,7 +118,7 @@ public final class ReceivingPad: @unchecked Sendable {
         try fetch(upTo: data + tag)
         let result = try body(UnsafeRawBufferPointer(rebasing: scratch[0..<data + tag]))
         PadTrace.shared?.write(stream, .receiver, offset: offset, count: data + tag, purpose)
-        try lock.withLock { try commit(offset..<offset + UInt64(data + tag), purpose, data: data, tag: tag) }
+        try locked { try commit(offset..<offset + UInt64(data + tag), purpose, data: data, tag: tag) }
         return result
     }
 
@@ -121,7 +127,7 @@ public final class ReceivingPad: @unchecked Sendable {
         let range = offset..<offset + UInt64(part.count)
         let deadline = monotonicSeconds() + timeout
         while true {
-            let isDone = try lock.withLock { () -> Bool? in
+            let isDone = try locked { () -> Bool? in
                 try check(range)
                 guard window != nil, range.lowerBound < max(window!.high, window!.limit(frontier: frontier)) else {
                     return nil
@@ -149,13 +155,47 @@ public final class ReceivingPad: @unchecked Sendable {
 
     /// Books unclaimed stretches as lost and makes the account durable.
     public func close() throws {
-        try lock.withLock {
+        try locked {
             if closed { return }
             closed = true
-            try giveUpGaps(below: frontier)
+            giveUpGaps(below: frontier)
             window = nil
             try account.commit()
             account.release()
+        }
+    }
+
+    /// Calls `body` under the lock. What it leaves to be done for the ledger and at the source is done without.
+    private func locked<R>(_ body: () throws -> R) throws -> R {
+        var isOwing = false
+        defer { if isOwing { tellSource() } }
+        let (result, isDue) = try lock.withLock {
+            defer {
+                mustSave = false
+                isOwing = owed != nil && !isTelling
+            }
+            let result = try body()
+            return (result, mustSave)
+        }
+        if isDue { try account.save() }
+        return result
+    }
+
+    /// Has the source erase what was given up. Where it cannot be told, it is told with what is given up next.
+    func tellSource() {
+        while true {
+            let offset = lock.withLock { () -> UInt64? in
+                guard !isTelling, let offset = owed else { return nil }
+                (isTelling, owed) = (true, nil)
+                return offset
+            }
+            guard let offset else { return }
+            let isTold = (try? source.discard(stream, below: offset)) != nil
+            lock.withLock {
+                isTelling = false
+                if !isTold { owed = max(owed ?? 0, offset) }
+            }
+            if !isTold { return }
         }
     }
 
@@ -216,27 +256,27 @@ public final class ReceivingPad: @unchecked Sendable {
             $0.mark = mark
             $0.spend(purpose, data: data, tag: tag)
         }
-        if let low = window?.low, gaps.first?.lowerBound ?? .max < low { try giveUpGaps(below: low) }
+        if let low = window?.low, gaps.first?.lowerBound ?? .max < low { giveUpGaps(below: low) }
         let window = UInt64(options.window)
         if let first = gaps.first, frontier - first.lowerBound > window || gaps.count > Self.maximumGaps {
-            try giveUpGaps(below: gaps.count > Self.maximumGaps ? gaps[gaps.count / 2].upperBound : frontier - window)
+            giveUpGaps(below: gaps.count > Self.maximumGaps ? gaps[gaps.count / 2].upperBound : frontier - window)
         }
-        try makeDurable(at: purpose == .handshake)
+        makeDurable(at: purpose == .handshake)
     }
 
-    private func makeDurable(at handshake: Bool) throws {
+    private func makeDurable(at handshake: Bool) {
         let behind = frontier - account.durableMark
         guard behind > 0 else { return }
         let time = monotonicSeconds()
-        if handshake || source.mayGiveAgain {
+        if handshake || source.mayGiveAgain(stream) {
             durableTime = time
-            try account.commit()
+            mustSave = true
         } else if behind >= Self.lazyBytes || time - durableTime >= Self.lazySeconds, account.saveSoon() {
             durableTime = time
         }
     }
 
-    private func giveUpGaps(below limit: UInt64) throws {
+    func giveUpGaps(below limit: UInt64) {
         var lost: UInt64 = 0
         var kept: [Range<UInt64>] = []
         for gap in gaps {
@@ -247,7 +287,7 @@ public final class ReceivingPad: @unchecked Sendable {
         gaps = kept
         guard lost > 0 else { return }
         account.update { $0.lost += lost }
-        try source.discard(stream, below: min(limit, frontier))
+        owed = max(owed ?? 0, min(limit, frontier))
     }
 
     // MARK: - Datagrams
@@ -263,8 +303,8 @@ public final class ReceivingPad: @unchecked Sendable {
     package static func reach(_ options: PadOptions) -> Int { PadWindow.reach(capacity: options.window) }
 
     /// Calls `body` with the lock held, to claim the pad of datagrams.
-    package func withDatagrams<R>(_ body: (ReceivingPad) throws -> R) rethrows -> R {
-        try lock.withLock { try body(self) }
+    package func withDatagrams<R>(_ body: (ReceivingPad) throws -> R) throws -> R {
+        try locked { try body(self) }
     }
 
     /// Pad for a datagram, in `withDatagrams` only and valid until the next call there. Nothing is accepted yet, so
@@ -321,7 +361,7 @@ public final class ReceivingPad: @unchecked Sendable {
                 guard try passLoss() else { throw failure }
                 return false
             }
-            try keepUp()
+            keepUp()
         }
         return true
     }
@@ -341,46 +381,13 @@ public final class ReceivingPad: @unchecked Sendable {
         let next = try source.resume(stream, from: window!.high, timeout: Self.lookingPatience)
         guard next > window!.high, next <= UInt64(Int64.max) else { return false }
         window!.skip(to: next)
-        try keepUp()
+        keepUp()
         return true
     }
 
     /// What left the window is not to be had any more.
-    private func keepUp() throws {
-        try giveUpGaps(below: window!.low)
+    private func keepUp() {
+        giveUpGaps(below: window!.low)
         watchAge()
     }
-
-    /// Sees to it that pad in the window is erased when it is too old, also when nothing comes any more.
-    private func watchAge() {
-        guard let seconds = windowSeconds, let time = window?.nextExpiry(after: seconds), !isWatched, !closed else {
-            return
-        }
-        isWatched = true
-        call(at: time) { [weak self] in self?.expire() }
-    }
-
-    private func expire() {
-        lock.withLock {
-            isWatched = false
-            guard let seconds = windowSeconds, window != nil, !closed else { return }
-            window!.expire(after: seconds)
-            // What cannot be told to the source it erases for its own age.
-            try? giveUpGaps(below: window!.low)
-            watchAge()
-        }
-    }
-
-    /// The sender may have taken its copy a lifetime after this end took its own, and spend it for another.
-    private var windowSeconds: Double? { options.lifetime.map { 2 * $0 + min($0, 60) } }
-}
-
-/// What a receiver has for a datagram that names a stretch of pad.
-package enum DatagramPad {
-    case held(UnsafeMutableRawBufferPointer)
-    /// Accepted before, or given up.
-    case used
-    /// Further ahead than any genuine datagram.
-    case outOfReach
-    case noKey
 }

@@ -15,8 +15,8 @@ import Metering
 /// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity,
 /// which may take the last byte, never waits behind data.
 ///
-/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers; the part of the
-/// buffer behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
+/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers and while a mark is
+/// written; the part of the buffer behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
 public final class SendingPad: @unchecked Sendable {
     /// Bytes that one call may spend, tag included.
     public static let maximumSpend = 320 << 10
@@ -24,6 +24,9 @@ public final class SendingPad: @unchecked Sendable {
     private static let busyChunks = 8
     /// Seconds in which a source must be able to say where it stands.
     private static let leastPatience = 6.0
+
+    /// Seconds in which a call of the source that is under way must end when the pad is closed.
+    private static let closingPatience = 30.0
 
     /// What an operator can do about a state directory that was restored from an old copy.
     static let rollbackRemedy =
@@ -177,11 +180,20 @@ public final class SendingPad: @unchecked Sendable {
     }
 
     /// Erases what is left, books it as expired and makes the account durable.
+    ///
+    /// - Throws: `Failure(.transient)` when the source does not answer a call that is under way; what was reserved then
+    ///   counts as lost, as after a crash.
     public func close() throws {
         try lock.withLock {
             if closed { return }
             closed = true
-            while isFilling { lock.wait() }
+            let limit = Date(timeIntervalSinceNow: Self.closingPatience)
+            while isFilling {
+                guard lock.wait(until: limit) else {
+                    erase(tail - head)
+                    throw tooSlow
+                }
+            }
             let rest = UInt64(tail - head)
             erase(tail - head)
             // What was reserved but never asked of the source does not exist: the mark goes back over it.
@@ -355,14 +367,21 @@ public final class SendingPad: @unchecked Sendable {
         }
     }
 
-    /// A durable mark over the next `count` bytes, before any of them exists here.
+    /// A durable mark over the next `count` bytes, before any of them exists here. Only who fills the buffer may call this:
+    /// the lock is given up while the ledger is written.
     private func reserve(_ count: Int) throws {
         let end = filled + UInt64(count)
-        if end > account.durableMark { account.settle() }
+        if end > account.durableMark {
+            lock.unlock()
+            defer { lock.lock() }
+            account.settle()
+        }
         let durable = account.durableMark
         if end > durable {
             let mark = max(end, filled + UInt64(nextReservation()))
-            try account.commit { $0.mark = max($0.mark, mark) }
+            lock.unlock()
+            defer { lock.lock() }
+            try account.save(mark: mark)
         } else if reservation >= Self.busyChunks * options.chunk, durable - end < UInt64(reservation / 2),
             account.saveSoon(mark: end + UInt64(reservation))
         {

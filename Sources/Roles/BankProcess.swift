@@ -84,8 +84,7 @@ public final class BankProcess {
     }
 
     private func telephone(_ role: RoleAddress) throws -> Telephone {
-        let telephone = try Telephone(
-            role: role, network: configuration.network, stateDirectory: configuration.process.state, log: log)
+        let telephone = try Telephone(role: role, configuration: configuration, log: log)
         stops.append { telephone.close() }
         return telephone
     }

@@ -135,12 +135,15 @@ public struct ProcessConfiguration: Codable, Sendable, Equatable {
     public var allowKernelRandom: Bool?
     /// Character device or file of a hardware generator; wins over the kernel's.
     public var randomDevice: String?
+    /// Key servers from which roles of this process take the pad of some peers; the others' comes from their nodes.
+    public var keyServers: [KeyServerConfiguration]?
 
     enum CodingKeys: String, CodingKey {
         case network, state, plays, reference, threads
         case hardwareProfile = "hardware_profile"
         case allowKernelRandom = "allow_kernel_random"
         case randomDevice = "random_device"
+        case keyServers = "key_servers"
     }
 
     public init(
@@ -170,11 +173,13 @@ public struct LoadedConfiguration: Sendable {
         process.network = absolute(process.network, in: folder)
         process.state = absolute(process.state, in: folder)
         process.reference = process.reference.map { absolute($0, in: folder) }
+        process.keyServers = process.keyServers?.map { $0.resolved(in: folder) }
         self.process = process
         network = try readTOML(process.network)
         guard !process.plays.isEmpty else {
             throw Failure(.configuration, at: path, "`plays` is empty", remedy: "name at least one role or key node")
         }
+        try KeyServerConfiguration.check(process.keyServers ?? [], of: process, file: path, network)
     }
 }
 

@@ -130,24 +130,29 @@ final class Telephone: @unchecked Sendable {
     let network: NetworkConfiguration
     let cabinet: PadCabinet
     let ledger: PadLedger
+    private let sources: PeerSources
 
     init(
-        role: RoleAddress, network: NetworkConfiguration, stateDirectory: String, log: (String) -> Void = { _ in }
+        role: RoleAddress, configuration: LoadedConfiguration, log: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
+        let (process, network) = (configuration.process, configuration.network)
         identity = role.name
         self.network = network
-        ledger = try PadLedger(path: Self.ledgerPath(of: role.name, stateDirectory: stateDirectory), owner: role.name)
+        ledger = try PadLedger(path: Self.ledgerPath(of: role.name, stateDirectory: process.state), owner: role.name)
         let ways = role.relayWays ?? 1
         guard (1...2).contains(ways) else {
             throw Failure(
                 .configuration, at: "role \(role.name)", "relay_ways = \(ways)", remedy: "use 1 or 2")
         }
         let supply = try KeySupplyClient(socketPath: network.keySupplySocket(ofRole: role), role: role.name, ways: ways)
+        sources = try PeerSources(
+            role: role, servers: (process.keyServers ?? []).filter { $0.role == role.name }, network: network,
+            node: supply, log: log)
         var options = PadOptions()
         options.lifetime = network.keyLifetimeHours.map { $0 * 3600 }
         cabinet = PadCabinet(
             identity: role.name, pool: network.pool, peers: network.roles.map(\.name).filter { $0 != role.name },
-            source: supply, ledger: ledger, options: options)
+            source: sources, ledger: ledger, options: options)
         for line in ledger.lostAtOpening {
             log("not stopped in order: \(line.onHand) bytes of pad \(line.sender) -> \(line.receiver) are lost")
         }
@@ -193,6 +198,7 @@ final class Telephone: @unchecked Sendable {
 
     func close() {
         try? cabinet.close()
+        sources.stop()
         try? ledger.close()
     }
 }

@@ -36,8 +36,7 @@ public final class PadExercise: @unchecked Sendable {
                 .configuration, at: "plays", "it names \(process.plays.count) roles", remedy: "name exactly one")
         }
         try createPrivateDirectory(process.state)
-        telephone = try Telephone(
-            role: configuration.network.role(name), network: configuration.network, stateDirectory: process.state)
+        telephone = try Telephone(role: configuration.network.role(name), configuration: configuration)
     }
 
     /// Sends records until there were `count` (0: without end) or `stop` is called; what fails is begun again.

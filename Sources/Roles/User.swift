@@ -34,8 +34,7 @@ public struct User: Sendable {
         }
         name = users[0].name
         try createPrivateDirectory(configuration.process.state)
-        telephone = try Telephone(
-            role: users[0], network: configuration.network, stateDirectory: configuration.process.state)
+        telephone = try Telephone(role: users[0], configuration: configuration)
     }
 
     /// Makes the request and writes the answer, all or nothing.

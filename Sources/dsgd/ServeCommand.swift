@@ -10,7 +10,9 @@ struct ServeCommand: ParsableCommand {
         abstract: "Play the roles that a configuration file names, until SIGTERM.",
         discussion: """
             The file says which roles and key nodes this process plays; the network file that it names is common to
-            all processes. docs/CONFIGURATION.md has every key. When all roles answer, one line goes to standard output.
+            all processes. Pad comes from the roles' key nodes, or for single peers from other key servers that speak \
+            ETSI GS QKD 014 ([[key_servers]]). docs/CONFIGURATION.md has every key. When all roles answer, one line goes \
+            to standard output.
             """)
 
     @Option(name: [.short, .customLong("config")], help: "Configuration of this process (TOML).")

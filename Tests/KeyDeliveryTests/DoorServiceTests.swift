@@ -2,6 +2,7 @@ import Diagnostics
 import Foundation
 import KeyDelivery
 import KeyNetwork
+import TestSupport
 import Testing
 
 /// The doors as the network file has them.

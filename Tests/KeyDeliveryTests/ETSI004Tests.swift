@@ -6,6 +6,7 @@ import KeyDelivery
 import KeyNetwork
 import Kernels
 import OneTimePad
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct ETSI004Tests {
@@ -197,10 +198,9 @@ import Testing
         }
         var second: ETSI004Client.Opened?
         let carol = try doors.streamClient("carol", at: "b")
-        for _ in 0..<100 {
+        _ = try eventually {
             second = try carol.openConnect(source: "sae://carol", destination: "sae://bob", quality: quality(100))
-            if second?.status != .streamInUse { break }
-            usleep(20_000)
+            return second?.status != .streamInUse
         }
         let stream = try #require(second?.stream)
         #expect(stream != first)
@@ -216,11 +216,11 @@ import Testing
         ] as [[UInt8]])
     func shortPayloadsGetAStatus(bytes: [UInt8]) throws {
         let connection = try connect()
-        try bytes.withUnsafeBytes { try connection.write($0, Deadline(in: 5)) }
+        try bytes.withUnsafeBytes { try connection.write($0, Deadline(in: 60)) }
         var answer = [UInt8](repeating: 0, count: 12)
         var done = 0
         while done < 12 {
-            let count = try answer.withUnsafeMutableBytes { try connection.read($0.slice(done..<12), Deadline(in: 5)) }
+            let count = try answer.withUnsafeMutableBytes { try connection.read($0.slice(done..<12), Deadline(in: 60)) }
             if count == 0 { break }
             done += count
         }
@@ -234,16 +234,16 @@ import Testing
         ] as [[UInt8]])
     func whatIsNoMessageEndsTheConnection(bytes: [UInt8]) throws {
         let connection = try connect()
-        try bytes.withUnsafeBytes { try connection.write($0, Deadline(in: 5)) }
+        try bytes.withUnsafeBytes { try connection.write($0, Deadline(in: 60)) }
         var answer = [UInt8](repeating: 0, count: 8)
-        #expect(try answer.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 5)) } == 0)
+        #expect(try answer.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 60)) } == 0)
     }
 
     private func connect() throws -> TLSConnection {
         try TLSConnection(
             doors.authority.client("alice"),
-            over: Sockets.connect(host: "127.0.0.1", port: doors.streams[0].port, Deadline(in: 5)), host: "127.0.0.1",
-            Deadline(in: 5))
+            over: Sockets.connect(host: "127.0.0.1", port: doors.streams[0].port, Deadline(in: 60)), host: "127.0.0.1",
+            Deadline(in: 60))
     }
 
     @Test func withoutKeyTheStatusSaysSo() throws {

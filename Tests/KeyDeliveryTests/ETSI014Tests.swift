@@ -7,6 +7,7 @@ import KeyNetwork
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct ETSI014Tests {
@@ -108,7 +109,7 @@ import Testing
                 }
             }
         }
-        #expect(group.wait(timeout: .now() + 30) == .success)
+        #expect(group.wait(timeout: .now() + 120) == .success)
         #expect(found.withLock { $0.count } == 160)
     }
 

@@ -5,6 +5,7 @@ import KeyDelivery
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 /// Roles whose pad comes from foreign servers, and who can be started again.
@@ -72,7 +73,7 @@ final class ForeignEnds: @unchecked Sendable {
     func exchange(_ alice: End, _ bob: End, _ count: Int) throws {
         let listener = try ChannelListener(host: "127.0.0.1", port: 0, identity: "bob", pads: bob.cabinet)
         listener.start { channel in
-            while (try? channel.receive(timeout: 5, { try channel.send(kind: $0, $1) })) ?? nil != nil {}
+            while (try? channel.receive(timeout: 60, { try channel.send(kind: $0, $1) })) ?? nil != nil {}
         }
         defer { listener.stop() }
         let channel = try SecureChannel.connect(
@@ -81,7 +82,7 @@ final class ForeignEnds: @unchecked Sendable {
         for number in 0..<count {
             let text = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 1500)
             try text.withUnsafeBytes { try channel.send(kind: 7, $0) }
-            #expect(try channel.receive(timeout: 5) { Array($1) } == text)
+            #expect(try channel.receive(timeout: 60) { Array($1) } == text)
         }
     }
 }

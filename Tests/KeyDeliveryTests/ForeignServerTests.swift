@@ -6,6 +6,7 @@ import KeyDelivery
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 /// Key servers of another make, played by a program of the Python kind that such simulators are.
@@ -39,7 +40,7 @@ final class ForeignServers {
 
     func client(_ name: String) throws -> ETSI014Client {
         try ETSI014Client(
-            url: "https://127.0.0.1:\(ports[name == "alice" ? 0 : 1])/", context: authority.client(name), timeout: 20)
+            url: "https://127.0.0.1:\(ports[name == "alice" ? 0 : 1])/", context: authority.client(name), timeout: 60)
     }
 
     deinit {
@@ -71,7 +72,7 @@ private final class RecordedServer: @unchecked Sendable {
         Thread.detachNewThread {
             var left = recording.exchanges
             while let socket = Sockets.accept(listening) {
-                guard let connection = try? TLSConnection(context, over: socket, Deadline(in: 5)) else { continue }
+                guard let connection = try? TLSConnection(context, over: socket, Deadline(in: 60)) else { continue }
                 while let request = try? Self.request(connection), !request.isEmpty {
                     let parts = request.components(separatedBy: "\r\n\r\n")
                     let index = left.firstIndex {
@@ -80,7 +81,7 @@ private final class RecordedServer: @unchecked Sendable {
                     let answer =
                         index.map { left.remove(at: $0).response }
                         ?? "HTTP/1.1 500 Not recorded\r\ncontent-length: 0\r\n\r\n"
-                    try? Array(answer.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 5)) }
+                    try? Array(answer.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 60)) }
                 }
             }
         }
@@ -90,7 +91,7 @@ private final class RecordedServer: @unchecked Sendable {
         var text = ""
         var part = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 5)) }
+            let count = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 60)) }
             if count == 0 { return "" }
             text += String(decoding: part[..<count], as: UTF8.self)
             let parts = text.components(separatedBy: "\r\n\r\n")
@@ -116,7 +117,7 @@ private final class RecordedServer: @unchecked Sendable {
                 certificate: authority.path("a.pem"), privateKey: authority.path("a.key"),
                 authority: authority.path("authority.pem")))
         let client = try ETSI014Client(
-            url: "https://127.0.0.1:\(server.port)", context: authority.client("alice"), timeout: 5)
+            url: "https://127.0.0.1:\(server.port)", context: authority.client("alice"), timeout: 60)
         let status = try client.status(slave: "bar-foo")
         #expect(status.source_KME_ID == "abc-def" && status.max_key_size == 1024 && status.status_extension == nil)
         let sent = try client.newKeys(slave: "bar-foo", number: 2, bits: 256)
@@ -138,14 +139,14 @@ private final class RecordedServer: @unchecked Sendable {
         let (alice, bob) = (try ends.start("alice"), try ends.start("bob"))
         let listener = try ChannelListener(host: "127.0.0.1", port: 0, identity: "bob", pads: bob.cabinet)
         listener.start { channel in
-            while (try? channel.receive(timeout: 5, { try channel.send(kind: $0, $1) })) ?? nil != nil {}
+            while (try? channel.receive(timeout: 60, { try channel.send(kind: $0, $1) })) ?? nil != nil {}
         }
         let channel = try SecureChannel.connect(
             host: "127.0.0.1", port: listener.port, identity: "alice", peer: "bob", pads: alice.cabinet)
         let text = (0..<30_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         for at in stride(from: 0, to: text.count, by: 3000) {
             try text[at..<at + 3000].withUnsafeBytes { try channel.send(kind: 7, $0) }
-            #expect(try channel.receive(timeout: 5) { Array($1) } == Array(text[at..<at + 3000]))
+            #expect(try channel.receive(timeout: 60) { Array($1) } == Array(text[at..<at + 3000]))
         }
         channel.close()
         listener.stop()

@@ -19,59 +19,7 @@ func thrown(_ body: () throws -> Void) -> Failure? {
     }
 }
 
-/// Runs a program; returns its exit code and all that it said.
-@discardableResult
-func run(_ arguments: [String], input: String = "", in directory: String? = nil) throws -> (code: Int32, text: String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
-    if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
-    let (stdin, output) = (Pipe(), Pipe())
-    process.standardInput = stdin
-    process.standardOutput = output
-    process.standardError = output
-    try process.run()
-    try stdin.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-    try stdin.fileHandleForWriting.close()
-    let text = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: text, as: UTF8.self))
-}
-
-/// An authority and the certificates that it issued, made by OpenSSL's command.
-struct Authority {
-    let directory: String
-    let name: String
-
-    init(_ directory: String, name: String = "authority") throws {
-        self.directory = directory
-        self.name = name
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        try check(
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=\(name) "
-                + "-keyout \(name).key -out \(name).pem")
-    }
-
-    private func check(_ command: String) throws {
-        let result = try run(["sh", "-c", command], in: directory)
-        if result.code != 0 {
-            throw Failure(.internalError, at: command, result.text, remedy: "install the openssl command")
-        }
-    }
-
-    /// A certificate with that common name, good for 127.0.0.1.
-    func issue(_ subject: String, file: String? = nil, days: Int = 2, alternatives: String = "") throws {
-        let file = file ?? subject
-        try check(
-            "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/O=test/CN=\(subject)' "
-                + "-keyout \(file).key -out \(file).csr && "
-                + "printf 'subjectAltName=IP:127.0.0.1\(alternatives)\n' > \(file).ext && "
-                + "openssl x509 -req -in \(file).csr -CA \(name).pem -CAkey \(name).key -CAcreateserial -days \(days) "
-                + "-extfile \(file).ext -out \(file).pem")
-    }
-
-    func path(_ file: String) -> String { "\(directory)/\(file)" }
-
+extension Authority {
     func client(_ subject: String, authority: String? = nil) throws -> TLSContext {
         try .client(
             certificate: path(subject + ".pem"), privateKey: path(subject + ".key"),
@@ -129,21 +77,21 @@ final class TestDoors: @unchecked Sendable {
             let context = try TLSContext.server(
                 certificate: authority.path(name + ".pem"), privateKey: authority.path(name + ".key"),
                 authority: authority.path("authority.pem"))
-            let server = try ETSI014Server(
-                entity: entity, host: "127.0.0.1", port: 0, context: context, limits: limits)
+            func listener() throws -> TLSListener {
+                try TLSListener(host: "127.0.0.1", port: 0, context: context, limits: limits)
+            }
+            let server = try ETSI014Server(entity: entity, listener())
             server.start()
             servers.append(server)
-            let streams = try ETSI004Server(
-                entity: entity, host: "127.0.0.1", port: 0, context: context, limits: limits)
+            let streams = try ETSI004Server(entity: entity, listener())
             streams.start()
             self.streams.append(streams)
         }
         guard settle else { return }
         model.start()
-        for _ in 0..<500 {
+        _ = try eventually {
             let links = try nodes.flatMap { try $0.status().links }
-            if links.allSatisfy({ $0.up && $0.stockOut > UInt64(stockMib * 1e5) }) { break }
-            usleep(20_000)
+            return links.allSatisfy { $0.up && $0.stockOut > UInt64(stockMib * 1e5) }
         }
         usleep(200_000)
     }
@@ -153,26 +101,26 @@ final class TestDoors: @unchecked Sendable {
 
     func client(_ name: String, at node: String, kmeID: String? = nil) throws -> ETSI014Client {
         try ETSI014Client(
-            url: "https://127.0.0.1:\(port(node))", context: authority.client(name), kmeID: kmeID, timeout: 20)
+            url: "https://127.0.0.1:\(port(node))", context: authority.client(name), kmeID: kmeID, timeout: 60)
     }
 
     func streamClient(_ name: String, at node: String) throws -> ETSI004Client {
         try ETSI004Client(
-            host: "127.0.0.1", port: streams[node == "a" ? 0 : 1].port, context: authority.client(name), timeout: 20)
+            host: "127.0.0.1", port: streams[node == "a" ? 0 : 1].port, context: authority.client(name), timeout: 60)
     }
 
     /// A TLS connection of that application.
     func connect(_ name: String, at node: String) throws -> TLSConnection {
         try TLSConnection(
             authority.client(name),
-            over: Sockets.connect(host: "127.0.0.1", port: port(node), Deadline(in: 10)), host: "127.0.0.1",
-            Deadline(in: 10))
+            over: Sockets.connect(host: "127.0.0.1", port: port(node), Deadline(in: 60)), host: "127.0.0.1",
+            Deadline(in: 60))
     }
 
     /// Sends these very bytes and returns what came until the server closed.
     func raw(_ text: String, as name: String, at node: String) throws -> (status: Int, head: String, body: String) {
         let connection = try connect(name, at: node)
-        try Array(text.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 10)) }
+        try Array(text.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 60)) }
         return try Self.answer(connection)
     }
 
@@ -180,7 +128,7 @@ final class TestDoors: @unchecked Sendable {
         var bytes: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 20)) }
+            let count = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 60)) }
             if count == 0 { break }
             bytes += part[..<count]
         }

@@ -1,6 +1,7 @@
 import Foundation
 import KeyDelivery
 import Kernels
+import TestSupport
 import Testing
 
 /// What a key server may answer, in every form and in none.

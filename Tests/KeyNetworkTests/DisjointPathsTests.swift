@@ -3,6 +3,7 @@ import Foundation
 import KeyNetwork
 import Kernels
 import OneTimePad
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct DisjointPathsTests {
@@ -65,9 +66,9 @@ import Testing
         #expect(try take(alice, stream, 0, 1000) == take(bob, stream, 0, 1000))
         try network.kill("d")
         var failure: Failure?
-        for _ in 0..<3 where failure?.problem.contains("no two ways") != true {
+        _ = eventually {
             failure = thrown { _ = try take(alice, stream, try alice.resume(stream, from: 1000), 1000) }
-            #expect(failure != nil)
+            return failure?.problem.contains("no two ways") == true
         }
         #expect(
             failure?.kind == .transient && failure?.problem.contains("no two ways") == true,
@@ -80,10 +81,11 @@ import Testing
         try network.start("d")
         try network.settle()
         var key: [UInt8]?
-        for _ in 0..<20 where key == nil {
+        _ = try eventually {
             let offset = try alice.resume(stream, from: 2000)
             key = try? take(alice, stream, offset, 1000)
-            if let key { #expect(try take(bob, stream, offset, 1000) == key) } else { usleep(100_000) }
+            if let key { #expect(try take(bob, stream, offset, 1000) == key) }
+            return key != nil
         }
         #expect(key != nil)
     }

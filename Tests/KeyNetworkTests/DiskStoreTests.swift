@@ -6,6 +6,7 @@ import Kernels
 import KeyNetwork
 import OneTimePad
 import Randomness
+import TestSupport
 import Testing
 
 /// Numbers that a test can recognise; no two words of it are equal.
@@ -110,23 +111,30 @@ final class CountingSource: RandomSource, @unchecked Sendable {
         #expect(try network.nodes["b"]!.status().erased["lost before the start"] == lost.reduce(0) { $0 + $1.bytes })
         var offset = try alice.resume(stream, from: 3000)
         var key: [UInt8]?
-        for _ in 0..<50 where key == nil {
+        _ = try eventually {
             offset = try alice.resume(stream, from: offset)
             key = try? take(alice, stream, offset, 2000)
+            return key != nil
         }
         #expect(try take(bob, stream, offset, 2000) == key)
         #expect(try network.nodes["b"]!.status().ledger.allSatisfy(\.balanced))
     }
 
     @Test(arguments: [KeyStoreKind.memory, .disk]) func oldKeyExpiresAtBothEnds(kind: KeyStoreKind) throws {
-        let network = try network([kind, kind], hours: 1.5 / 3600, stock: 6, rate: 0)
+        let network = try network([kind, kind], hours: 5.0 / 3600, stock: 6, rate: 0)
         try network.settle()
         let alice = try network.client("alice")
         let bob = try network.client("bob")
         #expect(try take(alice, stream, 0, 1000) == take(bob, stream, 0, 1000))
         _ = try take(alice, stream, 1000, 50_000)
-        usleep(5_500_000)
         for node in network.nodes.values {
+            let hasExpired = try eventually {
+                let status = try node.status()
+                return status.links[0].stockOut == 0 && status.links[0].stockIn == 0
+                    && status.ledger.allSatisfy { $0.pool != "store" || $0.onHand == 0 }
+            }
+            #expect(hasExpired)
+
             let status = try node.status()
             #expect(try node.status().ledger.allSatisfy(\.balanced))
             #expect(status.links[0].stockOut == 0 && status.links[0].stockIn == 0)
@@ -134,6 +142,10 @@ final class CountingSource: RandomSource, @unchecked Sendable {
             #expect(store.count == 2 && store.allSatisfy { $0.expired > 500_000 && $0.onHand == 0 })
         }
         // What the receiving role never took went too, and no key means no send.
+        let isGone = try eventually {
+            try network.nodes["b"]!.status().ledger.allSatisfy { $0.sender != "alice" || $0.onHand == 0 }
+        }
+        #expect(isGone)
         let waiting = try #require(try network.nodes["b"]!.status().ledger.first { $0.sender == "alice" })
         #expect(waiting.expired == 50_000 && waiting.onHand == 0 && waiting.data == 1000)
         #expect(thrown { _ = try take(bob, stream, 1000, 10) }?.problem.contains("expired") == true)
@@ -166,10 +178,7 @@ final class CountingSource: RandomSource, @unchecked Sendable {
         try network.settle()
         let alice = try network.client("alice")
         let bob = try network.client("bob")
-        for _ in 0..<100 {
-            if try network.nodes["b"]!.status().links[0].problem != nil { break }
-            usleep(50_000)
-        }
+        _ = try eventually { try network.nodes["b"]!.status().links[0].problem != nil }
         let link = try network.nodes["b"]!.status().links[0]
         #expect(link.problem?.contains("No space left") == true && link.stockIn + link.stockOut < 6 << 20)
         // What was stored before is good.
@@ -229,13 +238,13 @@ final class CountingSource: RandomSource, @unchecked Sendable {
     }
 
     private func get(_ path: String, _ port: UInt16, _ method: String = "GET") throws -> String {
-        let socket = try Sockets.connect(host: "127.0.0.1", port: port, Deadline(in: 2))
+        let socket = try Sockets.connect(host: "127.0.0.1", port: port, Deadline(in: 60))
         try Array("\(method) \(path) HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8).withUnsafeBytes {
-            try socket.write($0, Deadline(in: 2))
+            try socket.write($0, Deadline(in: 60))
         }
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
-        while try withUnsafeMutableBytes(of: &byte, { try socket.read($0, Deadline(in: 2)) }) { bytes.append(byte) }
+        while try withUnsafeMutableBytes(of: &byte, { try socket.read($0, Deadline(in: 60)) }) { bytes.append(byte) }
         return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -6,6 +6,7 @@ import KeyNetwork
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 func thrown(_ body: () throws -> Void) -> Failure? {
@@ -54,13 +55,12 @@ final class TestNetwork {
 
     /// Waits until the links that both ends serve are up.
     func settle() throws {
-        for _ in 0..<300 {
-            let down = try nodes.values.contains { node in
-                try node.status().links.contains { !$0.up && nodes[$0.peer] != nil }
+        let isUp = try eventually {
+            try nodes.values.allSatisfy { node in
+                try node.status().links.allSatisfy { $0.up || nodes[$0.peer] == nil }
             }
-            if !down { break }
-            usleep(20_000)
         }
+        #expect(isUp, "a link is down")
         usleep(100_000)
     }
 
@@ -176,7 +176,7 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         }
         let listener = try ChannelListener(host: "127.0.0.1", port: 0, identity: "bob", pads: cabinets[1].1)
         listener.start { channel in
-            do { while try channel.receive(timeout: 5, { try channel.send(kind: $0, $1) }) != nil {} } catch {}
+            do { while try channel.receive(timeout: 60, { try channel.send(kind: $0, $1) }) != nil {} } catch {}
         }
         var data = [UInt8](repeating: 0, count: 60_000)
         data.withUnsafeMutableBytes { try? fillFromKernel($0) }
@@ -185,7 +185,7 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
                 host: "127.0.0.1", port: listener.port, identity: "alice", peer: "bob", pads: cabinets[0].1)
             for _ in 0..<3 {
                 try data.withUnsafeBytes { try channel.send(kind: 3, $0) }
-                let record = try #require(try channel.receive(timeout: 5))
+                let record = try #require(try channel.receive(timeout: 60))
                 #expect(record.payload.withUnsafeBytes { Array($0) } == data)
             }
             channel.close()
@@ -208,12 +208,12 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         let way = try #require(network.nodes["b"]).status().ledger.contains { $0.pool == "link" && $0.data > 5000 }
         try network.kill(way ? "b" : "d")
         var offset: UInt64 = 5000
-        for _ in 0..<3 {
+        let isEqual = try eventually {
             offset = try alice.resume(stream, from: offset)
-            guard let key = try? take(alice, stream, offset, 5000) else { continue }
-            #expect(try take(bob, stream, offset, 5000) == key)
-            break
+            guard let key = try? take(alice, stream, offset, 5000) else { return false }
+            return try take(bob, stream, offset, 5000) == key
         }
+        #expect(isEqual)
         #expect(try network.nodes["a"]?.status().ledger.contains { $0.sender == "alice" && $0.data == 10_000 } == true)
         // With both gone there is no way, and that is said.
         try network.kill(way ? "d" : "b")
@@ -271,23 +271,20 @@ let stream = PadStream(pool: "tokyo", sender: "alice", receiver: "bob")
         let network = try TestNetwork(["a", "b"], links: [("a", "b")], roles: [("alice", "a"), ("bob", "b")], stockMib: 6)
         try network.settle()
         let alice = try network.client("alice")
-        for _ in 0..<200 {
+        let isFull = try eventually {
             let link = try #require(try alice.status().links.first)
-            if min(link.stockOut, link.stockIn) > (4 << 20) - (128 << 10) { break }
-            usleep(50_000)
+            return min(link.stockOut, link.stockIn) > (4 << 20) - (128 << 10)
         }
-        #expect(try #require(try alice.status().links.first).stockOut > 3 << 20)
+        #expect(isFull)
         try network.kill("b")
         try network.start("b")
         try network.settle()
-        var equal = false
-        for _ in 0..<50 where !equal {
+        let isEqual = try eventually {
             let offset = try alice.resume(stream, from: 0)
-            if let key = try? take(alice, stream, offset, 2000) {
-                equal = try take(network.client("bob"), stream, offset, 2000) == key
-            }
+            guard let key = try? take(alice, stream, offset, 2000) else { return false }
+            return try take(network.client("bob"), stream, offset, 2000) == key
         }
-        #expect(equal)
+        #expect(isEqual)
         for node in network.nodes.values { #expect(try node.status().ledger.allSatisfy(\.balanced)) }
     }
 

@@ -77,7 +77,7 @@ import Testing
             offset = end
             if Int.random(in: 0..<4, using: &random) == 0 { usleep(3000) }
         }
-        for _ in 0..<pieces { #expect(done.wait(timeout: .now() + 20) == .success) }
+        for _ in 0..<pieces { #expect(done.wait(timeout: .now() + 120) == .success) }
         var isAhead = false
         for (path, acknowledged) in copies.withLock({ $0 }) {
             let ledger = try PadLedger(path: path, owner: "b")
@@ -97,7 +97,7 @@ import Testing
             try [Self.byte(mark)].withUnsafeBytes {
                 try again.store(stream, offset: mark, from: "a", $0) { _ in accepted.signal() }
             }
-            #expect(accepted.wait(timeout: .now() + 20) == .success)
+            #expect(accepted.wait(timeout: .now() + 120) == .success)
             #expect(try Self.take(again, mark, 1) == [Self.byte(mark)])
             try again.close()
             let line = try #require(try ledger.balance().first)
@@ -132,7 +132,7 @@ import Testing
                     done.signal()
                 }
             }
-            if index == 0 { #expect(entered.wait(timeout: .now() + 20) == .success) }
+            if index == 0 { #expect(entered.wait(timeout: .now() + 120) == .success) }
             offset += UInt64(size)
         }
         #expect(try agent.resume(stream, role: "bob", from: 0) == 0)
@@ -140,7 +140,7 @@ import Testing
         #expect(thrown { _ = try Self.take(agent, 5000, 1) }?.kind == .transient)
         #expect(try Self.take(agent, 17, 5) == Self.key(17, 5))
         held.signal()
-        for _ in sizes { #expect(done.wait(timeout: .now() + 20) == .success) }
+        for _ in sizes { #expect(done.wait(timeout: .now() + 120) == .success) }
         var random = SplitMix64(seed: 3)
         var left = Set(0..<offset).subtracting(17..<22)
         for _ in 0..<400 {

@@ -3,6 +3,7 @@ import Foundation
 import GRDB
 import Kernels
 import OneTimePad
+import Synchronization
 import Testing
 
 /// A directory that goes away with the test.
@@ -256,6 +257,54 @@ final class RecordingSource: PadSource, @unchecked Sendable {
         let pad = try ReceivingPad(stream: stream, source: source.end(of: "bob"), ledger: ledger)
         #expect(thrown { try accept(pad, 4000) }?.problem.contains("rolled back") == true)
         try accept(pad, 6000)
+    }
+
+    /// A source that is slow to give up key holds up the connection whose record made it do so, and no other.
+    @Test func aSlowSourceHoldsUpNoOtherConnection() throws {
+        /// Answers `discard` when it is released.
+        final class Slow: PadSource {
+            let asked = DispatchSemaphore(value: 0)
+            let released = DispatchSemaphore(value: 0)
+            let below = Mutex<[UInt64]>([])
+            func take(
+                _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+            ) throws { destination.copyBytes(from: repeatElement(1, count: destination.count)) }
+            func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
+                asked.signal()
+                released.wait()
+                below.withLock { $0.append(offset) }
+            }
+        }
+        let scratch = Scratch()
+        let source = Slow()
+        var options = PadOptions()
+        options.window = 0
+        let ledger = try PadLedger(path: scratch.file("bob"), owner: "bob")
+        let pad = try ReceivingPad(stream: stream, source: source, ledger: ledger, options: options)
+        @Sendable func accept(_ offset: UInt64) -> Failure? {
+            let memory = SecureBytes(count: 64)
+            return thrown {
+                try memory.withUnsafeMutableBytes {
+                    try pad.accept(.data, offset: offset, data: 10, tag: 0, timeout: 1, scratch: $0) { _ in }
+                }
+            }
+        }
+        let done = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            #expect(accept(100) == nil)
+            done.signal()
+        }
+        source.asked.wait()
+        let failures = [accept(110), accept(200)]
+        #expect(failures == [nil, nil] && pad.position == 210)
+        #expect(source.below.withLock { $0.isEmpty })
+        for _ in 0..<2 { source.released.signal() }
+        done.wait()
+        // What was given up meanwhile is told too, by the one who tells.
+        #expect(source.below.withLock { $0 } == [110, 210])
+        try pad.close()
+        #expect(try ledger.balance().allSatisfy { $0.balanced && $0.lost == 180 })
+        try ledger.close()
     }
 
     @Test func rolledBackSenderIsRefusedByItsSource() throws {

@@ -62,9 +62,9 @@ private final class Rig {
         try node.start()
         let entity = try KeyManagementEntity(node: "a", topology: topology, keyLifetime: 1)
         entity.start()
-        door = try ETSI014Server(entity: entity, host: "127.0.0.1", port: 0, context: server)
+        door = ETSI014Server(entity: entity, try TLSListener(host: "127.0.0.1", port: 0, context: server))
         door.start()
-        streams = try ETSI004Server(entity: entity, host: "127.0.0.1", port: 0, context: server)
+        streams = ETSI004Server(entity: entity, try TLSListener(host: "127.0.0.1", port: 0, context: server))
         streams.start()
         liar = try Sockets.listen(host: "127.0.0.1", port: 0)
     }

@@ -1,0 +1,170 @@
+internal import Diagnostics
+internal import Foundation
+internal import KeyDelivery
+internal import KeyNetwork
+internal import OneTimePad
+
+/// A key server that speaks ETSI GS QKD 014, from which a role takes the pad that it shares with one peer: an entry of
+/// `[[key_servers]]` in a process file. The peer has an entry for its own end.
+public struct KeyServerConfiguration: Codable, Sendable, Equatable {
+    /// The role, of those that the process plays.
+    public var role: String
+    public var peer: String
+    /// `https://host:port`.
+    public var url: String
+    /// The KME ID that the server's certificate must name; absent when the host's name is enough.
+    public var kmeID: String?
+    /// The peer's SAE ID; absent when it is the peer's name.
+    public var peerSAEID: String?
+    /// PEM: the role's certificate, its key, and the authorities of key server and peer; relative to the process file.
+    public var certificate: String
+    public var privateKey: String
+    public var authority: String
+    /// Where the peer tells which keys it took: a port of the role's host.
+    public var announcePort: Int
+    /// Where the role tells the peer: a port of the peer's host.
+    public var peerAnnouncePort: Int
+
+    enum CodingKeys: String, CodingKey {
+        case role, peer, url, certificate, authority
+        case kmeID = "kme_id"
+        case peerSAEID = "peer_sae_id"
+        case privateKey = "private_key"
+        case announcePort = "announce_port"
+        case peerAnnouncePort = "peer_announce_port"
+    }
+
+    /// The same with absolute paths.
+    func resolved(in folder: URL) -> KeyServerConfiguration {
+        var copy = self
+        copy.certificate = absolute(certificate, in: folder)
+        copy.privateKey = absolute(privateKey, in: folder)
+        copy.authority = absolute(authority, in: folder)
+        return copy
+    }
+
+    /// - Throws: `Failure(.configuration)` that names file, entry and key.
+    static func check(
+        _ servers: [KeyServerConfiguration], of process: ProcessConfiguration, file: String,
+        _ network: NetworkConfiguration
+    ) throws {
+        for (index, server) in servers.enumerated() {
+            func refuse(_ key: String, _ problem: String, _ remedy: String) -> Failure {
+                Failure(.configuration, at: "\(file): key_servers, entry \(index + 1): \(key)", problem, remedy: remedy)
+            }
+            guard process.plays.contains(server.role), network.roles.contains(where: { $0.name == server.role }) else {
+                throw refuse(
+                    "role", "\"\(server.role)\" is no role that this process plays", "name one of those in `plays`")
+            }
+            guard server.peer != server.role, network.roles.contains(where: { $0.name == server.peer }) else {
+                throw refuse("peer", "\"\(server.peer)\" is no other role of the network file", "name a role there")
+            }
+            guard !servers[..<index].contains(where: { $0.role == server.role && $0.peer == server.peer }) else {
+                throw refuse("peer", "\"\(server.peer)\" is there twice", "give each peer one entry")
+            }
+            let parts = URLComponents(string: server.url)
+            guard parts?.scheme?.lowercased() == "https", parts?.host?.isEmpty == false else {
+                throw refuse("url", "\"\(server.url)\" is no address of a key server", "write https://host:port")
+            }
+            for (key, name) in [("kme_id", server.kmeID), ("peer_sae_id", server.peerSAEID)]
+            where name?.isEmpty == true {
+                throw refuse(key, "it is empty", "leave it out, or name the ID")
+            }
+            for (key, path) in [
+                ("certificate", server.certificate), ("private_key", server.privateKey),
+                ("authority", server.authority),
+            ] where !FileManager.default.isReadableFile(atPath: path) {
+                throw refuse(key, "\(path) cannot be read", "check the path and its permissions")
+            }
+            for (key, port) in [("announce_port", server.announcePort), ("peer_announce_port", server.peerAnnouncePort)]
+            where !(1...65_535).contains(port) {
+                throw refuse(key, "\(port) is no port", "use 1 to 65535")
+            }
+            guard !servers[..<index].contains(where: { $0.announcePort == server.announcePort }) else {
+                throw refuse(
+                    "announce_port", "another entry has port \(server.announcePort)",
+                    "give each entry a port of its own")
+            }
+        }
+    }
+}
+
+/// Where a role's pad comes from: of some peers from key servers of another make, of the others from its own node.
+final class PeerSources: PadSource {
+    private struct Foreign {
+        let source: ForeignKeySource
+        let client: ETSI014Client
+        let announcements: KeyAnnouncements
+    }
+    private let role: String
+    private let node: any PadSource
+    private let foreign: [String: Foreign]
+
+    /// - Parameters:
+    ///   - servers: the entries for this role.
+    ///   - node: the key supply of the role's own node.
+    init(
+        role: RoleAddress, servers: [KeyServerConfiguration], network: NetworkConfiguration, node: any PadSource,
+        log: @escaping @Sendable (String) -> Void
+    ) throws {
+        self.role = role.name
+        self.node = node
+        var foreign: [String: Foreign] = [:]
+        for server in servers {
+            foreign[server.peer] = try Self.foreign(server, host: role.host, network.role(server.peer).host, log)
+        }
+        self.foreign = foreign
+    }
+
+    private static func foreign(
+        _ server: KeyServerConfiguration, host: String, _ peerHost: String, _ log: @escaping @Sendable (String) -> Void
+    ) throws -> Foreign {
+        func context(_ make: (String, String, String) throws -> TLSContext) throws -> TLSContext {
+            try make(server.certificate, server.privateKey, server.authority)
+        }
+        let client = try ETSI014Client(
+            url: server.url, context: context { try .client(certificate: $0, privateKey: $1, authority: $2) },
+            kmeID: server.kmeID)
+        let announcements = try KeyAnnouncements(
+            listenAt: (host, UInt16(server.announcePort)),
+            server: context { try .server(certificate: $0, privateKey: $1, authority: $2) },
+            client: context { try .client(certificate: $0, privateKey: $1, authority: $2, checksHost: false) },
+            peer: server.peerSAEID ?? server.peer, peerAt: (peerHost, UInt16(server.peerAnnouncePort)), log: log)
+        let source = ForeignKeySource(
+            role: server.role, saeIDs: server.peerSAEID.map { [server.peer: $0] } ?? [:], client: client,
+            announce: { try announcements.announce($0) }, recall: { try announcements.recall($0, from: $1) })
+        announcements.start(source)
+        return Foreign(source: source, client: client, announcements: announcements)
+    }
+
+    func stop() {
+        for one in foreign.values {
+            one.announcements.stop()
+            one.client.close()
+        }
+    }
+
+    private func source(_ stream: PadStream) -> any PadSource {
+        foreign[stream.sender == role ? stream.receiver : stream.sender]?.source ?? node
+    }
+
+    func take(
+        _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
+    ) throws {
+        try source(stream).take(stream, offset: offset, into: destination, timeout: timeout)
+    }
+
+    func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
+        try source(stream).resume(stream, from: offset, timeout: timeout)
+    }
+
+    func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
+        try source(stream).made(stream, timeout: timeout)
+    }
+
+    func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
+        try source(stream).discard(stream, below: offset, timeout: timeout)
+    }
+
+    func mayGiveAgain(_ stream: PadStream) -> Bool { source(stream).mayGiveAgain(stream) }
+}
