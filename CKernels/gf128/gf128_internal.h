@@ -15,6 +15,7 @@ void ck_gf128_powers_pclmul(ck_gf128 *state);
 void ck_gf128_blocks_pclmul(ck_gf128 *state, const uint8_t *message, size_t blocks);
 void ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks);
 void ck_gf128_seal_vpclmul(ck_gf128 *state, uint8_t *out, const uint8_t *data, const uint8_t *pad, size_t blocks);
+void ck_gf128_open_vpclmul(ck_gf128 *state, uint8_t *text, const uint8_t *pad, size_t blocks);
 #elif defined(__aarch64__)
 void ck_gf128_powers_neon(ck_gf128 *state);
 void ck_gf128_blocks_neon(ck_gf128 *state, const uint8_t *message, size_t blocks);
