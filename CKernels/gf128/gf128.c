@@ -110,7 +110,7 @@ void ck_gf128_open(ck_gf128 *state, void *text, const void *pad, size_t n) {
     const uint8_t *key = pad;
     while (n > 0) {
         size_t take = step(state, n);
-#if defined(__x86_64__)
+#if defined(CK_GF128_OPENS_WIDE)
         if (state->variant == VPCLMUL && take % 16 == 0) {
             ck_gf128_open_vpclmul(state, at, key, take / 16);
             state->bytes += take;
