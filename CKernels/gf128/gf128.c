@@ -75,15 +75,21 @@ void ck_gf128_update(ck_gf128 *state, const void *message, size_t n) {
     if (n % 16 != 0) memcpy(state->tail, bytes + n / 16 * 16, n % 16);
 }
 
+// Where a processor has no form that does both at once, a piece stays in the nearest cache between the two.
+enum { PIECE = 4096 };
+
+// The next step of n bytes: what fills a block that was begun, then whole blocks, then the rest.
+static size_t step(const ck_gf128 *state, size_t n) {
+    const size_t held = state->bytes % 16;
+    const size_t take = held != 0 ? 16 - held : n >= 16 ? n / 16 * 16 : n;
+    return take < n ? take : n;
+}
+
 void ck_gf128_seal(ck_gf128 *state, void *out, const void *data, const void *pad, size_t n) {
-    // Where a processor has no form that does both at once, a piece stays in the nearest cache between the two.
-    const size_t piece = 4096;
     uint8_t *to = out;
     const uint8_t *from = data, *key = pad;
     while (n > 0) {
-        const size_t held = state->bytes % 16;
-        size_t take = held != 0 ? 16 - held : n >= 16 ? n / 16 * 16 : n;
-        if (take > n) take = n;
+        size_t take = step(state, n);
 #if defined(__x86_64__)
         if (state->variant == VPCLMUL && take % 16 == 0) {
             ck_gf128_seal_vpclmul(state, to, from, key, take / 16);
@@ -91,11 +97,31 @@ void ck_gf128_seal(ck_gf128 *state, void *out, const void *data, const void *pad
         } else
 #endif
         {
-            if (take > piece) take = piece;
+            if (take > PIECE) take = PIECE;
             ck_xor(to, from, key, take);
             ck_gf128_update(state, to, take);
         }
         to += take, from += take, key += take, n -= take;
+    }
+}
+
+void ck_gf128_open(ck_gf128 *state, void *text, const void *pad, size_t n) {
+    uint8_t *at = text;
+    const uint8_t *key = pad;
+    while (n > 0) {
+        size_t take = step(state, n);
+#if defined(CK_GF128_OPENS_WIDE)
+        if (state->variant == VPCLMUL && take % 16 == 0) {
+            ck_gf128_open_vpclmul(state, at, key, take / 16);
+            state->bytes += take;
+        } else
+#endif
+        {
+            if (take > PIECE) take = PIECE;
+            ck_gf128_update(state, at, take);
+            ck_xor_into(at, key, take);
+        }
+        at += take, key += take, n -= take;
     }
 }
 

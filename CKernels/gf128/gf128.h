@@ -42,6 +42,10 @@ void ck_gf128_update(ck_gf128 *state, const void *message, size_t n);
 // Any alignment; out may be the same pointer as data, otherwise no overlap.
 void ck_gf128_seal(ck_gf128 *state, void *out, const void *data, const void *pad, size_t n);
 
+// The other way: the n bytes at `text`, which are ciphertext, join the message, and text ^= pad. What comes out is not
+// authentic before the tag was compared: a caller whose tag is wrong wipes it. Any alignment; no overlap.
+void ck_gf128_open(ck_gf128 *state, void *text, const void *pad, size_t n);
+
 // Writes the 16-byte hash; the state is then ready for the next message under the same key.
 void ck_gf128_finish(ck_gf128 *state, void *hash);
 

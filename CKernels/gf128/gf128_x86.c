@@ -126,17 +126,20 @@ VPCLMUL product512 zero512(void) {
     return (product512){_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
 }
 
-// Four blocks or, under a mask, fewer. With a pad they are the data that `out` gets the ciphertext of.
-VPCLMUL __m512i take512(__mmask8 mask, uint8_t *out, const uint8_t *in, const uint8_t *pad, size_t at) {
+// Four blocks of ciphertext or, under a mask, fewer. With a pad `in` is the data that `out` gets the ciphertext of or, when
+// opening, the ciphertext that `out` gets the data of.
+VPCLMUL __m512i take512(__mmask8 mask, int opening, uint8_t *out, const uint8_t *in, const uint8_t *pad, size_t at) {
     __m512i blocks = _mm512_maskz_loadu_epi64(mask, in + at);
     if (pad == 0) return blocks;
-    blocks = _mm512_xor_si512(blocks, _mm512_maskz_loadu_epi64(mask, pad + at));
-    _mm512_mask_storeu_epi64(out + at, mask, blocks);
+    const __m512i other = _mm512_xor_si512(blocks, _mm512_maskz_loadu_epi64(mask, pad + at));
+    _mm512_mask_storeu_epi64(out + at, mask, other);
+    if (!opening) blocks = other;
     return blocks;
 }
 
 // Without a pad `out` is not used. Whether there is one is known at each call, so no pass pays for the other.
-VPCLMUL void blocks512(ck_gf128 *state, uint8_t *out, const uint8_t *in, const uint8_t *pad, size_t blocks) {
+VPCLMUL void blocks512(ck_gf128 *state, int opening, uint8_t *out, const uint8_t *in, const uint8_t *pad,
+                       size_t blocks) {
     const __m128i *powers = (const __m128i *)state->powers, *folded = (const __m128i *)state->folded;
     __m512i carried = _mm512_zextsi128_si512(_mm_loadu_si128((const __m128i *)state->sum));
     // Groups of 32 blocks, eight vectors of four. While another group follows, the four lanes go on by themselves: each
@@ -153,7 +156,7 @@ VPCLMUL void blocks512(ck_gf128 *state, uint8_t *out, const uint8_t *in, const u
 #endif
         for (int turn = 1; turn <= 8; turn++) {
             const int i = turn % 8;  // the first vector comes last, because it waits for the group before
-            __m512i data = reversed512(take512(0xff, out, in, pad, at + 64 * (size_t)i));
+            __m512i data = reversed512(take512(0xff, opening, out, in, pad, at + 64 * (size_t)i));
             if (i == 0) data = _mm512_xor_si512(data, carried);
             accumulate512(&sum, data, _mm512_broadcast_i32x4(_mm_loadu_si128(powers + 4 * i)),
                           _mm512_broadcast_i32x4(_mm_loadu_si128(folded + 4 * i)));
@@ -167,7 +170,7 @@ VPCLMUL void blocks512(ck_gf128 *state, uint8_t *out, const uint8_t *in, const u
         for (size_t i = 0; i < left; i += 4) {
             const size_t lanes = left - i < 4 ? left - i : 4, power = CK_GF128_POWERS - left + i;
             const __mmask8 mask = (__mmask8)((1u << (2 * lanes)) - 1);
-            const __m512i data = reversed512(take512(mask, out, in, pad, at + 16 * i));
+            const __m512i data = reversed512(take512(mask, opening, out, in, pad, at + 16 * i));
             accumulate512(&sum, _mm512_xor_si512(data, carried), _mm512_maskz_loadu_epi64(mask, powers + power),
                           _mm512_maskz_loadu_epi64(mask, folded + power));
             carried = _mm512_setzero_si512();
@@ -181,11 +184,18 @@ VPCLMUL void blocks512(ck_gf128 *state, uint8_t *out, const uint8_t *in, const u
 
 __attribute__((target(WIDE))) void
 ck_gf128_blocks_vpclmul(ck_gf128 *state, const uint8_t *message, size_t blocks) {
-    blocks512(state, 0, message, 0, blocks);
+    blocks512(state, 0, 0, message, 0, blocks);
 }
 
 __attribute__((target(WIDE))) void
 ck_gf128_seal_vpclmul(ck_gf128 *state, uint8_t *out, const uint8_t *data, const uint8_t *pad, size_t blocks) {
-    blocks512(state, out, data, pad, blocks);
+    blocks512(state, 0, out, data, pad, blocks);
 }
+
+#if defined(CK_GF128_OPENS_WIDE)
+__attribute__((target(WIDE))) void
+ck_gf128_open_vpclmul(ck_gf128 *state, uint8_t *text, const uint8_t *pad, size_t blocks) {
+    blocks512(state, 1, text, text, pad, blocks);
+}
+#endif
 #endif

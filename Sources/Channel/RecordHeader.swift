@@ -121,7 +121,7 @@ struct RecordSealer {
         }
     }
 
-    /// Checks the tag and decrypts in place; false, and nothing is decrypted, when it is wrong.
+    /// Checks the tag and decrypts in place; false, and the text is wiped, when it is wrong.
     ///
     /// - Parameters:
     ///   - record: header as it travelled, ciphertext, tag.
@@ -130,14 +130,8 @@ struct RecordSealer {
         let end = record.count - Tagger.size
         context.bytes.slice(Self.prefixSize..<Self.contextSize).copyMemory(
             from: UnsafeRawBufferPointer(record).slice(0..<RecordHeader.size))
-        let text = record.slice(RecordHeader.size..<end)
-        let tagPad = pad.count - Tagger.size
-        guard
-            tagger.matches(
-                UnsafeRawBufferPointer(record).slice(end..<record.count), UnsafeRawBufferPointer(context.bytes),
-                UnsafeRawBufferPointer(text), pad: pad.slice(tagPad..<pad.count))
-        else { return false }
-        XOR.into(text, pad.slice(headerPad..<tagPad))
-        return true
+        return tagger.open(
+            record.slice(RecordHeader.size..<end), UnsafeRawBufferPointer(context.bytes),
+            tag: UnsafeRawBufferPointer(record).slice(end..<record.count), pad: pad.slice(headerPad..<pad.count))
     }
 }

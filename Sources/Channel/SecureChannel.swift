@@ -51,7 +51,7 @@ public struct Record: Sendable {
 ///
 /// A record is header (pad offset, length, flags, sequence), ciphertext, tag. The first byte of the plaintext is its
 /// kind. The tag covers direction, session, header and ciphertext, so a record that was altered, replayed, reordered,
-/// cut, or taken from another session or direction is refused, before anything of it is decrypted. The first wrong
+/// cut, or taken from another session or direction is refused, and nobody is given anything of it. The first wrong
 /// record ends the channel. `close` sends an authenticated last record: an end of stream without it is reported as
 /// truncation.
 ///

@@ -26,8 +26,12 @@ package final class Socket: @unchecked Sendable {
     /// How often watching for the next bytes has paid of late.
     private var watchfulness = 0
     private static let mostWatchfulness = 16
-    /// Seconds that a reader watches before it sleeps: about what waking it costs both ends.
-    private static let watchSeconds = 20e-6
+    /// Seconds that a reader watches before it sleeps: about what waking it costs both ends, and longer than a sender on
+    /// the same machine takes from one record to the next.
+    private static let watchSeconds = 40e-6
+    /// Seconds between two looks: each takes a lock that the peer's segments go through, and on one machine it is the
+    /// peer who waits for it.
+    private static let lookSeconds = 1e-6
     private static let mayWatch = ProcessInfo.processInfo.activeProcessorCount > 1
 
     package init(descriptor: Int32, remote: String) {
@@ -147,6 +151,8 @@ package final class Socket: @unchecked Sendable {
                 return count
             }
             if count == 0 || errno != EAGAIN { break }
+            let next = monotonicSeconds() + Self.lookSeconds
+            while monotonicSeconds() < next {}
         } while monotonicSeconds() < end
         watchfulness = watchfulness > 0 ? watchfulness / 2 : -Self.mostWatchfulness
         return 0

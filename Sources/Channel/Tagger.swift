@@ -44,4 +44,22 @@ final class Tagger: @unchecked Sendable {
             return constantTimeEqual(UnsafeRawBufferPointer(expected), tag)
         }
     }
+
+    /// Decrypts a record's text in place, hashed in the same pass, and says whether `tag` is right, in constant time;
+    /// when it is wrong, the text is wiped.
+    ///
+    /// - Parameter pad: the text's, and the tag's 16 bytes.
+    func open(
+        _ text: UnsafeMutableRawBufferPointer, _ context: UnsafeRawBufferPointer, tag: UnsafeRawBufferPointer,
+        pad: UnsafeRawBufferPointer
+    ) -> Bool {
+        precondition(pad.count == text.count + Self.size, "a text as long as its pad")
+        return withUnsafeTemporaryAllocation(byteCount: Self.size, alignment: 16) { expected in
+            hash.open(text, context: context, pad: pad.slice(0..<text.count), into: expected)
+            XOR.into(expected, pad.slice(text.count..<pad.count))
+            let isRight = constantTimeEqual(UnsafeRawBufferPointer(expected), tag)
+            if !isRight { wipe(text) }
+            return isRight
+        }
+    }
 }

@@ -75,6 +75,22 @@ public struct PolynomialHash: Sendable {
         ck_gf128_finish(state, o + count)
     }
 
+    /// `update` with the context, then the text, which is ciphertext, joins the message and is decrypted in place, and
+    /// `finish`. What comes out is not authentic before the hash was compared with what the tag says.
+    ///
+    /// - Parameter pad: as long as the text.
+    public mutating func open(
+        _ text: UnsafeMutableRawBufferPointer, context: UnsafeRawBufferPointer, pad: UnsafeRawBufferPointer,
+        into hash: UnsafeMutableRawBufferPointer
+    ) {
+        precondition(pad.count == text.count && hash.count == Self.size, "buffers of unequal length")
+        makeUnique()
+        let state = state.pointer
+        if let base = context.baseAddress { ck_gf128_update(state, base, context.count) }
+        if let t = text.baseAddress, let p = pad.baseAddress { ck_gf128_open(state, t, p, text.count) }
+        if let base = hash.baseAddress { ck_gf128_finish(state, base) }
+    }
+
     /// Writes the 16 bytes of the hash and begins the next message.
     public mutating func finish(into hash: UnsafeMutableRawBufferPointer) {
         precondition(hash.count == Self.size, "a polynomial hash has 16 bytes")

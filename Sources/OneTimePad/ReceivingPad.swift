@@ -316,8 +316,8 @@ public final class ReceivingPad: @unchecked Sendable {
         if range.lowerBound < frontier && (range.lowerBound < floor || gap(holding: range) == nil) { return .used }
         guard count <= PadWindow.slack else { return .outOfReach }
         // Forged offsets must not make the source answer for each of them.
-        let time = monotonicSeconds()
         guard range.upperBound <= window!.limit(frontier: frontier) else {
+            let time = monotonicSeconds()
             if time >= nextLooking {
                 nextLooking = time + Self.lookingSeconds
                 // A forged datagram must not end the transfer of a source that does not answer at the moment.
@@ -326,6 +326,7 @@ public final class ReceivingPad: @unchecked Sendable {
             return .outOfReach
         }
         if range.upperBound > window!.high {
+            let time = monotonicSeconds()
             guard time >= nextAsking else { return .noKey }
             guard (try? prepareWindow(upTo: range.upperBound)) == true else {
                 nextAsking = time + Self.askingSeconds

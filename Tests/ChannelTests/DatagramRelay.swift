@@ -28,6 +28,7 @@ final class DatagramRelay: Sendable {
     private let nowhere: (descriptor: Int32, port: UInt16)
     private let ports = Mutex<(caller: UInt16, listener: UInt16)>((0, 0))
     private let stopped = Atomic(false)
+    private let ended = DispatchSemaphore(value: 0)
     private let capture: Bool
     let passed = Mutex<[Passed]>([])
     /// Both directions: the caller's and the listener's datagrams suffer alike.
@@ -39,15 +40,21 @@ final class DatagramRelay: Sendable {
         (toCaller, callerPort) = Self.open()
         (toListener, listenerPort) = Self.open()
         nowhere = Self.open(bufferBytes: 4096)
-        Thread.detachNewThread { [self] in run(from: toCaller, isCaller: true) }
-        Thread.detachNewThread { [self] in run(from: toListener, isCaller: false) }
+        for isCaller in [true, false] {
+            Thread.detachNewThread { [self] in
+                run(from: isCaller ? toCaller : toListener, isCaller: isCaller)
+                ended.signal()
+            }
+        }
     }
 
     func set(_ new: Trouble) { trouble.withLock { $0 = new } }
 
     func stop() {
         stopped.store(true, ordering: .relaxed)
-        usleep(150_000)
+        // Both threads look at least every 100 ms, and must not use descriptors that belong to somebody else by then.
+        ended.wait()
+        ended.wait()
         close(toCaller)
         close(toListener)
         close(nowhere.descriptor)

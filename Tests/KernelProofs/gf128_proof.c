@@ -83,8 +83,8 @@ static void known_answers(void) {
     }
 }
 
-// Ciphertext and hash in one pass, apart and in place, in two pieces.
-static void seal(const uint8_t key[16], const uint8_t *message, const uint8_t expected[16], size_t n) {
+// Ciphertext and hash in one pass, apart and in place, in two pieces; and back.
+static void seal_and_open(const uint8_t key[16], const uint8_t *message, const uint8_t expected[16], size_t n) {
     enum { MESSAGE, DATA, PAD, OUT };
     static uint8_t plain[4096];
     uint8_t *data = place(DATA, n, any_alignment()), *pad = place(PAD, n, any_alignment());
@@ -102,6 +102,14 @@ static void seal(const uint8_t key[16], const uint8_t *message, const uint8_t ex
     ck_gf128_seal(&state, data + first, data + first, pad + first, n - first);
     ck_gf128_finish(&state, hash);
     check(memcmp(data, message, n) == 0 && untouched(DATA) && memcmp(hash, expected, 16) == 0, "sealed in place");
+    ck_gf128_open(&state, out, pad, n);
+    ck_gf128_finish(&state, hash);
+    check(memcmp(out, plain, n) == 0 && untouched(OUT) && memcmp(hash, expected, 16) == 0, "opened");
+    ck_gf128_open(&state, data, pad, first);
+    ck_gf128_open(&state, data + first, pad + first, n - first);
+    ck_gf128_finish(&state, hash);
+    check(memcmp(data, plain, n) == 0 && untouched(DATA) && untouched(PAD) && memcmp(hash, expected, 16) == 0,
+          "opened in two pieces");
 }
 
 static void at(size_t n, int alignment) {
@@ -142,7 +150,7 @@ static void at(size_t n, int alignment) {
     }
     ck_gf128_finish(&first, out);
     check(memcmp(out, expected, 16) == 0, "in pieces, with the state of the message before");
-    seal(key, message, expected, n);
+    seal_and_open(key, message, expected, n);
 }
 
 // The field: commutative, associative, distributive, with the POLYVAL form's one.

@@ -123,6 +123,8 @@ static void hash_update(void) { ck_gf128_update(&hash, x, length); }
 
 static void hash_seal(void) { ck_gf128_seal(&hash, out, x, pad, length); }
 
+static void hash_open(void) { ck_gf128_open(&hash, out, pad, length); }
+
 static void hash_finish(void) { ck_gf128_finish(&hash, out); }
 
 static size_t filled;
@@ -192,6 +194,7 @@ static void hashes(void) {
             under_test(forms[v].name, length);
             check(words_left(hash_update) == 0, "update: no power of the key on the stack");
             check(words_left(hash_seal) == 0, "seal: no power of the key and no pad on the stack");
+            check(words_left(hash_open) == 0, "open: no power of the key and no pad on the stack");
             check(words_left(hash_finish) == 0, "finish: no power of the key on the stack");
         }
     }
