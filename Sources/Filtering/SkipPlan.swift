@@ -3,10 +3,11 @@ import GenomicFormats
 
 /// Which blocks of an indexed file hold the records that regions name, and the proof that those in between do not.
 ///
-/// The index is a hint. Reading begins at the first line end in the block that the index gives, never where it says that
-/// a record begins, and ends where it has given a place behind the region. The records read on both sides of each gap must
-/// show that no position of the regions lies between them: a file in order whose gaps are proven has no wanted position in
-/// its gaps. Where a line on either side is not whole in the block at the gap, the plan knows what to read besides.
+/// The index is a hint. Reading begins at the first line end in the block that the index gives, never where it says
+/// that a record begins, and ends where it has given a place behind the region. The records read on both sides of each
+/// gap must show that no position of the regions lies between them: a file in order whose gaps are proven has no wanted
+/// position in its gaps. Where a line on either side is not whole in the block at the gap, or a guess was wrong, the
+/// plan knows what to read besides.
 struct SkipPlan {
     /// What a stretch costs beside its blocks, and the share of the file from which on reading all of it is as fast.
     private static let stretchBytes = 1 << 15
@@ -115,8 +116,8 @@ struct SkipPlan {
         place.map { $0 & 0xffff > 0 ? Int($0 >> 16) : Int($0 >> 16) - 1 } ?? .max
     }
 
-    /// How far behind the beginning of the block of `place` a position may lie, whose window begins there, where the next
-    /// window begins in that block or the one behind it; nil where it does not.
+    /// How far behind the beginning of the block of `place` a position may lie, whose window begins there, where the
+    /// next window begins in that block or the one behind it; nil where it does not.
     private static func offset(of position: Int, _ place: UInt64, _ next: UInt64) -> Int? {
         let from = Int(place & 0xffff)
         var to = Int(next & 0xffff)
