@@ -107,6 +107,11 @@ public final class BCFWriter {
                 .data, at: "\(label):header line \(line)", "IDX is no number from 0 to \(HTSHeader.largestNumber)",
                 remedy: "take IDX out of the header, or write VCF")
         }
+        if parsed.columnCount == 9 {
+            throw Failure(
+                .data, at: "\(label):header", "has a FORMAT column without samples, which BCF cannot hold",
+                remedy: "take the column out of header and records, or write VCF")
+        }
         guard let header = HTSHeader(text: pending[..<end]), let text = header.text(isBCF: true) else {
             throw Failure(
                 .data, at: "\(label):header", "lines contradict each other, or name one thing twice",

@@ -31,6 +31,8 @@ package final class BGZFGroup: @unchecked Sendable {
     fileprivate var room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     /// Where the first block begins in the file.
     package fileprivate(set) var offset = 0
+    /// Where the last one ends.
+    package var end: Int { offset + blocks.compressedBytes }
     /// Whether blocks between this group and the one before were skipped.
     package fileprivate(set) var isBehindGap = false
     /// Plain bytes that are sound.
@@ -153,8 +155,10 @@ package final class BGZFGroupReader {
     package private(set) var compressedBytes = 0
     package private(set) var plainBytes = 0
 
-    package init(label: String, limits: GzipInflater.Limits = .init(), source: @escaping Source) {
+    /// - Parameter offset: where the first block begins that is read.
+    package init(label: String, limits: GzipInflater.Limits = .init(), from offset: Int = 0, source: @escaping Source) {
         self.label = label
+        self.offset = offset
         self.limits = limits
         self.source = source
         staged = .allocate(byteCount: 1 << 19, alignment: 64)

@@ -18,12 +18,15 @@ final class FilterPipeline {
     private let sink: ByteSink
     /// Plain output on its way to the sink.
     private let plain: PlainWriter?
+    private let source: BGZFGroupReader.Source
+    private let limits: GzipInflater.Limits
     private let reader: BGZFGroupReader
     private let crew: Crew
     private var inflaters: [BGZFBlockInflater] = []
     /// One for each worker, and one for lines that two groups share.
     private var filters: [PartFilter] = []
     private var own: PartFilter?
+    private lazy var ownInflater = BGZFBlockInflater()
     private var assembler: BGZFAssembler?
     private var index: TabixIndexBuilder?
     private var indexSuffix = ".tbi"
@@ -43,6 +46,11 @@ final class FilterPipeline {
     /// No record was seen since the last gap; its first line has not ended.
     private var gapIsOpen = false
     private var isInsideLine = false
+    /// Where the blocks end whose lines went out, and whether those are all up to the end of the file.
+    private var end = 0
+    private var isAtEnd = true
+    /// Bytes of blocks that the plan did not foresee, and their plain bytes.
+    private var more = (compressed: 0, plain: 0)
     private var inflateSeconds = 0.0
     private var filterSeconds = 0.0
     private var writeSeconds = 0.0
@@ -57,7 +65,9 @@ final class FilterPipeline {
         self.label = label
         self.sink = sink
         plain = settings.format == .vcf ? PlainWriter(sink) : nil
-        reader = BGZFGroupReader(label: label, limits: .init(maximumOutput: maximumOutput), source: source)
+        self.source = source
+        limits = .init(maximumOutput: maximumOutput)
+        reader = BGZFGroupReader(label: label, limits: limits, source: source)
         if let plan { reader.skip(to: plan.stretches) }
         crew = Crew(settings.threads)
         inflaters = (0..<crew.count).map { _ in BGZFBlockInflater() }
@@ -91,10 +101,11 @@ final class FilterPipeline {
             let began = threadSeconds()
             let before = (inflateSeconds, filterSeconds)
             try commit(slot)
-            writeSeconds += threadSeconds() - began - (filterSeconds - before.1)
+            writeSeconds += threadSeconds() - began - (inflateSeconds - before.0) - (filterSeconds - before.1)
             if let part = slot.part { filterSeconds += part.seconds }
             inflateSeconds += slot.inflateSeconds
         }
+        try readToLastGap()
         let began = threadSeconds()
         try commitLastLine()
         try release(waiting)
@@ -179,7 +190,49 @@ final class FilterPipeline {
 
     private func commit(_ slot: FilterSlot) throws {
         let group = slot.group
-        if group.isBehindGap {
+        guard group.isBehindGap, !isProven(before: slot) else {
+            return try commit(slot, isBehindGap: group.isBehindGap)
+        }
+        try readMore(before: group.offset)
+        guard end <= group.offset else { throw IndexDoesNotFit() }
+        try commit(slot, isBehindGap: end < group.offset)
+    }
+
+    /// Whether the first record of a group behind a gap proves it; the group may have none, or a wrong one.
+    private func isProven(before slot: FilterSlot) -> Bool {
+        guard let run = slot.part?.runs.first else { return false }
+        let place = (String(decoding: run.contig, as: UTF8.self), run.firstPosition)
+        return plan?.provesGap(after: lastPlace, before: place) == true
+    }
+
+    /// Reads what else may prove a gap, on this thread: it is little, and seldom needed.
+    private func readMore(before next: Int?) throws {
+        guard let plan, let own else { return }
+        let stretches = plan.stretches(from: end, before: next)
+        let reader = BGZFGroupReader(label: label, limits: limits, from: end, source: source)
+        reader.skip(to: stretches)
+        while let group = reader.next() {
+            let slot = FilterSlot(group, lineStart: nil)
+            slot.work(ownInflater, own, label: label)
+            inflateSeconds += slot.inflateSeconds
+            filterSeconds += slot.part?.seconds ?? 0
+            try commit(slot, isBehindGap: group.isBehindGap)
+        }
+        more = (more.compressed + reader.compressedBytes, more.plain + reader.plainBytes)
+        if next == nil, stretches.last?.last == .max { isAtEnd = true }
+    }
+
+    /// The gap behind the last stretch.
+    private func readToLastGap() throws {
+        guard let plan, plan.stretches.last?.last != .max else { return }
+        isAtEnd = false
+        if !plan.provesGap(after: lastPlace, before: nil) { try readMore(before: nil) }
+    }
+
+    private func commit(_ slot: FilterSlot, isBehindGap: Bool) throws {
+        let group = slot.group
+        end = group.end
+        if isBehindGap {
             // A line that was begun before the gap, and what is left of one that was begun inside it.
             tail = []
             tailBytes = 0
@@ -249,7 +302,7 @@ final class FilterPipeline {
     }
 
     private func commitLastLine() throws {
-        if let plan, plan.stretches.last?.last != .max {
+        if let plan, !isAtEnd {
             // The last line goes on in blocks that were not read.
             tail = []
             guard plan.provesGap(after: lastPlace, before: nil) else { throw IndexDoesNotFit() }
@@ -388,8 +441,10 @@ final class FilterPipeline {
             counts: counts, index: index, indexSuffix: indexSuffix, passedBytes: assembler?.passedBytes ?? 0,
             skipped: plan != nil,
             measurements: [
-                measured(.decompression, reader.compressedBytes + reader.plainBytes, inflateSeconds),
-                measured(.filtering, reader.plainBytes + plainOut, filterSeconds),
+                measured(
+                    .decompression, reader.compressedBytes + reader.plainBytes + more.compressed + more.plain,
+                    inflateSeconds),
+                measured(.filtering, reader.plainBytes + more.plain + plainOut, filterSeconds),
                 measured(.compression, plainOut + fileOut, output),
             ])
     }

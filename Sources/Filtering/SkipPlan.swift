@@ -3,62 +3,158 @@ import GenomicFormats
 
 /// Which blocks of an indexed file hold the records that regions name, and the proof that those in between do not.
 ///
-/// The index is a hint. Reading begins at the first line end in the block that the index gives for the place before a
-/// region's, never where it says that a record begins, and ends where it has given a place behind the region and another
-/// behind that, so that the line at the first is whole. The records read on both sides of each gap must show that no
-/// position of the regions lies between them. A file in order whose gaps are proven has no wanted position in its gaps.
+/// The index is a hint. Reading begins at the first line end in the block that the index gives, never where it says
+/// that a record begins, and ends where it has given a place behind the region. The records read on both sides of each
+/// gap must show that no position of the regions lies between them: a file in order whose gaps are proven has no wanted
+/// position in its gaps. Where a line on either side is not whole in the block at the gap, or a guess was wrong, the
+/// plan knows what to read besides.
 struct SkipPlan {
     /// What a stretch costs beside its blocks, and the share of the file from which on reading all of it is as fast.
     private static let stretchBytes = 1 << 15
     private static let largestShare = 0.8
 
+    /// Room for a line, and for records that do not lie evenly: what is missed is read when it is found missing.
+    private static let lineRoom = 1 << 9
+    /// Where a window of the index takes fewer bytes of the file, it is guessed which of two blocks holds a position.
+    private static let smallWindow = 1 << 12
+
     let stretches: [BGZFGroupReader.Stretch]
+    /// What each of them becomes where that does not prove the gaps beside it.
+    private let wider: [BGZFGroupReader.Stretch]
     private let regions: RegionSet
     private var unseen: Set<String>
 
     /// Nil when too little would be skipped, or the index does not speak of all contigs of the regions.
-    init?(_ regions: RegionSet, index: TabixIndex, fileSize: Int) {
+    ///
+    /// - Parameter byPosition: a record that begins before a region has no part in it, however far it reaches.
+    init?(_ regions: RegionSet, byPosition: Bool, index: TabixIndex, fileSize: Int) {
         // The header ends before the first record.
         guard let first = index.places.first(where: { $0 > 0 }) else { return nil }
         let byName = Dictionary(index.contigs.map { ($0.name, $0.windows) }, uniquingKeysWith: { one, _ in one })
-        var wanted = [BGZFGroupReader.Stretch(start: 0, last: Int(first >> 16))]
-        let shift = BinningScheme.smallestShift
+        let header = BGZFGroupReader.Stretch(start: 0, last: Int(first >> 16))
+        var wanted = [(stretch: header, wider: header)]
+        let isEven = fileSize / index.places.count < Self.smallWindow
+        let guesses = (starts: isEven && byPosition, ends: isEven)
         for (name, intervals) in regions.contigs {
             guard let windows = byName[name], !windows.isEmpty else { return nil }
-            var last = (-1, -1)
+            // Neighbours in the same windows are one.
+            var next: Reach?
             for (start, end) in zip(intervals.starts, intervals.ends) {
-                let from = min(windows.lowerBound + start >> shift, windows.upperBound - 1)
-                let reach = min(windows.lowerBound + end >> shift, windows.upperBound - 1)
-                if (from, reach) == last { continue }
-                last = (from, reach)
-                wanted.append(Self.stretch(index, from: index.places[from], to: index.places[reach]))
+                let reach = Reach(start: start, end: end, in: windows)
+                if let before = next, before.first == reach.first, before.last == reach.last {
+                    next?.end = end
+                } else {
+                    if let next { wanted.append(Self.stretches(index, next, guesses: guesses)) }
+                    next = reach
+                }
             }
+            if let next { wanted.append(Self.stretches(index, next, guesses: guesses)) }
         }
         var merged: [BGZFGroupReader.Stretch] = []
-        for stretch in wanted.sorted(by: { ($0.start, $0.last) < ($1.start, $1.last) }) {
-            if let last = merged.last, stretch.start <= last.last {
-                merged[merged.count - 1].last = max(last.last, stretch.last)
+        var wider: [BGZFGroupReader.Stretch] = []
+        for next in wanted.sorted(by: { ($0.stretch.start, $0.stretch.last) < ($1.stretch.start, $1.stretch.last) }) {
+            if let last = merged.indices.last, next.stretch.start <= merged[last].last {
+                merged[last].last = max(merged[last].last, next.stretch.last)
+                wider[last].start = min(wider[last].start, next.wider.start)
+                wider[last].last = max(wider[last].last, next.wider.last)
             } else {
-                merged.append(stretch)
+                merged.append(next.stretch)
+                wider.append(next.wider)
             }
         }
         let bytes = merged.reduce(0) { $0 + min($1.last, fileSize) - $1.start + Self.stretchBytes }
         guard Double(bytes) < Self.largestShare * Double(fileSize) else { return nil }
         stretches = merged
+        self.wider = wider
         self.regions = regions
         unseen = Set(regions.contigs.keys)
     }
 
-    /// The blocks for a region whose first base lies in a window with the place `from`, and the base behind its last one
-    /// in a window with the place `to`.
-    private static func stretch(_ index: TabixIndex, from: UInt64, to: UInt64) -> BGZFGroupReader.Stretch {
-        var before = index.place(before: from)
+    /// Positions of one contig, and the windows of the first and of the one behind the last.
+    private struct Reach {
+        var start: Int
+        var end: Int
+        var first: Int
+        var last: Int
+
+        init(start: Int, end: Int, in windows: Range<Int>) {
+            self.start = start
+            self.end = end
+            first = min(windows.lowerBound + start >> BinningScheme.smallestShift, windows.upperBound - 1)
+            last = min(windows.lowerBound + end >> BinningScheme.smallestShift, windows.upperBound - 1)
+        }
+    }
+
+    /// The blocks for some positions, and those in which the lines on both sides are whole, however long they are.
+    private static func stretches(
+        _ index: TabixIndex, _ reach: Reach, guesses: (starts: Bool, ends: Bool)
+    ) -> (BGZFGroupReader.Stretch, wider: BGZFGroupReader.Stretch) {
+        let from = index.places[reach.first]
+        let to = index.places[reach.last]
+        let before = index.place(before: from)
+        let behind = index.place(behind: to)
         // A line that begins with its block is not seen to be whole.
-        if let place = before, place & 0xffff == 0 { before = index.place(before: place) }
-        let behind = index.place(behind: to).flatMap { index.place(behind: $0) }
-        // The block of the byte before that place.
-        let last = behind.map { $0 & 0xffff > 0 ? Int($0 >> 16) : Int($0 >> 16) - 1 }
-        return .init(start: before.map { Int($0 >> 16) } ?? 0, last: last ?? .max)
+        let wider = before.flatMap { $0 & 0xffff == 0 ? index.place(before: $0) : $0 }
+        var start = before
+        var last = Self.last(before: behind)
+        let room = guesses.starts ? index.place(behind: from).flatMap { offset(of: reach.start, from, $0) } : nil
+        let first = (room ?? Int(from & 0xffff)) - lineRoom
+        if first >= BGZF.blockPayload { start = index.place(behind: from) } else if first >= 0 { start = from }
+        if guesses.ends, let behind, let end = offset(of: reach.end, to, behind), end + lineRoom < BGZF.blockPayload {
+            last = Int(to >> 16)
+        }
+        return (
+            .init(start: start.map { Int($0 >> 16) } ?? 0, last: last),
+            wider: .init(
+                start: wider.map { Int($0 >> 16) } ?? 0,
+                last: Self.last(before: behind.flatMap { index.place(behind: $0) }))
+        )
+    }
+
+    /// The block of the byte before a place.
+    private static func last(before place: UInt64?) -> Int {
+        place.map { $0 & 0xffff > 0 ? Int($0 >> 16) : Int($0 >> 16) - 1 } ?? .max
+    }
+
+    /// How far behind the beginning of the block of `place` a position may lie, whose window begins there, where the
+    /// next window begins in that block or the one behind it; nil where it does not.
+    private static func offset(of position: Int, _ place: UInt64, _ next: UInt64) -> Int? {
+        let from = Int(place & 0xffff)
+        var to = Int(next & 0xffff)
+        if next >> 16 > place >> 16 {
+            guard next >> 16 - place >> 16 <= UInt64(BGZF.maximumBlockSize) else { return nil }
+            to += BGZF.blockPayload
+        }
+        let window = 1 << BinningScheme.smallestShift
+        return from + max(0, to - from) * (position & (window - 1)) / window
+    }
+
+    /// What else is to be read of a gap that is not proven.
+    ///
+    /// - Parameters:
+    ///   - from: the end of the blocks before it.
+    ///   - next: the beginning of the stretch behind it; nil behind the last one.
+    func stretches(from: Int, before next: Int?) -> [BGZFGroupReader.Stretch] {
+        let end = next ?? .max
+        var low = 0
+        var behind = stretches.count
+        while low < behind {
+            let middle = (low + behind) / 2
+            if stretches[middle].start >= end { behind = middle } else { low = middle + 1 }
+        }
+        var more: [BGZFGroupReader.Stretch] = []
+        if behind > 0, wider[behind - 1].last >= from {
+            more.append(.init(start: from, last: min(wider[behind - 1].last, end - 1)))
+        }
+        if behind < stretches.count, wider[behind].start < end {
+            let start = max(from, wider[behind].start)
+            if let last = more.last, start <= last.last {
+                more[0].last = end - 1
+            } else {
+                more.append(.init(start: start, last: end - 1))
+            }
+        }
+        return more
     }
 
     mutating func see(_ contig: String) { unseen.remove(contig) }

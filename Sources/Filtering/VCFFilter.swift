@@ -167,7 +167,9 @@ public struct VCFFilter: Sendable {
         // says what is wrong.
         var end = [UInt8](repeating: 0, count: BGZF.endMarker.count)
         try end.withUnsafeMutableBytes { try file.read($0, at: file.size - $0.count) }
-        guard end == BGZF.endMarker, let plan = SkipPlan(regions, index: index, fileSize: file.size) else { return nil }
+        guard end == BGZF.endMarker,
+            let plan = SkipPlan(regions, byPosition: overlap == .position, index: index, fileSize: file.size)
+        else { return nil }
         return (path, plan)
     }
 

@@ -147,7 +147,8 @@ struct AuditCommand: ParsableCommand {
         subcommands: [Verify.self, Show.self])
 
     struct Verify: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Check that no line was changed, removed or put in.")
+        static let configuration = CommandConfiguration(
+            commandName: "verify", abstract: "Check that no line was changed, removed or put in.")
         @OptionGroup var owner: OwnerOptions
         func run() throws {
             let lines = try auditLines(owner)
@@ -157,7 +158,8 @@ struct AuditCommand: ParsableCommand {
     }
 
     struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Print the log, a JSON object a line.")
+        static let configuration = CommandConfiguration(
+            commandName: "show", abstract: "Print the log, a JSON object a line.")
         @OptionGroup var owner: OwnerOptions
         func run() throws {
             for line in try auditLines(owner) {

@@ -14,6 +14,7 @@ struct BenchCommand: ParsableCommand {
 
     struct Kernels: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "kernels",
             abstract: "GB/s of each kernel by instruction set, in cache and from DRAM, and of compression.",
             discussion: """
                 Rates count the bytes of one operand, of compression the plain bytes. Rows that end in .size and .speed are \
@@ -59,6 +60,7 @@ struct BenchCommand: ParsableCommand {
 
     struct Genotype: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "genotype",
             abstract: "Time of mapping by stage, on a reference and reads of yours.",
             discussion: """
                 Reads are parsed into memory first, then mapped several times at one thread and at all; the run with the \

@@ -6,6 +6,7 @@ import Foundation
 extension BenchCommand {
     struct Filter: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "filter",
             abstract: "Seconds from VCF.gz to filtered VCF.gz, beside bcftools and tabix.",
             discussion: """
                 Makes a call set of one sample, then takes records out of it by regions and by points. dsgd uses the \

@@ -9,6 +9,7 @@ import Randomness
 extension BenchCommand {
     struct Keys: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "keys",
             abstract: "Gbit/s of key from key nodes to their roles and to applications, and of the generators.",
             discussion: """
                 keys.made: a role takes pad that its node makes, the copy for another role of the node included; \

@@ -6,6 +6,7 @@ import Foundation
 extension BenchCommand {
     struct Pad: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "pad",
             abstract: "Throughput of the channel under one-time pad, over TCP and UDP.",
             discussion: """
                 Both ends are threads of this process, with a pad ledger each. Pad is made before the clock starts; \

@@ -16,6 +16,7 @@ struct EvaluateCommand: ParsableCommand {
 
     struct Variants: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "variants",
             abstract: "Compare calls with the truth, by haplotype, and list every difference.")
 
         @Option(help: "True variants (VCF).", completion: .file()) var truth: String
@@ -51,6 +52,7 @@ struct EvaluateCommand: ParsableCommand {
 
     struct Mapping: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "mapping",
             abstract: "Compare alignments (SAM) with the true places in the reads' names.",
             discussion: """
                 Takes what any mapper makes of reads from `dsgd simulate --truth-in-names`, in any order. A read is \

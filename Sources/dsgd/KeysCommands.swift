@@ -12,6 +12,7 @@ struct KeysCommand: ParsableCommand {
 
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "status",
             abstract: "Stock, rates and forecasts of every link, as the nodes see them.")
         @Option(name: [.short, .customLong("config")], help: "Configuration of any process of the bank.") var config:
             String
@@ -66,6 +67,7 @@ struct KeysCommand: ParsableCommand {
 
     struct Plan: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "plan",
             abstract: "What a deposit or a request will cost in pad, by stream and hop, and when it is affordable.",
             discussion: """
                 Give the files of reads, or their sizes in bytes. The plan takes the stock of the bank's nodes; without \
@@ -155,6 +157,7 @@ struct KeysCommand: ParsableCommand {
 
     struct Ledger: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "ledger",
             abstract:
                 "Every pad byte of what a process plays: supplied, used, lost, expired and on hand, by stream and hop.",
             discussion: """
@@ -213,6 +216,7 @@ struct KeysCommand: ParsableCommand {
     /// records of a known pattern and nothing else.
     struct Exercise: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "exercise",
             abstract: "Send or receive records of a known pattern as a role of the network.", shouldDisplay: false)
         @Option(name: [.short, .customLong("config")]) var config: String
         @Option(help: "Role at the other end; left out: answer whoever calls.") var to: String?

@@ -30,7 +30,8 @@ struct ShareCommand: ParsableCommand {
     }
 
     struct Split: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Cut a file into three shares and the owner's tags.")
+        static let configuration = CommandConfiguration(
+            commandName: "split", abstract: "Cut a file into three shares and the owner's tags.")
         @OptionGroup var source: Source
         @Argument(help: "File to split.", completion: .file()) var file: String
         @Option(name: .shortAndLong, help: "Prefix of the outputs; FILE when left out.") var output: String?
@@ -50,7 +51,8 @@ struct ShareCommand: ParsableCommand {
     }
 
     struct Join: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Restore a file from any two of its shares.")
+        static let configuration = CommandConfiguration(
+            commandName: "join", abstract: "Restore a file from any two of its shares.")
         @Argument(help: "Two share files.", completion: .file()) var shares: [String]
         @Option(help: "The owner's tags; without them altered blocks go unnoticed.", completion: .file()) var tags:
             String?
@@ -65,7 +67,8 @@ struct ShareCommand: ParsableCommand {
     }
 
     struct Verify: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Check one, two or three shares, block by block.")
+        static let configuration = CommandConfiguration(
+            commandName: "verify", abstract: "Check one, two or three shares, block by block.")
         @Argument(help: "Share files.", completion: .file()) var shares: [String]
         @Option(help: "The owner's tags; without them only contradictions are found.", completion: .file()) var tags:
             String?
@@ -87,6 +90,7 @@ struct ShareCommand: ParsableCommand {
 
     struct Repair: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "repair",
             abstract: "Make a lost share from the other two, without forming the secret.")
         @Argument(help: "The two good share files.", completion: .file()) var shares: [String]
         @Option(help: "The owner's tags.", completion: .file()) var tags: String
@@ -102,6 +106,7 @@ struct ShareCommand: ParsableCommand {
 
     struct Refresh: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "refresh",
             abstract: "Give all three shares fresh randomness, so that old and new shares do not combine.")
         @OptionGroup var source: Source
         @Argument(help: "Prefix of the share files and tags.") var prefix: String

@@ -24,7 +24,7 @@ import Testing
         for cap in ["portable", "avx2", "avx512"] {
             let place = try TemporaryDirectory()
             let script = "set -e; export DSGD_CPU_CAP=\(cap)\n" + Self.steps
-            let made = try program.shell(script, in: place.path, seconds: 300)
+            let made = try program.shell(script, in: place.path)
             try #require(made.code == 0, "\(cap): \(made.errors)")
             let names = try place.entries()
             let files = try Dictionary(uniqueKeysWithValues: names.map { ($0, try place.read($0)) })

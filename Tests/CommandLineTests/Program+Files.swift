@@ -20,7 +20,7 @@ extension Program {
             dsgd index -r s/reference.fa.gz -o good.idx && dsgd share split secret && dsgd share split other || exit 9
             printf '>a\\n' > strange.fa; zcat s/reference.fa.gz | grep -v '>' >> strange.fa
             dsgd index -r strange.fa -o strange.idx
-            """, in: directory.path, seconds: 300)
+            """, in: directory.path)
         if prepared.code != 0 { throw CocoaError(.featureUnsupported, userInfo: ["errors": prepared.errors]) }
         let index = try directory.read("good.idx")
         try directory.write(Array(index.dropLast(8)), to: "cut.idx")
@@ -73,7 +73,7 @@ extension Program {
         try writeText(header + lanes + "B.1,S2,L1,1,one.fq,\n", "samples.csv")
         try writeText(header + lanes.replacing("A.2,S1,L1", with: "A.2,S1,"), "badlane.csv")
         // Two members of gzip that are no BGZF.
-        let made = try shell("(gzip < l1a.fq; gzip < l1b.fq) > 1.fq.members.gz", in: directory.path, seconds: 300)
+        let made = try shell("(gzip < l1a.fq; gzip < l1b.fq) > 1.fq.members.gz", in: directory.path)
         if made.code != 0 { throw CocoaError(.featureUnsupported, userInfo: ["errors": made.errors]) }
     }
 

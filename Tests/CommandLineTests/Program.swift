@@ -27,13 +27,15 @@ final class Program: @unchecked Sendable {
 
     let directory: TemporaryDirectory
     private let binary: String
+    /// What a run may take before it is killed: a hundred times what it needs, since machines may be slow and busy.
+    private static let patience = 900
 
     private init() throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
         binary = root.appending(path: ".build/release/dsgd").path
         directory = try TemporaryDirectory()
-        let made = try shell("dsgd simulate -o s --length 40000 --depth 12", in: directory.path, seconds: 300)
+        let made = try shell("dsgd simulate -o s --length 40000 --depth 12", in: directory.path)
         try #require(made.code == 0, "simulate failed: \(made.errors)")
         try makeFiles()
     }
@@ -45,7 +47,7 @@ final class Program: @unchecked Sendable {
     func check(_ cases: [Case], sourceLocation: SourceLocation = #_sourceLocation) throws {
         for test in cases {
             let place = try TemporaryDirectory()
-            let result = try shell(test.command, in: place.path, seconds: 300)
+            let result = try shell(test.command, in: place.path)
             let left = try place.entries()
             #expect(result.code == test.code, "\(test.command): \(result.errors)", sourceLocation: sourceLocation)
             for word in test.words {
@@ -61,11 +63,11 @@ final class Program: @unchecked Sendable {
     }
 
     /// The exit code and standard error of a command line; a run that takes too long is killed and ends with 137.
-    func shell(_ command: String, in place: String, seconds: Int) throws -> (code: Int32, errors: String) {
+    func shell(_ command: String, in place: String) throws -> (code: Int32, errors: String) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
         let script = "dsgd() { '\(binary)' \"$@\"; }\nD='\(directory.path)'\n\(command)"
-        process.arguments = ["-s", "KILL", "\(seconds)", "/bin/bash", "-c", script]
+        process.arguments = ["-s", "KILL", "\(Self.patience)", "/bin/bash", "-c", script]
         process.currentDirectoryURL = URL(fileURLWithPath: place)
         let errors = Pipe()
         process.standardInput = FileHandle.nullDevice

@@ -20,12 +20,14 @@ import Testing
 
         """
 
-    /// Writes a file and its index; `info` makes a record's INFO from its position.
-    private static func make(
-        _ path: String, records: Int, spacing: UInt64, seed: UInt64, info: (Int, inout SplitMix64) -> String
+    /// Writes a file and its index; `info` makes a record's INFO from its position. The header names further contigs.
+    static func make(
+        _ path: String, records: Int, spacing: UInt64, seed: UInt64, contigs: Int = 0,
+        info: (Int, inout SplitMix64) -> String
     ) throws {
         var random = SplitMix64(seed: seed)
-        var text = head
+        let more = (0..<contigs).map { "##contig=<ID=more\($0)>\n" }.joined()
+        var text = head.replacing("#CHROM", with: more + "#CHROM")
         for contig in ["1", "2", "3"] {
             var position = 1
             for _ in 0..<records {
@@ -41,7 +43,7 @@ import Testing
     }
 
     /// The answer with and without the index; both as text.
-    private static func answers(
+    static func answers(
         _ path: String, _ regions: [String: [Range<Int>]], _ rule: OverlapRule = .position
     ) throws -> (byIndex: [UInt8], whole: [UInt8], skipped: Bool) {
         let filter = VCFFilter(selection: .regions(RegionSet(regions)), overlap: rule)
@@ -140,7 +142,7 @@ import Testing
     }
 
     /// The index with other places in each contig's windows.
-    private static func withWindows(of index: [UInt8], changed: ([UInt64]) -> [UInt64]) -> [UInt8] {
+    static func withWindows(of index: [UInt8], changed: ([UInt64]) -> [UInt64]) -> [UInt8] {
         var bytes = index
         func number(_ at: Int) -> Int {
             index.withUnsafeBytes { Int(Int32(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: Int32.self))) }
