@@ -5,6 +5,7 @@ import Glibc
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 func thrown(_ body: () throws -> Void) -> Failure? {
@@ -18,16 +19,6 @@ func thrown(_ body: () throws -> Void) -> Failure? {
 
 /// Seconds that a test waits for what takes milliseconds: the machine may be starved. Only what is broken takes longer.
 let patience = 60.0
-
-/// Waits until something is so; false when it is not within `patience`.
-@discardableResult func comesTrue(_ condition: () -> Bool) -> Bool {
-    let limit = ContinuousClock.now + .seconds(patience)
-    while !condition() {
-        if ContinuousClock.now > limit { return false }
-        usleep(2000)
-    }
-    return true
-}
 
 /// One role of a test with its own ledger.
 final class Party {
@@ -155,7 +146,7 @@ func randomBytes(_ count: Int) -> [UInt8] {
         let second = try alice.connect(listener.port, peer: "bob")
         try [1, 2, 3].withUnsafeBytes { try second.send(kind: 1, $0) }
         second.abort()
-        comesTrue { results.withLock { $0.count } == 2 }
+        eventually { results.withLock { $0.count } == 2 }
         listener.stop()
         let seen = results.withLock { $0 }
         #expect(seen.contains("closed"))
@@ -195,7 +186,7 @@ func randomBytes(_ count: Int) -> [UInt8] {
         let second = thrown { _ = try alice.connect(listener.port, peer: "bob") }
         #expect(second?.kind == .transient && second?.problem.contains("wait after failed proofs") == true)
         #expect(
-            comesTrue { refusals.list.withLock { $0.contains { $0.problem.contains("proof of identity is wrong") } } })
+            eventually { refusals.list.withLock { $0.contains { $0.problem.contains("proof of identity is wrong") } } })
         listener.stop()
         // The failed proof burned the server's receiving pad only at the range it named.
         #expect(try bob.ledger.balance().allSatisfy { $0.balanced && $0.data == 0 && $0.handshake == 0 })
@@ -212,7 +203,7 @@ func randomBytes(_ count: Int) -> [UInt8] {
         #expect(thrown { _ = try mallory.connect(listener.port, peer: "carol") }?.kind == .notAuthorised)
         let raw = try Sockets.connect(host: "127.0.0.1", port: listener.port, Deadline(in: patience))
         try randomBytes(64).withUnsafeBytes { try raw.write($0, Deadline(in: patience)) }
-        comesTrue { refusals.list.withLock { $0.count } >= 2 }
+        eventually { refusals.list.withLock { $0.count } >= 2 }
         let port = listener.port
         listener.stop()
         #expect(refusals.list.withLock { $0.count } >= 2)

@@ -287,7 +287,7 @@ func offer(_ data: [UInt8], _ name: UInt8 = 1) -> ObjectOffer {
             defer { relay.set(DatagramRelay.Trouble()) }
             let before = relay.passed.withLock { $0.count }
             try send(text)
-            comesTrue { relay.passed.withLock { $0.count } > before }
+            eventually { relay.passed.withLock { $0.count } > before }
             return try #require(relay.passed.withLock { $0.last?.bytes })
         }
 
@@ -304,7 +304,7 @@ func offer(_ data: [UInt8], _ name: UInt8 = 1) -> ObjectOffer {
             relay.inject(bytes)
             var texts: [[UInt8]] = []
             var failure: (any Error)?
-            comesTrue {
+            eventually {
                 do { texts = try receive(0.03) } catch { failure = error }
                 return failure != nil || !texts.isEmpty || answering.refusals.total > before
             }

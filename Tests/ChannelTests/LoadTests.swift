@@ -5,6 +5,7 @@ import Glibc
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct LoadTests {
@@ -56,7 +57,7 @@ import Testing
         defer { door.stop() }
         let silent = try Sockets.connect(host: "127.0.0.1", port: door.port, Deadline(in: patience))
         let slow = try Sockets.connect(host: "127.0.0.1", port: door.port, Deadline(in: patience))
-        let areRefused = comesTrue {
+        let areRefused = eventually {
             _ = try? [UInt8(0x44)].withUnsafeBytes { try slow.write($0, Deadline(in: 1)) }
             usleep(50_000)
             return refusals.list.withLock { $0.count } == 2
@@ -75,11 +76,11 @@ import Testing
         }
         defer { listener.stop() }
         let quiet = try alice.connect(listener.port, peer: "bob")
-        comesTrue { connections.load(ordering: .relaxed) == 1 }
+        eventually { connections.load(ordering: .relaxed) == 1 }
         let halting = try Interceptor(target: listener.port, records: 1) { [Array($0[0].prefix(60))] }
         let halted = try alice.connect(halting.port, peer: "bob")
         try randomBytes(500).withUnsafeBytes { try halted.send(kind: 1, $0) }
-        comesTrue { ends.withLock { $0.count } == 2 }
+        eventually { ends.withLock { $0.count } == 2 }
         let seen = ends.withLock { $0.map(\.problem) }
         #expect(seen.contains { $0.contains("no record in time") })
         #expect(seen.contains { $0.contains("stalled") || $0.contains("truncated") }, "\(seen)")
@@ -185,7 +186,7 @@ import Testing
             data.withLock { failure in failure = thrown { _ = try spend(.data, 300_000, 10 * patience) } }
             isWaiting.store(false, ordering: .relaxed)
         }
-        #expect(comesTrue { tap.isAwaited.load(ordering: .relaxed) })
+        #expect(eventually { tap.isAwaited.load(ordering: .relaxed) })
         for _ in 0..<20 { _ = try spend(.handshake, 16, patience) }
         // Short messages go on as well, as far as there is key.
         _ = try spend(.data, 100, patience)

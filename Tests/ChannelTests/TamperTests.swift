@@ -5,6 +5,7 @@ import Glibc
 import Kernels
 import OneTimePad
 import Synchronization
+import TestSupport
 import Testing
 
 /// A man in the middle: passes the handshake on and then lets a test play with the client's records.
@@ -85,7 +86,7 @@ final class Interceptor: Sendable {
         let channel = try alice.connect(middle.port, peer: "bob")
         try randomBytes(100).withUnsafeBytes { try channel.send(kind: 1, $0) }
         try randomBytes(200).withUnsafeBytes { try channel.send(kind: 2, $0) }
-        comesTrue { seen.withLock { !$0.end.isEmpty } }
+        eventually { seen.withLock { !$0.end.isEmpty } }
         channel.abort()
         listener.stop()
         return seen.withLock { $0 }
@@ -156,11 +157,11 @@ final class Interceptor: Sendable {
         }
         let one = try alice.connect(first.port, peer: "bob")
         try randomBytes(50).withUnsafeBytes { try one.send(kind: 1, $0) }
-        comesTrue { stolen.withLock { !$0.isEmpty } }
+        eventually { stolen.withLock { !$0.isEmpty } }
         let second = try Interceptor(target: listener.port, records: 1) { _ in [stolen.withLock { $0 }] }
         let two = try alice.connect(second.port, peer: "bob")
         try randomBytes(50).withUnsafeBytes { try two.send(kind: 1, $0) }
-        comesTrue { ends.withLock { $0.count } == 2 }
+        eventually { ends.withLock { $0.count } == 2 }
         one.abort()
         two.abort()
         listener.stop()
@@ -176,7 +177,7 @@ final class Interceptor: Sendable {
         let listener = try bob.listen(options: options, refusals: refusals, echo)
         let raw = try Sockets.connect(host: "127.0.0.1", port: listener.port, Deadline(in: patience))
         try [UInt8(0x44)].withUnsafeBytes { try raw.write($0, Deadline(in: patience)) }
-        comesTrue { refusals.list.withLock { !$0.isEmpty } }
+        eventually { refusals.list.withLock { !$0.isEmpty } }
         listener.stop()
         #expect(refusals.list.withLock { $0.first?.problem.contains("stalled") == true })
         raw.stop()

@@ -140,7 +140,7 @@ private func pattern(_ position: UInt64, _ buffer: UnsafeMutableRawBufferPointer
         let failure = thrown {
             try ObjectTransfer.send(offer([9, 9]), over: channel, &report, read: reader(of: [9, 9]))
         }
-        #expect(failure != nil && comesTrue { failures.withLock { $0.first?.kind == .data } })
+        #expect(failure != nil && eventually { failures.withLock { $0.first?.kind == .data } })
     }
 
     @Test func aStalledJobHoldsUpNoOther() throws {
@@ -168,7 +168,7 @@ private func pattern(_ position: UInt64, _ buffer: UnsafeMutableRawBufferPointer
         }
         // Until the sockets are full.
         var before = -1
-        comesTrue {
+        eventually {
             let now = blocked.load(ordering: .relaxed)
             defer { before = now }
             usleep(200_000)

@@ -53,7 +53,7 @@ import TestSupport
             try expectWorks(test, expected, label)
             if isDeposit, !(try catalogue(test).dataSets().contains(name)) {
                 #expect(result.exitCode != 0, "\(label): acknowledged and not in the catalogue")
-                #expect(try eventually { try test.bank.run(Self.depositArguments(test, name)).exitCode }, "\(label)")
+                #expect(try succeeds { try test.bank.run(Self.depositArguments(test, name)).exitCode }, "\(label)")
             }
         }
         try killUser(test, expected, random: &random, duration: duration)
@@ -231,7 +231,7 @@ import TestSupport
     }
 
     /// A command that is safe to try again succeeds within the bound.
-    private func eventually(_ command: () throws -> Int32) throws -> Bool {
+    private func succeeds(_ command: () throws -> Int32) throws -> Bool {
         let limit = Date(timeIntervalSinceNow: Self.bound)
         while Date() < limit {
             let code = try command()
@@ -245,7 +245,7 @@ import TestSupport
     private func expectWorks(_ test: TestBank, _ expected: Data, _ label: String) throws {
         try? FileManager.default.removeItem(atPath: test.answer("user-everything"))
         var said: [String] = []
-        let isDone = try eventually {
+        let isDone = try succeeds {
             let result = try test.request("user-everything")
             if result.exitCode != 0 { said.append("\(result.exitCode) \(result.error)") }
             return result.exitCode

@@ -2,11 +2,11 @@ import Foundation
 
 /// Waits until a condition holds, for a minute at most, and tells whether it does. A machine with other work may starve any
 /// thread for seconds, which is no finding.
-public func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+@discardableResult public func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     let limit = ContinuousClock.now + .seconds(60)
     while ContinuousClock.now < limit {
         if try condition() { return true }
-        usleep(5_000)
+        usleep(2_000)
     }
     return try condition()
 }
