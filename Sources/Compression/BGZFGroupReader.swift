@@ -153,6 +153,8 @@ package final class BGZFGroupReader {
 
     /// Bytes of the file that were taken, and the plain bytes that they declare or gave.
     package private(set) var compressedBytes = 0
+    /// Whether what was to be read last begins behind the end of the input.
+    package private(set) var endsBehindGap = false
     package private(set) var plainBytes = 0
 
     /// - Parameter offset: where the first block begins that is read.
@@ -191,6 +193,7 @@ package final class BGZFGroupReader {
         }
         if group.blocks.count == 0 && group.plainCount == 0 && group.failure == nil {
             isOver = true
+            endsBehindGap = group.isBehindGap
             return nil
         }
         return group
@@ -306,7 +309,7 @@ package final class BGZFGroupReader {
             guard hasBlocks else {
                 throw Failure(.data, at: label, "is empty", remedy: "check that the right file was given")
             }
-            if limits.requiresBGZFEndMarker && !lastBlockIsEmpty { throw missingEndMarker(label, offset) }
+            if limits.requiresBGZFEndMarker && !isSkipping && !lastBlockIsEmpty { throw missingEndMarker(label, offset) }
             return
         }
         guard !isSkipping else {

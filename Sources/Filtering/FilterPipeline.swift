@@ -190,25 +190,36 @@ final class FilterPipeline {
 
     private func commit(_ slot: FilterSlot) throws {
         let group = slot.group
-        guard group.isBehindGap, !isProven(before: slot) else {
-            return try commit(slot, isBehindGap: group.isBehindGap)
-        }
-        try readMore(before: group.offset)
+        guard group.isBehindGap else { return try commit(slot, isBehindGap: false) }
+        try closeGap(before: slot)
         guard end <= group.offset else { throw IndexDoesNotFit() }
         try commit(slot, isBehindGap: end < group.offset)
     }
 
-    /// Whether the first record of a group behind a gap proves it; the group may have none, or a wrong one.
-    private func isProven(before slot: FilterSlot) -> Bool {
-        guard let run = slot.part?.runs.first else { return false }
-        let place = (String(decoding: run.contig, as: UTF8.self), run.firstPosition)
-        return plan?.provesGap(after: lastPlace, before: place) == true
+    /// Reads on into a gap until it is proven: what the plan knows, then all of it. Where records reach far over others, no
+    /// place of the index need lie behind a region.
+    ///
+    /// - Parameter slot: what was read behind the gap; nil for the gap at the end of the file.
+    private func closeGap(before slot: FilterSlot?) throws {
+        guard let plan, !isProven(before: slot) else { return }
+        let next = slot?.group.offset
+        try readMore(plan.stretches(from: end, before: next))
+        // Without a record behind it nothing tells yet whether the gap is proven; its first record will.
+        guard slot == nil ? !isAtEnd : slot?.part?.runs.first != nil, !isProven(before: slot) else { return }
+        try readMore([.init(start: end, last: next.map { $0 - 1 } ?? .max)])
     }
 
-    /// Reads what else may prove a gap, on this thread: it is little, and seldom needed.
-    private func readMore(before next: Int?) throws {
-        guard let plan, let own else { return }
-        let stretches = plan.stretches(from: end, before: next)
+    /// Whether what was read on both sides of a gap proves it; behind it there may be no record, or a wrong one.
+    private func isProven(before slot: FilterSlot?) -> Bool {
+        guard let slot else { return plan?.provesGap(after: lastPlace, before: nil) == true }
+        guard let run = slot.part?.runs.first else { return false }
+        let place = (String(decoding: run.contig, as: UTF8.self), run.firstPosition)
+        return end == slot.group.offset || plan?.provesGap(after: lastPlace, before: place) == true
+    }
+
+    /// Reads parts of a gap, on this thread: they are small, and seldom needed.
+    private func readMore(_ stretches: [BGZFGroupReader.Stretch]) throws {
+        guard let own else { return }
         let reader = BGZFGroupReader(label: label, limits: limits, from: end, source: source)
         reader.skip(to: stretches)
         while let group = reader.next() {
@@ -216,17 +227,17 @@ final class FilterPipeline {
             slot.work(ownInflater, own, label: label)
             inflateSeconds += slot.inflateSeconds
             filterSeconds += slot.part?.seconds ?? 0
-            try commit(slot, isBehindGap: group.isBehindGap)
+            try commit(slot)
         }
         more = (more.compressed + reader.compressedBytes, more.plain + reader.plainBytes)
-        if next == nil, stretches.last?.last == .max { isAtEnd = true }
+        if stretches.last?.last == .max, !reader.endsBehindGap { isAtEnd = true }
     }
 
-    /// The gap behind the last stretch.
+    /// The gap behind the last stretch, or behind the last that lies in the file.
     private func readToLastGap() throws {
-        guard let plan, plan.stretches.last?.last != .max else { return }
+        guard let plan, plan.stretches.last?.last != .max || reader.endsBehindGap else { return }
         isAtEnd = false
-        if !plan.provesGap(after: lastPlace, before: nil) { try readMore(before: nil) }
+        try closeGap(before: nil)
     }
 
     private func commit(_ slot: FilterSlot, isBehindGap: Bool) throws {

@@ -103,8 +103,9 @@ struct SkipPlan {
         if guesses.ends, let behind, let end = offset(of: reach.end, to, behind), end + lineRoom < BGZF.blockPayload {
             last = Int(to >> 16)
         }
+        let startBlock = start.map { Int($0 >> 16) } ?? 0
         return (
-            .init(start: start.map { Int($0 >> 16) } ?? 0, last: last),
+            .init(start: startBlock, last: max(last, startBlock)),
             wider: .init(
                 start: wider.map { Int($0 >> 16) } ?? 0,
                 last: Self.last(before: behind.flatMap { index.place(behind: $0) }))
@@ -144,7 +145,9 @@ struct SkipPlan {
         }
         var more: [BGZFGroupReader.Stretch] = []
         if behind > 0, wider[behind - 1].last >= from {
-            more.append(.init(start: from, last: min(wider[behind - 1].last, end - 1)))
+            // What goes on to the end of the file is seen to do so.
+            let last = wider[behind - 1].last
+            more.append(.init(start: from, last: next == nil ? last : min(last, end - 1)))
         }
         if behind < stretches.count, wider[behind].start < end {
             let start = max(from, wider[behind].start)

@@ -4,6 +4,7 @@ import Filtering
 import Foundation
 import GenomicFormats
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -43,6 +44,29 @@ import Testing
         ["1": [50_000..<51_000]], ["1": [0..<400]], ["2": [900_000..<901_000]], ["3": [1_700_000..<9_000_000]],
         ["1": [1_200_000..<1_201_000], "3": [20_000..<20_400]],
     ]
+
+    /// What goes into a pipe, which is not taken back when an index does not fit.
+    private static func throughPipe(
+        _ path: String, _ regions: [String: [Range<Int>]], _ rule: OverlapRule = .position
+    ) throws -> (bytes: [UInt8], failure: Failure?) {
+        let pipe = Pipe()
+        let bytes = Mutex<[UInt8]>([])
+        let isRead = DispatchSemaphore(value: 0)
+        DispatchQueue.global().async {
+            let data = pipe.fileHandleForReading.readDataToEndOfFile()
+            bytes.withLock { $0 = [UInt8](data) }
+            isRead.signal()
+        }
+        let filter = VCFFilter(selection: .regions(RegionSet(regions)), overlap: rule)
+        let failure = failure {
+            try filter.filterFile(
+                path + ".vcf.gz", to: "/proc/self/fd/\(pipe.fileHandleForWriting.fileDescriptor)",
+                output: FilterOutput(format: .vcf))
+        }
+        try pipe.fileHandleForWriting.close()
+        isRead.wait()
+        return (bytes.withLock { $0 }, failure)
+    }
 
     private func expectSame(_ sample: Sample, _ comment: Comment, count: Int = 5) throws {
         for regions in Self.regions.prefix(count) {
@@ -101,6 +125,11 @@ import Testing
         try writer.finish()
         save(file, sample.path + ".vcf.gz")
         try expectSame(sample, "honest")
+        for regions in Self.regions {
+            let piped = try Self.throughPipe(sample.path, regions)
+            let whole = try SkippingTests.answers(sample.path, regions).whole
+            #expect(piped.failure == nil && piped.bytes == whole)
+        }
         let beyond = (sample.size + 1_000) << 16
         sample.change { contig, places in
             contig == 2 ? places.dropLast(2) + [beyond, beyond + 1] : places
@@ -108,38 +137,84 @@ import Testing
         try expectSame(sample, "beyond")
     }
 
-    /// What went into a pipe is not taken back: the answer, or a beginning of it and a failure that names the index.
+    /// A stretch behind the end of the file, where the last block read is empty and ends in the middle of a line.
+    @Test func placesBehindTheEndAndAnEmptyBlock() throws {
+        let sample = try Sample()
+        let file = try readWhole(sample.path + ".vcf.gz")
+        let text = try file.withUnsafeBytes { try GzipInflater.inflate($0, label: "c") }
+        let first = (text.count / 4).advanced(by: 17)
+        var changed: [UInt8] = []
+        let writer = BGZFWriter { changed.append(contentsOf: $0) }
+        try writer.write(Array(text[..<first]))
+        try writer.flushBlock()
+        let empty = UInt64(changed.count)
+        changed += BGZF.endMarker
+        // A writer of its own: the offsets of the first are those before the empty block.
+        let rest = BGZFWriter { changed.append(contentsOf: $0) }
+        try rest.write(Array(text[first...]))
+        try rest.finish()
+        save(changed, sample.path + ".vcf.gz")
+        let beyond = (UInt64(changed.count) + 100_000) << 16 | 1_000
+        for known in [2, 20, 40] {
+            sample.change { contig, places in
+                places.indices.map { contig == 0 && $0 < known ? empty << 16 | UInt64(min(2, $0 + 1)) : beyond }
+            }
+            try expectSame(sample, "\(known) windows")
+            for regions in Self.regions {
+                let whole = try SkippingTests.answers(sample.path, regions).whole
+                let piped = try Self.throughPipe(sample.path, regions)
+                #expect(piped.failure?.kind == .data || piped.bytes == whole, "\(known) windows \(regions)")
+            }
+        }
+    }
+
+    /// Long records over others, of which many windows have one place: an honest index is enough for every rule.
+    @Test(arguments: [OverlapRule.position, .record, .variant]) func longRecordsOverOthers(rule: OverlapRule) throws {
+        let folder = temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var random = SplitMix64(seed: 23)
+        for round in 0..<12 {
+            let path = folder + "/l\(round)"
+            try SkippingTests.make(path, records: 2_500, spacing: 2_000, seed: UInt64(round)) { position, random in
+                switch random.next() % 40 {
+                case 0: "END=\(position + Int(random.next() % 300_000));X=\(random.next())"
+                default: "X=\(random.next())\(random.next())"
+                }
+            }
+            for _ in 0..<12 {
+                let start = Int(random.next() % 2_300_000)
+                let regions = ["\(1 + random.next() % 3)": [start..<start + 1 + Int(random.next() % 20_000)]]
+                let whole = try SkippingTests.answers(path, regions, rule).whole
+                let piped = try Self.throughPipe(path, regions, rule)
+                #expect(piped.failure == nil && piped.bytes == whole, "\(round) \(regions) \(String(describing: piped.failure))")
+            }
+        }
+    }
+
+    /// What went into a pipe is not taken back: the answer, or a beginning of it and a failure that says what does not fit.
     @Test func pipesGetNothingTwice() throws {
         let sample = try Sample()
         let regions: [String: [Range<Int>]] = ["1": [300_000..<302_000], "2": [900_000..<901_000]]
         let whole = try SkippingTests.answers(sample.path, regions).whole
         #expect(whole.count > 1_000)
-        func throughPipe() throws -> (bytes: [UInt8], failure: Failure?) {
-            let pipe = sample.folder + "/pipe", copy = sample.folder + "/copy"
-            #expect(mkfifo(pipe, 0o600) == 0)
-            defer { for path in [pipe, copy] { unlink(path) } }
-            let cat = Process()
-            cat.executableURL = URL(fileURLWithPath: "/bin/sh")
-            cat.arguments = ["-c", "cat \"$0\" > \"$1\"", pipe, copy]
-            try cat.run()
-            let filter = VCFFilter(selection: .regions(RegionSet(regions)), overlap: .position)
-            let failure = failure {
-                try filter.filterFile(sample.path + ".vcf.gz", to: pipe, output: FilterOutput(format: .vcf))
-            }
-            // A reader that nobody wrote to waits for a writer.
-            let descriptor = open(pipe, O_WRONLY | O_NONBLOCK)
-            if descriptor >= 0 { close(descriptor) }
-            cat.waitUntilExit()
-            return (try readWhole(copy), failure)
-        }
+        func throughPipe() throws -> (bytes: [UInt8], failure: Failure?) { try Self.throughPipe(sample.path, regions) }
         let honest = try throughPipe()
         #expect(honest.failure == nil && honest.bytes == whole)
         sample.change { contig, places in
             contig == 1 ? places.indices.map { places[min(places.count - 1, $0 + 40)] } : places
         }
+        // The gap is read that the index hides records in.
         let crafted = try throughPipe()
-        #expect(crafted.failure?.kind == .data && crafted.failure?.place.hasSuffix(".tbi") == true)
-        #expect(whole.starts(with: crafted.bytes) && crafted.bytes.count < whole.count)
+        #expect(crafted.failure == nil && crafted.bytes == whole)
+        for place: UInt64 in [0, 5, 1 << 16 | 5] {
+            sample.change { _, places in places.map { _ in place } }
+            let result = try throughPipe()
+            if let failure = result.failure {
+                #expect(failure.kind == .data && failure.place.hasSuffix(".tbi") && whole.starts(with: result.bytes))
+            } else {
+                #expect(result.bytes == whole)
+            }
+        }
         // A file gets the answer all the same.
         #expect(try SkippingTests.answers(sample.path, regions).byIndex == whole)
     }
