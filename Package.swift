@@ -16,8 +16,9 @@ let kernel: [CSetting] = [
 
 // The program has Swift's libraries inside it in release builds: loading them takes longer than many commands do. The
 // compiler names only those that a target imports, so that what Foundation itself is made of is spelled out. Tests must
-// not depend on `dsgd`: they would be linked in the same way, and hold Foundation beside that of XCTest.
-let startsFast: [LinkerSetting] = [
+// not depend on `dsgd`: they would be linked in the same way, and hold Foundation beside that of XCTest. A toolchain that
+// has no static libraries, or others, builds with DSGD_SHARED_SWIFT=1 in the environment.
+let startsFast: [LinkerSetting] = Context.environment["DSGD_SHARED_SWIFT"] != nil ? [] : [
     .unsafeFlags(
         ["-static-stdlib", "-Xlinker", "--start-group"]
             + [

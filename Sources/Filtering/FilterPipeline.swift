@@ -45,6 +45,8 @@ final class FilterPipeline {
     private var plan: SkipPlan?
     /// No record was seen since the last gap; its first line has not ended.
     private var gapIsOpen = false
+    /// Where the blocks behind the last gap begin.
+    private var gapEnd = 0
     private var isInsideLine = false
     /// Where the blocks end whose lines went out, and whether those are all up to the end of the file.
     private var end = 0
@@ -211,10 +213,10 @@ final class FilterPipeline {
 
     /// Whether what was read on both sides of a gap proves it; behind it there may be no record, or a wrong one.
     private func isProven(before slot: FilterSlot?) -> Bool {
-        guard let slot else { return plan?.provesGap(after: lastPlace, before: nil) == true }
+        guard let slot else { return provesGap(before: nil, gapEnd: .max) }
         guard let run = slot.part?.runs.first else { return false }
         let place = (String(decoding: run.contig, as: UTF8.self), run.firstPosition)
-        return end == slot.group.offset || plan?.provesGap(after: lastPlace, before: place) == true
+        return end == slot.group.offset || provesGap(before: place, gapEnd: slot.group.offset)
     }
 
     /// Reads parts of a gap, on this thread: they are small, and seldom needed.
@@ -248,6 +250,7 @@ final class FilterPipeline {
             tail = []
             tailBytes = 0
             gapIsOpen = true
+            gapEnd = group.offset
             isInsideLine = true
         }
         if slot.hasLines {
@@ -313,27 +316,27 @@ final class FilterPipeline {
     }
 
     private func commitLastLine() throws {
-        if let plan, !isAtEnd {
+        if plan != nil, !isAtEnd {
             // The last line goes on in blocks that were not read.
             tail = []
-            guard plan.provesGap(after: lastPlace, before: nil) else { throw IndexDoesNotFit() }
+            guard provesGap(before: nil, gapEnd: .max) else { throw IndexDoesNotFit() }
         } else {
             try commitLine(endsWithLF: false)
-            guard !gapIsOpen || plan?.provesGap(after: lastPlace, before: nil) == true else { throw IndexDoesNotFit() }
+            guard !gapIsOpen || provesGap(before: nil, gapEnd: .max) else { throw IndexDoesNotFit() }
         }
         guard plan?.isComplete != false else { throw IndexDoesNotFit() }
     }
 
-    private var lastPlace: (contig: String, position: Int)? {
-        lastContig.map { (String(decoding: $0, as: UTF8.self), lastPosition) }
+    /// Whether the last record and one behind a gap prove it; nil is the end of the file.
+    private func provesGap(before next: (contig: String, position: Int)?, gapEnd: Int) -> Bool {
+        let last = lastContig.map { (contig: String(decoding: $0, as: UTF8.self), position: lastPosition) }
+        return plan?.provesGap(after: last, before: next, gapEnd: gapEnd) == true
     }
 
     private func checkGap(before run: FilteredPart.Run) throws {
         let contig = String(decoding: run.contig, as: UTF8.self)
         if gapIsOpen {
-            guard plan?.provesGap(after: lastPlace, before: (contig, run.firstPosition)) == true else {
-                throw IndexDoesNotFit()
-            }
+            guard provesGap(before: (contig, run.firstPosition), gapEnd: gapEnd) else { throw IndexDoesNotFit() }
             gapIsOpen = false
         }
         plan?.see(contig)

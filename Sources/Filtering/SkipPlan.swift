@@ -6,7 +6,8 @@ import GenomicFormats
 /// The index is a hint. Reading begins at the first line end in the block that the index gives, never where it says
 /// that a record begins, and ends where it has given a place behind the region. The records read on both sides of each
 /// gap must show that no position of the regions lies between them: a file in order whose gaps are proven has no wanted
-/// position in its gaps. Where a line on either side is not whole in the block at the gap, or a guess was wrong, the
+/// position in its gaps. Where records that begin before a region have a part in it, no gap lies between the first one that
+/// the index tells of and the region. Where a line on either side is not whole in the block at the gap, or a guess was wrong, the
 /// plan knows what to read besides.
 struct SkipPlan {
     /// What a stretch costs beside its blocks, and the share of the file from which on reading all of it is as fast.
@@ -22,6 +23,9 @@ struct SkipPlan {
     /// What each of them becomes where that does not prove the gaps beside it.
     private let wider: [BGZFGroupReader.Stretch]
     private let regions: RegionSet
+    private let byPosition: Bool
+    private let index: TabixIndex
+    private let windows: [String: Range<Int>]
     private var unseen: Set<String>
 
     /// Nil when too little would be skipped, or the index does not speak of all contigs of the regions.
@@ -33,8 +37,7 @@ struct SkipPlan {
         let byName = Dictionary(index.contigs.map { ($0.name, $0.windows) }, uniquingKeysWith: { one, _ in one })
         let header = BGZFGroupReader.Stretch(start: 0, last: Int(first >> 16))
         var wanted = [(stretch: header, wider: header)]
-        let isEven = fileSize / index.places.count < Self.smallWindow
-        let guesses = (starts: isEven && byPosition, ends: isEven)
+        let guesses = byPosition && fileSize / index.places.count < Self.smallWindow
         for (name, intervals) in regions.contigs {
             guard let windows = byName[name], !windows.isEmpty else { return nil }
             // Neighbours in the same windows are one.
@@ -67,6 +70,9 @@ struct SkipPlan {
         stretches = merged
         self.wider = wider
         self.regions = regions
+        self.byPosition = byPosition
+        self.index = index
+        windows = byName
         unseen = Set(regions.contigs.keys)
     }
 
@@ -87,7 +93,7 @@ struct SkipPlan {
 
     /// The blocks for some positions, and those in which the lines on both sides are whole, however long they are.
     private static func stretches(
-        _ index: TabixIndex, _ reach: Reach, guesses: (starts: Bool, ends: Bool)
+        _ index: TabixIndex, _ reach: Reach, guesses: Bool
     ) -> (BGZFGroupReader.Stretch, wider: BGZFGroupReader.Stretch) {
         let from = index.places[reach.first]
         let to = index.places[reach.last]
@@ -97,10 +103,10 @@ struct SkipPlan {
         let wider = before.flatMap { $0 & 0xffff == 0 ? index.place(before: $0) : $0 }
         var start = before
         var last = Self.last(before: behind)
-        let room = guesses.starts ? index.place(behind: from).flatMap { offset(of: reach.start, from, $0) } : nil
+        let room = guesses ? index.place(behind: from).flatMap { offset(of: reach.start, from, $0) } : nil
         let first = (room ?? Int(from & 0xffff)) - lineRoom
         if first >= BGZF.blockPayload { start = index.place(behind: from) } else if first >= 0 { start = from }
-        if guesses.ends, let behind, let end = offset(of: reach.end, to, behind), end + lineRoom < BGZF.blockPayload {
+        if guesses, let behind, let end = offset(of: reach.end, to, behind), end + lineRoom < BGZF.blockPayload {
             last = Int(to >> 16)
         }
         let startBlock = start.map { Int($0 >> 16) } ?? 0
@@ -162,16 +168,36 @@ struct SkipPlan {
 
     mutating func see(_ contig: String) { unseen.remove(contig) }
 
-    /// Whether no wanted position lies between two neighbouring records that were read; `after` is nil at the end.
-    func provesGap(after: (contig: String, position: Int)?, before: (contig: String, position: Int)?) -> Bool {
+    /// Whether no record of a gap is wanted, by two neighbouring records that were read.
+    ///
+    /// - Parameters:
+    ///   - after: the last record before the gap.
+    ///   - before: the first one behind it; nil at the end of the file.
+    ///   - gapEnd: the block in which reading goes on.
+    func provesGap(
+        after: (contig: String, position: Int)?, before: (contig: String, position: Int)?, gapEnd: Int
+    ) -> Bool {
         func isFree(_ contig: String, _ range: Range<Int>) -> Bool { !regions.overlaps(contig, range) }
         switch (after, before) {
         case (let after?, let before?) where after.contig == before.contig:
             return after.position <= before.position && isFree(after.contig, after.position - 1..<before.position)
+                && isNotBegun(before, gapEnd: gapEnd)
         case (let after, let before):
             return (after.map { isFree($0.contig, $0.position - 1..<Int.max) } ?? true)
-                && (before.map { isFree($0.contig, 0..<$0.position) } ?? true)
+                && (before.map { isFree($0.contig, 0..<$0.position) && isNotBegun($0, gapEnd: gapEnd) } ?? true)
         }
+    }
+
+    /// Whether the first record that has a part in the next region lies behind the gap, by the index: one that begins in the
+    /// gap may reach into the region over the record behind the gap.
+    private func isNotBegun(_ record: (contig: String, position: Int), gapEnd: Int) -> Bool {
+        guard !byPosition, let intervals = regions.contigs[record.contig], let windows = windows[record.contig] else {
+            return true
+        }
+        let next = intervals.firstIndex(endingAfter: record.position - 1)
+        guard next < intervals.count else { return true }
+        let reach = Reach(start: intervals.starts[next], end: intervals.ends[next], in: windows)
+        return Int(index.places[reach.first] >> 16) >= gapEnd
     }
 
     /// Whether every contig of the regions was met.
