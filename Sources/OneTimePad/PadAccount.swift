@@ -85,8 +85,8 @@ package final class PadAccount: Sendable {
         }
     }
 
-    /// Makes the counters durable as they stand, with a mark of at least `mark`, while others go on changing them. Nothing is
-    /// left to do when the account was closed with these very counters.
+    /// Makes the counters durable as they stand, with a mark of at least `mark`, while others go on changing them.
+    /// Nothing is left to do when the account was closed with these very counters.
     package func save(mark: UInt64 = 0) throws {
         try writing.withLock { isReleased in
             guard !isReleased else {

@@ -15,8 +15,9 @@ import Metering
 /// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity,
 /// which may take the last byte, never waits behind data.
 ///
-/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers and while a mark over
-/// new pad is written, not while what was lost is booked, which happens seldom; the part of the buffer behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
+/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers and while a
+/// mark over new pad is written, not while what was lost is booked, which happens seldom; the part of the buffer
+/// behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
 public final class SendingPad: @unchecked Sendable {
     /// Bytes that one call may spend, tag included.
     public static let maximumSpend = 320 << 10

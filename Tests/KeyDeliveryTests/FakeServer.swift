@@ -87,7 +87,8 @@ final class FakeKeys: Sendable {
             case "status":
                 return Self.http(
                     "{\"source_KME_ID\":\"x\",\"target_KME_ID\":\"y\",\"master_SAE_ID\":\"m\",\"slave_SAE_ID\":\"s\","
-                        + "\"key_size\":256,\"stored_key_count\":9,\"max_key_count\":9,\"max_key_per_request\":\(perRequest),"
+                        + "\"key_size\":256,\"stored_key_count\":9,\"max_key_count\":9,"
+                        + "\"max_key_per_request\":\(perRequest),"
                         + "\"max_key_size\":256,\"min_key_size\":256,\"max_SAE_ID_count\":0}")
             case "enc_keys":
                 for _ in 0..<(request["number"] as? Int ?? 1) {
