@@ -194,7 +194,7 @@ import Testing
         )
         let slow = try FakeServer(authority) { _, _ in
             arrived.signal()
-            never.wait()
+            _ = never.wait(timeout: .now() + 120)
             return ""
         }
         let client = try slow.client(authority, "bob", timeout: 600)

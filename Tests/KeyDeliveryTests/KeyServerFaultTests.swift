@@ -154,7 +154,7 @@ private let stream = PadStream(pool: "foreign", sender: "alice", receiver: "bob"
         )
         let server = try FakeServer(authority) { _, _ in
             arrived.signal()
-            never.wait()
+            _ = never.wait(timeout: .now() + 120)
             return ""
         }
         let client = try server.client(authority, "alice", timeout: 600)
@@ -170,7 +170,8 @@ private let stream = PadStream(pool: "foreign", sender: "alice", receiver: "bob"
             client.close()
             closed.signal()
         }
-        #expect(closed.wait(timeout: .now() + 60) == .success && ended.wait(timeout: .now() + 60) == .success)
+        // What still holds the client would hold the rest of this test too.
+        try #require(closed.wait(timeout: .now() + 60) == .success && ended.wait(timeout: .now() + 60) == .success)
         #expect(failure.withLock { $0 } != nil)
         #expect(thrown { _ = try client.status(slave: "bob") }?.kind == .transient)
         never.signal()
