@@ -74,17 +74,22 @@ public final class PadCabinet: PadProvider, @unchecked Sendable {
         }
     }
 
-    /// Erases the pads in hand and makes their accounts durable.
-    public func close() throws {
+    /// Erases the pads in hand and makes their accounts durable, each of them also when another cannot.
+    ///
+    /// - Parameter patience: seconds for each pad whose source is being asked.
+    /// - Throws: the first failure.
+    public func close(within patience: Double = SendingPad.closingPatience) throws {
         let open = lock.withLock { () -> [PadPair] in
             closed = true
             defer { pairs.removeAll() }
             return Array(pairs.values)
         }
+        var failure: (any Error)?
         for pair in open {
-            try pair.sending.close()
-            try pair.receiving.close()
+            do { try pair.sending.close(within: patience) } catch { failure = failure ?? error }
+            do { try pair.receiving.close() } catch { failure = failure ?? error }
         }
+        if let failure { throw failure }
     }
 }
 

@@ -7,7 +7,8 @@ import Kernels
 ///
 /// One request at a time; connections are kept and made again. What other servers add to the standard is passed over:
 /// more fields, `details` as strings, and codes that the standard does not have, which are told as they are.
-/// `@unchecked Sendable`: `lock` guards `connection`.
+/// `@unchecked Sendable`: `lock` guards `connection` and is held for a request and its answer; `ending` guards `socket` and
+/// `isClosed`, and is taken after it.
 public final class ETSI014Client: @unchecked Sendable {
     private let host: String
     private let port: UInt16
@@ -18,7 +19,13 @@ public final class ETSI014Client: @unchecked Sendable {
     let timeout: Double
     private let lock = NSLock()
     private let pool = SecretMemoryPool()
-    private var connection: (tls: TLSConnection, stream: HTTPStream)?
+    private typealias Connection = (tls: TLSConnection, stream: HTTPStream)
+    /// Only one on which nothing is owed: each answer that was asked for on it has been read whole.
+    private var connection: Connection?
+    private let ending = NSLock()
+    /// Of the connection that is kept, or in use.
+    private weak var socket: Socket?
+    private var isClosed = false
     /// Bytes of an answer.
     private static let longestAnswer = 256 << 20
 
@@ -68,6 +75,10 @@ public final class ETSI014Client: @unchecked Sendable {
             keys.bytes.wipe()
             throw malformed("the keys are not as many or not as long as were asked for")
         }
+        guard Set(keys.identifiers.map { $0.lowercased() }).count == number else {
+            keys.bytes.wipe()
+            throw malformed("it gives a key twice in one answer")
+        }
         return keys
     }
 
@@ -96,11 +107,11 @@ public final class ETSI014Client: @unchecked Sendable {
     /// after.
     public func recycle(_ keys: KeyContainer) { pool.giveBack(keys.bytes) }
 
-    /// Ends the connection; the next request makes another.
+    /// Ends the connection and a request that is under way. Nothing can be asked any more.
     public func close() {
-        lock.withLock {
-            connection?.tls.close()
-            connection = nil
+        ending.withLock {
+            isClosed = true
+            socket?.stop()
         }
     }
 
@@ -156,40 +167,48 @@ public final class ETSI014Client: @unchecked Sendable {
         if let body { request += "content-type: application/json\r\ncontent-length: \(body.count)\r\n" }
         let message = Data((request + "\r\n").utf8) + (body ?? Data())
         return try lock.withLock {
-            if connection != nil {
+            if let kept = connection {
                 do {
-                    if let answer = try exchange(message, deadline) { return answer }
+                    if let answer = try exchange(message, over: kept, deadline) { return answer }
                 } catch let failure as Failure where failure.kind == .peerUnavailable {}
                 // The server closed it since the last request, which came to nothing.
-                connection = nil
             }
-            try connect(deadline)
-            do {
-                if let answer = try exchange(message, deadline) { return answer }
+            guard let answer = try exchange(message, over: connect(deadline), deadline) else {
                 throw Failure(
                     .peerUnavailable, at: place, "it closed the connection without an answer", remedy: "look at its log"
                 )
-            } catch {
-                if (error as? Failure)?.kind != .data { connection = nil }
-                throw error
             }
+            return answer
         }
     }
 
-    private func connect(_ deadline: Deadline) throws {
+    private func connect(_ deadline: Deadline) throws -> Connection {
+        try checkOpen()
         let socket = try Sockets.connect(host: host, port: port, deadline)
+        ending.withLock { self.socket = socket }
+        try checkOpen()
         let tls = try TLSConnection(context, over: socket, host: host, deadline)
         if let kmeID, !tls.peerNames.contains(kmeID) {
             throw Failure(
                 .notAuthorised, at: place, "its certificate is not that of the KME \"\(kmeID)\"",
                 remedy: "check the address and the KME ID")
         }
-        connection = (tls, HTTPStream(tls, pool))
+        return (tls, HTTPStream(tls, pool))
     }
 
-    /// Nil when the server had closed before it answered.
-    private func exchange(_ message: Data, _ deadline: Deadline) throws -> (bytes: SecureBytes, count: Int)? {
-        guard let connection else { return nil }
+    private func checkOpen() throws {
+        guard !ending.withLock({ isClosed }) else {
+            throw Failure(
+                .transient, at: place, "the client was closed", remedy: "ask again when the process has restarted")
+        }
+    }
+
+    /// Nil when the server had closed before it answered. The connection is kept when the answer was read whole: on any
+    /// other, what is read next would be the rest of this answer, or all of it come late.
+    private func exchange(
+        _ message: Data, over connection: Connection, _ deadline: Deadline
+    ) throws -> (bytes: SecureBytes, count: Int)? {
+        self.connection = nil
         try message.withUnsafeBytes { try connection.tls.write($0, deadline) }
         do {
             while true {
@@ -200,21 +219,25 @@ public final class ETSI014Client: @unchecked Sendable {
                 if 100..<200 ~= status { continue }
                 let framing = try connection.stream.framing(head, otherwise: status == 204 ? .length(0) : .untilClose)
                 let body = try connection.stream.body(framing, limit: Self.longestAnswer, deadline)
-                if framing == .untilClose || !head.keepsAlive(version: head.start[0]) { self.connection = nil }
+                if framing != .untilClose, head.keepsAlive(version: head.start[0]) { self.connection = connection }
                 guard status == 200 else { throw refusal(status, body) }
                 return body
             }
         } catch let fault as HTTPFault {
-            self.connection = nil
             throw malformed(fault.problem)
         }
     }
 
     private func refusal(_ status: Int, _ body: (bytes: SecureBytes, count: Int)) -> Failure {
-        let text = body.bytes.withUnsafeBytes { Data($0.slice(0..<min(body.count, 4096))) }
-        let message = (try? JSONDecoder().decode(ETSI014Error.self, from: text))?.message
-        let said = message ?? String(decoding: text.prefix(200), as: UTF8.self)
-        let problem = "it refuses with code \(status)" + (said.isEmpty ? "" : ": \(said)")
+        // Nothing of the body but the standard's message is told: with a code of success it may hold keys.
+        let said =
+            status < 400
+            ? nil
+            : body.bytes.withUnsafeBytes {
+                try? JSONDecoder().decode(ETSI014Error.self, from: Data($0.slice(0..<min(body.count, 4096)))).message
+            }
+        body.bytes.wipe()
+        let problem = "it refuses with code \(status)" + (said.map { ": \($0.prefix(200))" } ?? "")
         switch status {
         case 401:
             return Failure(

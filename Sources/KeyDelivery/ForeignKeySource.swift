@@ -4,7 +4,7 @@ public import Foundation
 import Kernels
 public import OneTimePad
 
-/// A role's pad from key servers that are not of this network: any that speak ETSI GS QKD 014.
+/// A role's pad with one peer from key servers that are not of this network: any that speak ETSI GS QKD 014.
 ///
 /// The sending end takes new keys as their master and lays them one after the other along the stream; it tells the
 /// receiving end which key lies where before it spends a byte of it. The receiving end fetches its copies by their
@@ -16,7 +16,9 @@ public import OneTimePad
 /// moves on to newer key. A sending end that was restarted says with its announcements that it is another life, and
 /// what the receiving end has of the last one is given up.
 ///
-/// `@unchecked Sendable`: `condition` guards `streams` and `batches`; one caller at a time fetches for a stream.
+/// Key that a server gives once more is never laid again, as far back as `KnownKeys` goes.
+///
+/// `@unchecked Sendable`: `condition` guards `streams`, `known` and `batches`; one caller at a time fetches for a stream.
 public final class ForeignKeySource: PadSource, @unchecked Sendable {
     /// Which keys lie from an offset of a stream on.
     public struct Announcement: Codable, Sendable, Equatable {
@@ -50,33 +52,45 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         var announced: [Announcement] = []
         /// Of a receiver: the life of the sending end that announced last.
         var run: UUID?
-        /// Of a receiver: whether it knows what the sending end had announced before this process began.
+        /// Of a receiver: the announcement whose keys were laid last.
+        var laid: Announcement?
+        /// Of a receiver: whether it knows what the sending end had announced before this process began, whether a thread
+        /// is at work to learn it, and why the last one could not.
         var isRecalled = false
+        var isRecalling = false
+        var recallFailure: (any Error)?
     }
 
     /// Keys that a sending end can announce once more.
     private static let mostRecalled = 1 << 14
+    /// Bytes of a stream that may wait for their records at the receiving end.
+    private static let mostOnHand: UInt64 = 256 << 20
 
-    private let role: String
-    private let saeIDs: [String: String]
+    private let sending: PadStream
+    private let receiving: PadStream
+    private let peerSAEID: String
     private let client: ETSI014Client
     private let announce: Announce
     private let recall: Recall
     private let run = UUID()
     private let condition = NSCondition()
     private var streams: [PadStream: Stream] = [:]
-    private var batches: [String: KeyBatches] = [:]
+    private var known = KnownKeys()
+    private var batches: KeyBatches?
 
     /// - Parameters:
     ///   - role: the role whose end this is.
-    ///   - saeIDs: of peers whose SAE ID is not the role's name.
+    ///   - peer: the role at the other end; nothing that is announced of other streams is taken.
+    ///   - pool: of the two streams.
+    ///   - peerSAEID: when it is not the peer's name.
     ///   - client: a client of the key server at this end.
     public init(
-        role: String, saeIDs: [String: String] = [:], client: ETSI014Client, announce: @escaping Announce,
-        recall: @escaping Recall
+        role: String, peer: String, pool: String, peerSAEID: String? = nil, client: ETSI014Client,
+        announce: @escaping Announce, recall: @escaping Recall
     ) {
-        self.role = role
-        self.saeIDs = saeIDs
+        sending = PadStream(pool: pool, sender: role, receiver: peer)
+        receiving = PadStream(pool: pool, sender: peer, receiver: role)
+        self.peerSAEID = peerSAEID ?? peer
         self.client = client
         self.announce = announce
         self.recall = recall
@@ -86,7 +100,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         _ stream: PadStream, offset: UInt64, into destination: UnsafeMutableRawBufferPointer, timeout: Double
     ) throws {
         let limit = Date(timeIntervalSinceNow: timeout)
-        if role == stream.sender { try makeSure(stream, offset, offset + UInt64(destination.count), timeout) }
+        if stream == sending { try makeSure(stream, offset, offset + UInt64(destination.count), limit) }
         try condition.withLock {
             while true {
                 if streams[stream]?.pieces.take(at: offset, into: destination) == true { return }
@@ -105,7 +119,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     public func resume(_ stream: PadStream, from offset: UInt64, timeout: Double) throws -> UInt64 {
-        if role == stream.receiver { try recallKeys(stream, from: offset, timeout) }
+        if stream == receiving { try awaitRecall(stream, from: offset, Date(timeIntervalSinceNow: timeout)) }
         return condition.withLock {
             guard let state = streams[stream] else { return offset }
             return state.pieces.firstAvailable(from: offset) ?? max(offset, state.end)
@@ -114,7 +128,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     public func made(_ stream: PadStream, timeout: Double) throws -> UInt64? {
         // A sender that was restarted does not know how far its process before came.
-        role == stream.sender ? condition.withLock { streams[stream]?.end } : nil
+        stream == sending ? condition.withLock { streams[stream]?.end } : nil
     }
 
     /// Some key servers give a key more than once.
@@ -126,10 +140,10 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     // MARK: - The sending end
 
-    /// Fetches keys until there are some up to `end`.
-    private func makeSure(_ stream: PadStream, _ offset: UInt64, _ end: UInt64, _ timeout: Double) throws {
+    /// Fetches keys until there are some up to `end`. What came until the limit stays on hand.
+    private func makeSure(_ stream: PadStream, _ offset: UInt64, _ end: UInt64, _ limit: Date) throws {
         let start = try condition.withLock { () -> UInt64? in
-            try awaitFetching(stream, timeout)
+            try awaitFetching(stream, limit)
             let made = streams[stream, default: Stream()].end
             if made >= end { return nil }
             streams[stream, default: Stream()].isFetching = true
@@ -143,8 +157,14 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
                 condition.broadcast()
             }
         }
-        try batches(stream.receiver).forEach(bytes: Int(end - at)) { number, bits in
-            let keys = try client.newKeys(slave: saeID(stream.receiver), number: number, bits: bits)
+        try knownBatches().forEach(bytes: Int(end - at)) { number, bits in
+            let keys = try client.newKeys(slave: peerSAEID, number: number, bits: bits)
+            guard condition.withLock({ known.add(keys.identifiers) }) else {
+                client.recycle(keys)
+                throw Failure(
+                    .data, at: "\(stream)", "the key server gives a key that it gave before, or one without a UUID",
+                    remedy: "take no key from this server: key that is used twice protects nothing")
+            }
             let list = zip(keys.identifiers, keys.lengths).map { Announcement.Key(identifier: $0, length: $1) }
             let announcement = Announcement(stream: stream, run: run, offset: at, keys: list)
             do {
@@ -161,6 +181,11 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
             }
             at = append(keys, to: stream, at: at)
             remember(announcement)
+            guard at >= end || limit.timeIntervalSinceNow > 0 else {
+                throw Failure(
+                    .transient, at: "\(stream)", "insufficient key: the key server has not given all of it in time",
+                    remedy: "try again; look at the server's load and at how much key it gives in a request")
+            }
         }
     }
 
@@ -176,16 +201,17 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     /// What this end, the sending one, announced of keys at and above an offset, as far as it remembers: the answer to
     /// a receiving end that was restarted.
-    public func announcements(of stream: PadStream, from offset: UInt64) -> [Announcement] {
-        condition.withLock { streams[stream]?.announced.filter { $0.end > offset } ?? [] }
+    ///
+    /// - Throws: `Failure(.data)` for a stream that this end does not send.
+    public func announcements(of stream: PadStream, from offset: UInt64) throws -> [Announcement] {
+        guard stream == sending else { throw wrong(sending) }
+        return condition.withLock { streams[stream]?.announced.filter { $0.end > offset } ?? [] }
     }
 
-    private func saeID(_ role: String) -> String { saeIDs[role] ?? role }
-
-    private func batches(_ slave: String) throws -> KeyBatches {
-        if let known = condition.withLock({ batches[slave] }) { return known }
-        let asked = try KeyBatches(client.status(slave: saeID(slave)))
-        condition.withLock { batches[slave] = asked }
+    private func knownBatches() throws -> KeyBatches {
+        if let known = condition.withLock({ batches }) { return known }
+        let asked = try KeyBatches(client.status(slave: peerSAEID))
+        condition.withLock { batches = asked }
         return asked
     }
 
@@ -204,31 +230,68 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     // MARK: - The receiving end
 
-    /// Takes an announcement of the sending end: fetches the keys and lays them along the stream.
+    /// Takes an announcement of the sending end: fetches the keys and lays them along the stream. One that is told again,
+    /// because its answer did not arrive, changes nothing.
     ///
-    /// - Throws: `Failure(.data)` for an announcement that cannot be; `.data`, `.transient` or `.notAuthorised` as the
-    ///   key server answers.
+    /// - Throws: `Failure(.data)` for an announcement that cannot be; `.transient` when there is as much key on hand as
+    ///   may be; `.data`, `.transient` or `.notAuthorised` as the key server answers.
     public func accept(_ announcement: Announcement) throws {
-        let stream = announcement.stream
         try check(announcement)
-        try fetching(stream, Self.patience) {
+        let stream = announcement.stream
+        try fetching(stream) {
             // Whoever hears the sending end has nothing to ask it for.
-            condition.withLock { streams[stream]?.isRecalled = true }
+            setRecalled(stream)
+            if condition.withLock({ streams[stream]?.laid == announcement }) { return }
             try lay(announcement) { throw $0 }
+        }
+    }
+
+    private func setRecalled(_ stream: PadStream) {
+        condition.withLock {
+            streams[stream]?.isRecalled = true
+            condition.broadcast()
+        }
+    }
+
+    /// Waits until this end knows what was announced to the process before. A thread of its own learns it: what a key
+    /// server gives once must not be lost because a caller has no more time.
+    private func awaitRecall(_ stream: PadStream, from offset: UInt64, _ limit: Date) throws {
+        try condition.withLock {
+            if streams[stream]?.isRecalled == true { return }
+            if streams[stream]?.isRecalling != true {
+                streams[stream, default: Stream()].isRecalling = true
+                detachThread("dsgd-recall") { [self] in
+                    var failure: (any Error)?
+                    do { try recallKeys(stream, from: offset) } catch { failure = error }
+                    condition.withLock {
+                        streams[stream]?.isRecalling = false
+                        streams[stream]?.recallFailure = failure
+                        condition.broadcast()
+                    }
+                }
+            }
+            while streams[stream]?.isRecalled != true {
+                if streams[stream]?.isRecalling != true, let error = streams[stream]?.recallFailure { throw error }
+                guard condition.wait(until: limit) else {
+                    throw Failure(
+                        .transient, at: "\(stream)", "keys that were announced before are still being fetched",
+                        remedy: "try again; look whether the peer and the key server answer")
+                }
+            }
         }
     }
 
     /// Once in the life of a receiving end: learns what was announced to the process before, and takes what the key
     /// server still gives of it.
-    private func recallKeys(_ stream: PadStream, from offset: UInt64, _ timeout: Double) throws {
-        try fetching(stream, timeout) {
+    private func recallKeys(_ stream: PadStream, from offset: UInt64) throws {
+        try fetching(stream) {
             if condition.withLock({ streams[stream]?.isRecalled == true }) { return }
-            for announcement in try recall(stream, offset) where announcement.stream == stream {
+            for announcement in try recall(stream, offset) {
                 try check(announcement)
                 // Most servers give a key once, and the process before had it.
                 try lay(announcement) { _ in }
             }
-            condition.withLock { streams[stream]?.isRecalled = true }
+            setRecalled(stream)
         }
     }
 
@@ -241,7 +304,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
         for identifiers in KeyBatches.slices(announcement.keys.map(\.identifier)) {
             let wanted = left.prefix(identifiers.count)
             do {
-                let keys = try client.keys(identifiers, master: saeID(stream.sender))
+                let keys = try client.keys(identifiers, master: peerSAEID)
                 guard keys.lengths == wanted.map(\.length) else {
                     client.recycle(keys)
                     throw wrong(stream)
@@ -254,6 +317,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
             }
             left = left.dropFirst(identifiers.count)
         }
+        condition.withLock { streams[stream]?.laid = announcement }
     }
 
     private func wrong(_ stream: PadStream) -> Failure {
@@ -261,20 +325,15 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     private func check(_ announcement: Announcement) throws {
-        let stream = announcement.stream
-        guard stream.receiver == role, stream.sender != role, !announcement.keys.isEmpty,
-            announcement.keys.count <= 1 << 16,
-            announcement.keys.allSatisfy({
-                $0.length > 0 && $0.length <= 1 << 27 && UUID(uuidString: $0.identifier) != nil
-            }),
-            announcement.offset < 1 << 62
-        else { throw wrong(stream) }
+        guard announcement.stream == receiving, !announcement.keys.isEmpty, announcement.keys.count <= 1 << 16,
+            announcement.keys.allSatisfy({ $0.length > 0 && $0.length <= 1 << 27 }), announcement.offset < 1 << 62
+        else { throw wrong(receiving) }
     }
 
     /// One caller at a time fetches for a stream.
-    private func fetching(_ stream: PadStream, _ timeout: Double, _ body: () throws -> Void) throws {
+    private func fetching(_ stream: PadStream, _ body: () throws -> Void) throws {
         try condition.withLock {
-            try awaitFetching(stream, timeout)
+            try awaitFetching(stream, Date(timeIntervalSinceNow: Self.patience))
             streams[stream, default: Stream()].isFetching = true
         }
         defer {
@@ -288,10 +347,9 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
 
     /// Under the lock: waits until nobody fetches for a stream. What the caller allows is for link key; a key server that
     /// is at work has as long again as its client waits for it.
-    private func awaitFetching(_ stream: PadStream, _ timeout: Double) throws {
-        let limit = Date(timeIntervalSinceNow: min(timeout, 3600) + client.timeout)
+    private func awaitFetching(_ stream: PadStream, _ limit: Date) throws {
         while streams[stream]?.isFetching == true {
-            guard condition.wait(until: limit) else {
+            guard condition.wait(until: limit + client.timeout) else {
                 throw Failure(
                     .transient, at: "\(stream)", "the key server is busy with other keys of this stream",
                     remedy: "look whether it answers, and try again")
@@ -300,7 +358,7 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     }
 
     /// Refuses what lies behind, unless the sending end has begun anew: then all that its last life announced is
-    /// given up, for it has lost its own copies.
+    /// given up, for it has lost its own copies. Refuses more than may be on hand, and keys that were laid before.
     private func begin(_ announcement: Announcement) throws {
         try condition.withLock {
             let stream = announcement.stream
@@ -311,6 +369,13 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
                 streams[stream]?.run = announcement.run
             }
             guard announcement.offset >= streams[stream]?.end ?? 0 else { throw wrong(stream) }
+            let onHand = streams[stream]?.pieces.onHand ?? 0
+            guard onHand + (announcement.end - announcement.offset) <= Self.mostOnHand else {
+                throw Failure(
+                    .transient, at: "\(stream)", "\(onHand) bytes of key wait for their records already",
+                    remedy: "look whether the sender's records arrive")
+            }
+            guard known.add(announcement.keys.map(\.identifier)) else { throw wrong(stream) }
         }
     }
 }

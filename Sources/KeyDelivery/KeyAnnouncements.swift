@@ -24,7 +24,7 @@ enum KeyAnnouncementMessage {
         var problem: String?
     }
 
-    /// A few thousand identifiers of keys.
+    /// More than the identifiers of the keys that come in one request.
     static let longest = 4 << 20
 
     static func write(_ value: some Encodable, _ connection: TLSConnection, _ deadline: Deadline) throws {
@@ -67,7 +67,7 @@ enum KeyAnnouncementMessage {
 /// A role's end of what two roles tell each other of keys from foreign key servers: it listens for the one peer, and calls
 /// it.
 ///
-/// `@unchecked Sendable`: `lock` guards `source` and `connection`.
+/// `@unchecked Sendable`: `lock` guards `source`, `connection`, `calls` and `isStopped`.
 public final class KeyAnnouncements: @unchecked Sendable {
     private let listener: TLSListener
     private let peer: String
@@ -78,7 +78,11 @@ public final class KeyAnnouncements: @unchecked Sendable {
     private let log: @Sendable (String) -> Void
     private let lock = NSLock()
     private weak var source: ForeignKeySource?
+    /// Kept for the next question.
     private var connection: TLSConnection?
+    /// Of questions that are under way.
+    private var calls: [ObjectIdentifier: Socket] = [:]
+    private var isStopped = false
 
     /// The actual port, also when 0 was asked for.
     public var port: UInt16 { listener.port }
@@ -99,9 +103,7 @@ public final class KeyAnnouncements: @unchecked Sendable {
         self.timeout = timeout
         self.log = log
         context = client
-        var limits = DoorLimits()
-        limits.connections = 8
-        listener = try TLSListener(host: own.host, port: own.port, context: server, limits: limits, log: log)
+        listener = try TLSListener(host: own.host, port: own.port, context: server, log: log)
     }
 
     /// Answers the peer's questions with what `source` knows.
@@ -110,12 +112,14 @@ public final class KeyAnnouncements: @unchecked Sendable {
         listener.start { [weak self] in try self?.serve($0) }
     }
 
+    /// Answers no more, and ends this end's own questions.
     public func stop() {
-        listener.stop()
         lock.withLock {
-            connection?.close()
+            isStopped = true
+            for socket in calls.values { socket.stop() }
             connection = nil
         }
+        listener.stop()
     }
 
     private func check(_ connection: TLSConnection) throws {
@@ -140,7 +144,7 @@ public final class KeyAnnouncements: @unchecked Sendable {
                 if let announcement = question.announcement {
                     try source.accept(announcement)
                 } else if let stream = question.stream {
-                    answer.announcements = source.announcements(of: stream, from: question.offset ?? 0)
+                    answer.announcements = try newest(source.announcements(of: stream, from: question.offset ?? 0))
                 }
             } catch {
                 log("keys that \(peer) announced: \(error)")
@@ -149,6 +153,19 @@ public final class KeyAnnouncements: @unchecked Sendable {
             }
             try KeyAnnouncementMessage.write(answer, connection, Deadline(in: timeout))
         }
+    }
+
+    /// As many of the newest announcements as a message holds.
+    private func newest(_ all: [ForeignKeySource.Announcement]) throws -> [ForeignKeySource.Announcement] {
+        // The brackets of the answer, and commas.
+        var left = KeyAnnouncementMessage.longest - 1024
+        var count = 0
+        for announcement in all.reversed() {
+            left -= try JSONEncoder().encode(announcement).count + 1
+            guard left >= 0 else { break }
+            count += 1
+        }
+        return all.suffix(count)
     }
 
     // MARK: - This end asks
@@ -172,13 +189,15 @@ public final class KeyAnnouncements: @unchecked Sendable {
             return connection
         }) {
             // The peer may have been restarted since.
-            answer = try? ask(question, over: kept, deadline)
+            answer = try? during(kept.socket) { try ask(question, over: kept, deadline) }
         }
         if answer == nil {
             let socket = try Sockets.connect(host: host, port: peerPort, deadline)
-            let fresh = try TLSConnection(context, over: socket, host: host, deadline)
-            try check(fresh)
-            answer = try ask(question, over: fresh, deadline)
+            answer = try during(socket) {
+                let fresh = try TLSConnection(context, over: socket, host: host, deadline)
+                try check(fresh)
+                return try ask(question, over: fresh, deadline)
+            }
         }
         guard let answer else {
             throw Failure(
@@ -193,13 +212,27 @@ public final class KeyAnnouncements: @unchecked Sendable {
         return answer
     }
 
+    /// Calls the body with a socket that `stop` ends.
+    private func during<R>(_ socket: Socket, _ body: () throws -> R) throws -> R {
+        try lock.withLock {
+            guard !isStopped else {
+                throw Failure(
+                    .transient, at: "\(host):\(peerPort)", "this process is stopping",
+                    remedy: "try again when it has restarted")
+            }
+            calls[ObjectIdentifier(socket)] = socket
+        }
+        defer { _ = lock.withLock { calls.removeValue(forKey: ObjectIdentifier(socket)) } }
+        return try body()
+    }
+
     /// Nil when the peer had closed.
     private func ask(
         _ question: KeyAnnouncementMessage.Question, over connection: TLSConnection, _ deadline: Deadline
     ) throws -> KeyAnnouncementMessage.Answer? {
         try KeyAnnouncementMessage.write(question, connection, deadline)
         let answer = try KeyAnnouncementMessage.read(KeyAnnouncementMessage.Answer.self, connection, deadline)
-        if answer != nil { lock.withLock { self.connection = connection } }
+        if answer != nil { lock.withLock { self.connection = isStopped ? nil : connection } }
         return answer
     }
 }

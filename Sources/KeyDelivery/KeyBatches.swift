@@ -12,7 +12,8 @@ public struct KeyBatches {
         // Whole bytes, and no more than this end takes at once.
         largest = min(status.max_key_size, 1 << 27) / 8 * 8
         smallest = max(8, (min(status.min_key_size, 1 << 40) + 7) / 8 * 8)
-        most = min(max(status.max_key_per_request, 1), 1 << 16)
+        // Their identifiers are announced in one message.
+        most = min(max(status.max_key_per_request, 1), 1 << 14)
         mostBits = min(max(status.status_extension?.max_bits_per_request ?? 1 << 27, smallest), 1 << 30)
         guard largest >= smallest else {
             throw Failure(

@@ -11,7 +11,7 @@ public struct DoorLimits: Sendable {
     public var response = 120.0
     /// Bytes of a request's body.
     public var body = 64 << 10
-    /// Connections at once; more are closed at once.
+    /// Connections at once; of more the oldest that has not shown a certificate is closed, or the new one.
     public var connections = 128
 
     public init() {}
@@ -19,7 +19,7 @@ public struct DoorLimits: Sendable {
 
 /// Accepts applications over mutual TLS, one thread for each connection.
 ///
-/// `@unchecked Sendable`: `condition` guards `open`, `accepting` and `stopped`.
+/// `@unchecked Sendable`: `condition` guards `open`, `greeting`, `accepting` and `stopped`.
 public final class TLSListener: @unchecked Sendable {
     /// The actual port, also when 0 was asked for.
     public let port: UInt16
@@ -29,6 +29,8 @@ public final class TLSListener: @unchecked Sendable {
     private let context: TLSContext
     private let condition = NSCondition()
     private var open: [ObjectIdentifier: Socket] = [:]
+    /// Those of them whose handshake is under way, the oldest first.
+    private var greeting: [Socket] = []
     private var accepting = false
     private var stopped = false
 
@@ -50,18 +52,17 @@ public final class TLSListener: @unchecked Sendable {
         condition.withLock { accepting = true }
         detachThread("dsgd-etsi-accept") { [self] in
             while let socket = Sockets.accept(descriptor) {
-                let admitted = condition.withLock { () -> Bool in
-                    guard !stopped, open.count < limits.connections else { return false }
-                    open[ObjectIdentifier(socket)] = socket
-                    return true
-                }
-                guard admitted else {
+                guard admit(socket) else {
                     socket.stop()
                     continue
                 }
+                // A peer whose machine is gone says nothing of it.
+                var (yes, idle) = (Int32(1), Int32(60))
+                setsockopt(socket.descriptor, SOL_SOCKET, SO_KEEPALIVE, &yes, 4)
+                setsockopt(socket.descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, &idle, 4)
                 detachThread("dsgd-etsi") { [self] in
                     do {
-                        let connection = try TLSConnection(context, over: socket, Deadline(in: limits.request))
+                        let connection = try greet(socket)
                         defer { connection.close() }
                         try handler(connection)
                     } catch {
@@ -77,6 +78,26 @@ public final class TLSListener: @unchecked Sendable {
                 accepting = false
                 condition.broadcast()
             }
+        }
+    }
+
+    private func greet(_ socket: Socket) throws -> TLSConnection {
+        defer { condition.withLock { greeting.removeAll { $0 === socket } } }
+        return try TLSConnection(context, over: socket, Deadline(in: limits.request))
+    }
+
+    /// Who only opens connections must not shut out who has a certificate.
+    private func admit(_ socket: Socket) -> Bool {
+        condition.withLock {
+            if !stopped, open.count >= limits.connections, !greeting.isEmpty {
+                let oldest = greeting.removeFirst()
+                open.removeValue(forKey: ObjectIdentifier(oldest))
+                oldest.stop()
+            }
+            guard !stopped, open.count < limits.connections else { return false }
+            open[ObjectIdentifier(socket)] = socket
+            greeting.append(socket)
+            return true
         }
     }
 

@@ -91,9 +91,11 @@ extension KeySupplyAgent {
     }
 
     func makeKey(_ wish: Wish, into destination: UnsafeMutableRawBufferPointer) throws {
+        // What others' key has taken of the time is not there for link key.
+        func left() -> Double { max(0, min(wish.timeout, wish.limit.timeIntervalSinceNow)) }
         while let missing = try missing(wish, into: destination) {
-            try afford(wish.stream, missing, wish.ways, wish.timeout)
-            try make(wish.stream, from: wish.offset, to: wish.end, ways: wish.ways, timeout: wish.timeout)
+            try afford(wish.stream, missing, wish.ways, left())
+            try make(wish.stream, from: wish.offset, to: wish.end, ways: wish.ways, timeout: left())
         }
         makeAhead(wish.stream, ways: wish.ways)
     }

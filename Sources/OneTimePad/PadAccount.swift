@@ -86,9 +86,11 @@ package final class PadAccount: Sendable {
     }
 
     /// Makes the counters durable as they stand, with a mark of at least `mark`, while others go on changing them.
+    /// Nothing is left to do when the account was closed with these very counters.
     package func save(mark: UInt64 = 0) throws {
         try writing.withLock { isReleased in
             guard !isReleased else {
+                if state.withLock({ $0.counts == $0.durable && mark <= $0.durable.mark }) { return }
                 throw Failure(
                     .transient, at: "\(stream)", "the account of this pad is closed", remedy: "open it again")
             }

@@ -14,7 +14,7 @@ import Metering
 /// has a new hash key. What the mark tells is that the *sender's* state was restored from an old copy.
 ///
 /// `@unchecked Sendable`: `lock` guards every stored variable; it is held neither while a record waits for its pad nor
-/// while a mark is written or the source is told what is given up.
+/// while a mark is written, but for the last one, or the source is told what is given up.
 public final class ReceivingPad: @unchecked Sendable {
     public let stream: PadStream
     private let source: any PadSource

@@ -15,8 +15,9 @@ import Metering
 /// One caller at a time waits for the source. Meanwhile others spend what is in hand, so that a proof of identity,
 /// which may take the last byte, never waits behind data.
 ///
-/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers and while a mark is
-/// written; the part of the buffer behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
+/// `@unchecked Sendable`: `lock` guards every stored variable. It is given up while the source answers and while a
+/// mark over new pad is written, not while what was lost is booked, which happens seldom; the part of the buffer
+/// behind `tail`, `filled` and the source's place are the one caller's who has set `isFilling`.
 public final class SendingPad: @unchecked Sendable {
     /// Bytes that one call may spend, tag included.
     public static let maximumSpend = 320 << 10
@@ -25,8 +26,8 @@ public final class SendingPad: @unchecked Sendable {
     /// Seconds in which a source must be able to say where it stands.
     private static let leastPatience = 6.0
 
-    /// Seconds in which a call of the source that is under way must end when the pad is closed.
-    private static let closingPatience = 30.0
+    /// Seconds that closing a pad waits for a call of the source, unless it is told otherwise.
+    public static let closingPatience = 30.0
 
     /// What an operator can do about a state directory that was restored from an old copy.
     static let rollbackRemedy =
@@ -181,26 +182,22 @@ public final class SendingPad: @unchecked Sendable {
 
     /// Erases what is left, books it as expired and makes the account durable.
     ///
-    /// - Throws: `Failure(.transient)` when the source does not answer a call that is under way; what was reserved then
-    ///   counts as lost, as after a crash.
-    public func close() throws {
+    /// - Parameter patience: seconds in which a call of the source that is under way must end.
+    /// - Throws: `Failure(.transient)` when it does not; what was reserved then counts as lost, as after a crash.
+    public func close(within patience: Double = closingPatience) throws {
         try lock.withLock {
             if closed { return }
             closed = true
-            let limit = Date(timeIntervalSinceNow: Self.closingPatience)
+            let limit = Date(timeIntervalSinceNow: patience)
             while isFilling {
                 guard lock.wait(until: limit) else {
-                    erase(tail - head)
+                    eraseRest()
                     throw tooSlow
                 }
             }
-            let rest = UInt64(tail - head)
-            erase(tail - head)
+            eraseRest()
             // What was reserved but never asked of the source does not exist: the mark goes back over it.
-            try account.close {
-                $0.mark = filled
-                $0.expired += rest
-            }
+            try account.close { $0.mark = filled }
         }
     }
 
@@ -341,12 +338,19 @@ public final class SendingPad: @unchecked Sendable {
         if tail == head { takenAt = monotonicSeconds() }
         filled += UInt64(count)
         tail += count
+        // Who closed the pad may have given up waiting for it.
+        if closed { eraseRest() }
         watchAge()
     }
 
     /// Erases pad in hand that is too old.
     private func expire() {
         guard let lifetime = options.lifetime, tail > head, monotonicSeconds() - takenAt >= lifetime else { return }
+        eraseRest()
+    }
+
+    /// Erases what is in hand and books it as expired.
+    private func eraseRest() {
         let count = tail - head
         erase(count)
         account.update { $0.expired += UInt64(count) }

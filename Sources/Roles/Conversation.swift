@@ -131,6 +131,7 @@ final class Telephone: @unchecked Sendable {
     let cabinet: PadCabinet
     let ledger: PadLedger
     private let sources: PeerSources
+    private let log: @Sendable (String) -> Void
 
     init(
         role: RoleAddress, configuration: LoadedConfiguration, log: @escaping @Sendable (String) -> Void = { _ in }
@@ -138,6 +139,7 @@ final class Telephone: @unchecked Sendable {
         let (process, network) = (configuration.process, configuration.network)
         identity = role.name
         self.network = network
+        self.log = log
         ledger = try PadLedger(path: Self.ledgerPath(of: role.name, stateDirectory: process.state), owner: role.name)
         let ways = role.relayWays ?? 1
         guard (1...2).contains(ways) else {
@@ -197,8 +199,8 @@ final class Telephone: @unchecked Sendable {
     }
 
     func close() {
-        try? cabinet.close()
         sources.stop()
-        try? ledger.close()
+        do { try cabinet.close() } catch { log("pads were not closed in order: \(error)") }
+        do { try ledger.close() } catch { log("the ledger was not closed in order: \(error)") }
     }
 }

@@ -16,10 +16,12 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
     public var kmeID: String?
     /// The peer's SAE ID; absent when it is the peer's name.
     public var peerSAEID: String?
-    /// PEM: the role's certificate, its key, and the authorities of key server and peer; relative to the process file.
+    /// PEM: the role's certificate, its key, and the authorities of the key server; relative to the process file.
     public var certificate: String
     public var privateKey: String
     public var authority: String
+    /// PEM: the authorities of the peer; absent when they are those of the key server.
+    public var peerAuthority: String?
     /// Where the peer tells which keys it took: a port of the role's host.
     public var announcePort: Int
     /// Where the role tells the peer: a port of the peer's host.
@@ -30,6 +32,7 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
         case kmeID = "kme_id"
         case peerSAEID = "peer_sae_id"
         case privateKey = "private_key"
+        case peerAuthority = "peer_authority"
         case announcePort = "announce_port"
         case peerAnnouncePort = "peer_announce_port"
     }
@@ -40,6 +43,7 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
         copy.certificate = absolute(certificate, in: folder)
         copy.privateKey = absolute(privateKey, in: folder)
         copy.authority = absolute(authority, in: folder)
+        copy.peerAuthority = peerAuthority.map { absolute($0, in: folder) }
         return copy
     }
 
@@ -52,9 +56,15 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
             func refuse(_ key: String, _ problem: String, _ remedy: String) -> Failure {
                 Failure(.configuration, at: "\(file): key_servers, entry \(index + 1): \(key)", problem, remedy: remedy)
             }
-            guard process.plays.contains(server.role), network.roles.contains(where: { $0.name == server.role }) else {
+            guard process.plays.contains(server.role), let role = network.roles.first(where: { $0.name == server.role })
+            else {
                 throw refuse(
                     "role", "\"\(server.role)\" is no role that this process plays", "name one of those in `plays`")
+            }
+            guard role.relayWays ?? 1 == 1 else {
+                throw refuse(
+                    "role", "\"\(server.role)\" has relay_ways, and nobody knows the ways of a key server's keys",
+                    "leave relay_ways out, or take its pad from its node")
             }
             guard server.peer != server.role, network.roles.contains(where: { $0.name == server.peer }) else {
                 throw refuse("peer", "\"\(server.peer)\" is no other role of the network file", "name a role there")
@@ -72,7 +82,7 @@ public struct KeyServerConfiguration: Codable, Sendable, Equatable {
             }
             for (key, path) in [
                 ("certificate", server.certificate), ("private_key", server.privateKey),
-                ("authority", server.authority),
+                ("authority", server.authority), ("peer_authority", server.peerAuthority ?? server.authority),
             ] where !FileManager.default.isReadableFile(atPath: path) {
                 throw refuse(key, "\(path) cannot be read", "check the path and its permissions")
             }
@@ -111,36 +121,39 @@ final class PeerSources: PadSource {
         self.node = node
         var foreign: [String: Foreign] = [:]
         for server in servers {
-            foreign[server.peer] = try Self.foreign(server, host: role.host, network.role(server.peer).host, log)
+            foreign[server.peer] = try Self.foreign(
+                server, network.pool, host: role.host, network.role(server.peer).host, log)
         }
         self.foreign = foreign
     }
 
     private static func foreign(
-        _ server: KeyServerConfiguration, host: String, _ peerHost: String, _ log: @escaping @Sendable (String) -> Void
+        _ server: KeyServerConfiguration, _ pool: String, host: String, _ peerHost: String,
+        _ log: @escaping @Sendable (String) -> Void
     ) throws -> Foreign {
-        func context(_ make: (String, String, String) throws -> TLSContext) throws -> TLSContext {
-            try make(server.certificate, server.privateKey, server.authority)
-        }
+        let (certificate, key) = (server.certificate, server.privateKey)
         let client = try ETSI014Client(
-            url: server.url, context: context { try .client(certificate: $0, privateKey: $1, authority: $2) },
+            url: server.url,
+            context: .client(certificate: certificate, privateKey: key, authority: server.authority),
             kmeID: server.kmeID)
+        let authority = server.peerAuthority ?? server.authority
         let announcements = try KeyAnnouncements(
             listenAt: (host, UInt16(server.announcePort)),
-            server: context { try .server(certificate: $0, privateKey: $1, authority: $2) },
-            client: context { try .client(certificate: $0, privateKey: $1, authority: $2, checksHost: false) },
+            server: .server(certificate: certificate, privateKey: key, authority: authority),
+            client: .client(certificate: certificate, privateKey: key, authority: authority, checksHost: false),
             peer: server.peerSAEID ?? server.peer, peerAt: (peerHost, UInt16(server.peerAnnouncePort)), log: log)
         let source = ForeignKeySource(
-            role: server.role, saeIDs: server.peerSAEID.map { [server.peer: $0] } ?? [:], client: client,
+            role: server.role, peer: server.peer, pool: pool, peerSAEID: server.peerSAEID, client: client,
             announce: { try announcements.announce($0) }, recall: { try announcements.recall($0, from: $1) })
         announcements.start(source)
         return Foreign(source: source, client: client, announcements: announcements)
     }
 
+    /// Ends what is under way at key servers and peers, so that no pad waits for it when it is closed.
     func stop() {
         for one in foreign.values {
-            one.announcements.stop()
             one.client.close()
+            one.announcements.stop()
         }
     }
 

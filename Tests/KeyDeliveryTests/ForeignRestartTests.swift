@@ -35,8 +35,9 @@ final class ForeignEnds: @unchecked Sendable {
 
     /// Keys of 32 bytes do not add up to the chunks that a pad takes.
     func start(_ name: String) throws -> End {
+        let peer = name == "alice" ? "bob" : "alice"
         let source = try ForeignKeySource(
-            role: name, client: servers.client(name),
+            role: name, peer: peer, pool: "foreign", client: servers.client(name),
             announce: { announcement in
                 let (there, isCut) = self.state.withLock { state in
                     state.announced += announcement.keys.count
@@ -49,14 +50,13 @@ final class ForeignEnds: @unchecked Sendable {
             },
             recall: { stream, offset in
                 let there = self.state.withLock { $0.sources[stream.sender] }
-                return there?.announcements(of: stream, from: offset) ?? []
+                return try there?.announcements(of: stream, from: offset) ?? []
             })
         state.withLock { $0.sources[name] = source }
         var options = PadOptions()
         options.chunk = 4100
         options.authenticationReserve = 1024
         let ledger = try PadLedger(path: "\(servers.directory)/\(name).sqlite", owner: name)
-        let peer = name == "alice" ? "bob" : "alice"
         return End(
             ledger: ledger,
             cabinet: PadCabinet(
@@ -136,25 +136,25 @@ final class ForeignEnds: @unchecked Sendable {
         let stream = PadStream(pool: "foreign", sender: "alice", receiver: "bob")
         let told = Mutex<[ForeignKeySource.Announcement]>([])
         let alice = try ForeignKeySource(
-            role: "alice", client: servers.client("alice"), announce: { one in told.withLock { $0.append(one) } },
-            recall: { _, _ in [] })
+            role: "alice", peer: "bob", pool: "foreign", client: servers.client("alice"),
+            announce: { one in told.withLock { $0.append(one) } }, recall: { _, _ in [] })
         var sent = [UInt8](repeating: 0, count: 640)
-        try sent.withUnsafeMutableBytes { try alice.take(stream, offset: 1000, into: $0, timeout: 1) }
+        try sent.withUnsafeMutableBytes { try alice.take(stream, offset: 1000, into: $0, timeout: 60) }
         let announcements = told.withLock { $0 }
-        #expect(alice.announcements(of: stream, from: 0) == announcements)
-        #expect(alice.announcements(of: stream, from: 1000 + 640).isEmpty)
-        let late = alice.announcements(of: stream, from: 1000 + 639)
+        #expect(try alice.announcements(of: stream, from: 0) == announcements)
+        #expect(try alice.announcements(of: stream, from: 1000 + 640).isEmpty)
+        let late = try alice.announcements(of: stream, from: 1000 + 639)
         #expect(late.count == 1 && late.last == announcements.last)
         // Nobody has fetched them yet; all but one announcement is recalled.
         let asked = Mutex<[UInt64]>([])
         let bob = try ForeignKeySource(
-            role: "bob", client: servers.client("bob"), announce: { _ in },
+            role: "bob", peer: "alice", pool: "foreign", client: servers.client("bob"), announce: { _ in },
             recall: { _, offset in
                 asked.withLock { $0.append(offset) }
                 return Array(announcements.dropFirst())
             })
         let start = try #require(announcements.dropFirst().first).offset
-        #expect(try bob.resume(stream, from: 1000) == start && bob.resume(stream, from: 1000) == start)
+        #expect(try bob.resume(stream, from: 1000, timeout: 60) == start && bob.resume(stream, from: 1000) == start)
         #expect(asked.withLock { $0 } == [1000])
         var received = [UInt8](repeating: 0, count: 1640 - Int(start))
         try received.withUnsafeMutableBytes { try bob.take(stream, offset: start, into: $0, timeout: 0) }
@@ -162,8 +162,9 @@ final class ForeignEnds: @unchecked Sendable {
         // The next life finds what is left, and the one after it nothing; both say where newer key begins.
         for left in [1000, 1640] as [UInt64] {
             let next = try ForeignKeySource(
-                role: "bob", client: servers.client("bob"), announce: { _ in }, recall: { _, _ in announcements })
-            #expect(try next.resume(stream, from: 1000) == left)
+                role: "bob", peer: "alice", pool: "foreign", client: servers.client("bob"), announce: { _ in },
+                recall: { _, _ in announcements })
+            #expect(try next.resume(stream, from: 1000, timeout: 60) == left)
             #expect(try next.resume(stream, from: start) == 1640)
         }
     }

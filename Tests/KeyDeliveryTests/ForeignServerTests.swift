@@ -50,58 +50,15 @@ final class ForeignServers {
     }
 }
 
-/// Answers requests as another maker's servers did when they were recorded, each once.
-private final class RecordedServer: @unchecked Sendable {
-    struct Recording: Decodable {
-        struct Exchange: Decodable {
-            var method: String
-            var path: String
-            var body: String?
-            var response: String
-        }
-        var exchanges: [Exchange]
+/// What another maker's servers answered when they were recorded.
+private struct Recording: Decodable {
+    struct Exchange: Decodable {
+        var method: String
+        var path: String
+        var body: String?
+        var response: String
     }
-
-    let port: UInt16
-    private let descriptor: Int32
-
-    /// Serves connections one after the other, on a thread that ends with the listener.
-    init(_ recording: Recording, _ context: TLSContext) throws {
-        (descriptor, port) = try Sockets.listen(host: "127.0.0.1", port: 0)
-        let listening = descriptor
-        Thread.detachNewThread {
-            var left = recording.exchanges
-            while let socket = Sockets.accept(listening) {
-                guard let connection = try? TLSConnection(context, over: socket, Deadline(in: 60)) else { continue }
-                while let request = try? Self.request(connection), !request.isEmpty {
-                    let parts = request.components(separatedBy: "\r\n\r\n")
-                    let index = left.firstIndex {
-                        parts[0].hasPrefix("\($0.method) \($0.path) HTTP/1.1\r\n") && parts[1] == $0.body ?? ""
-                    }
-                    let answer =
-                        index.map { left.remove(at: $0).response }
-                        ?? "HTTP/1.1 500 Not recorded\r\ncontent-length: 0\r\n\r\n"
-                    try? Array(answer.utf8).withUnsafeBytes { try connection.write($0, Deadline(in: 60)) }
-                }
-            }
-        }
-    }
-
-    private static func request(_ connection: TLSConnection) throws -> String {
-        var text = ""
-        var part = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = try part.withUnsafeMutableBytes { try connection.read($0, Deadline(in: 60)) }
-            if count == 0 { return "" }
-            text += String(decoding: part[..<count], as: UTF8.self)
-            let parts = text.components(separatedBy: "\r\n\r\n")
-            let length = parts[0].components(separatedBy: "content-length: ").dropFirst().first
-                .flatMap { Int($0.prefix { $0.isNumber }) }
-            if parts.count == 2, parts[1].utf8.count >= length ?? 0 { return text }
-        }
-    }
-
-    deinit { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    var exchanges: [Exchange]
 }
 
 @Suite(.serialized) struct ForeignServerTests {
@@ -111,13 +68,15 @@ private final class RecordedServer: @unchecked Sendable {
         for name in ["a", "alice"] { try authority.issue(name) }
         let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         let file = tests.appending(path: "Interoperability/recorded-py-qkd-kme-sim.json")
-        let server = try RecordedServer(
-            JSONDecoder().decode(RecordedServer.Recording.self, from: Data(contentsOf: file)),
-            .server(
-                certificate: authority.path("a.pem"), privateKey: authority.path("a.key"),
-                authority: authority.path("authority.pem")))
-        let client = try ETSI014Client(
-            url: "https://127.0.0.1:\(server.port)", context: authority.client("alice"), timeout: 60)
+        let left = Mutex(try JSONDecoder().decode(Recording.self, from: Data(contentsOf: file)).exchanges)
+        // Each exchange once.
+        let server = try FakeServer(authority) { line, body in
+            left.withLock { left in
+                left.firstIndex { line == "\($0.method) \($0.path) HTTP/1.1" && body == $0.body ?? "" }
+                    .map { left.remove(at: $0).response } ?? "HTTP/1.1 500 Not recorded\r\ncontent-length: 0\r\n\r\n"
+            }
+        }
+        let client = try server.client(authority, "alice")
         let status = try client.status(slave: "bar-foo")
         #expect(status.source_KME_ID == "abc-def" && status.max_key_size == 1024 && status.status_extension == nil)
         let sent = try client.newKeys(slave: "bar-foo", number: 2, bits: 256)
@@ -181,7 +140,8 @@ private final class RecordedServer: @unchecked Sendable {
         let servers = try ForeignServers()
         let alice = try servers.client("alice")
         let bob = try ForeignKeySource(
-            role: "bob", client: servers.client("bob"), announce: { _ in }, recall: { _, _ in [] })
+            role: "bob", peer: "alice", pool: "foreign", client: servers.client("bob"), announce: { _ in },
+            recall: { _, _ in [] })
         let keys = try alice.newKeys(slave: "bob", number: 2)
         let stream = PadStream(pool: "foreign", sender: "alice", receiver: "bob")
         func announcement(

@@ -18,6 +18,8 @@ import Testing
         let ledger: PadLedger
         /// One past the last byte of a stretch, and its ways.
         let sent = Mutex<[(range: Range<UInt64>, ways: Int)]>([])
+        /// Seconds that link key was given to come.
+        let given = Mutex<[Double]>([])
         /// Called when a request has been found affordable, and when a piece is about to arrive.
         let onAfford = Mutex<(@Sendable (Int) -> Void)?>(nil)
         let onArrival = Mutex<(@Sendable () -> Void)?>(nil)
@@ -36,8 +38,12 @@ import Testing
             let agent = KeySupplyAgent(
                 node: "a", topology: topology, ledger: ledger,
                 source: try HealthTestedSource(device: HealthTestedSource.expandedKernel), patience: patience,
-                afford: { [unowned self] _, _, ways, _ in onAfford.withLock { $0 }?(ways) },
-                relay: { [unowned self] _, _, ways, _, next, arrived in
+                afford: { [unowned self] _, _, ways, timeout in
+                    given.withLock { $0.append(timeout) }
+                    onAfford.withLock { $0 }?(ways)
+                },
+                relay: { [unowned self] _, _, ways, timeout, next, arrived in
+                    given.withLock { $0.append(timeout) }
                     while let piece = try next() {
                         onArrival.withLock { $0 }?()
                         let end = piece.offset + UInt64(piece.key.count)
@@ -136,6 +142,15 @@ import Testing
         #expect(failure?.kind == .transient && failure?.problem.contains("has not come in time") == true)
         release.signal()
         done.wait()
+        try sender.agent.close()
+    }
+
+    /// Time that a request has spent is not given to link key once more.
+    @Test func allOfARequestHasOneLimit() throws {
+        let sender = try Sender(patience: 0)
+        try sender.take(0, 1000, ways: 1, timeout: 100)
+        let given = sender.given.withLock { $0 }
+        #expect(given.count == 2 && given.allSatisfy { $0 > 0 && $0 < 100 } && given[1] < given[0], "\(given)")
         try sender.agent.close()
     }
 

@@ -53,6 +53,22 @@ final class RecordingSource: PadSource, @unchecked Sendable {
 }
 
 @Suite struct LedgerTests {
+    /// Who saves what another's closing has just made durable has no reason to complain.
+    @Test func savingAfterTheClosingIsNoFaultWhenAllIsDurable() throws {
+        let scratch = Scratch()
+        let ledger = try PadLedger(path: scratch.file("pad.sqlite"), owner: "alice")
+        let account = try ledger.account(stream, side: .receiver)
+        account.update { $0.mark = 100 }
+        try account.commit()
+        account.release()
+        try account.save()
+        #expect(thrown { try account.save(mark: 101) }?.kind == .transient)
+        account.update { $0.mark = 200 }
+        #expect(thrown { try account.save() }?.kind == .transient)
+        try ledger.close()
+        #expect(try PadLedger.read(path: scratch.file("pad.sqlite")).first?.supplied == 100)
+    }
+
     @Test func commitsAreDurable() throws {
         let scratch = Scratch()
         let ledger = try PadLedger(path: scratch.file("pad.sqlite"), owner: "alice")
@@ -271,7 +287,7 @@ final class RecordingSource: PadSource, @unchecked Sendable {
             ) throws { destination.copyBytes(from: repeatElement(1, count: destination.count)) }
             func discard(_ stream: PadStream, below offset: UInt64, timeout: Double) throws {
                 asked.signal()
-                released.wait()
+                _ = released.wait(timeout: .now() + 60)
                 below.withLock { $0.append(offset) }
             }
         }
@@ -294,12 +310,12 @@ final class RecordingSource: PadSource, @unchecked Sendable {
             #expect(accept(100) == nil)
             done.signal()
         }
-        source.asked.wait()
+        #expect(source.asked.wait(timeout: .now() + 60) == .success)
         let failures = [accept(110), accept(200)]
         #expect(failures == [nil, nil] && pad.position == 210)
         #expect(source.below.withLock { $0.isEmpty })
         for _ in 0..<2 { source.released.signal() }
-        done.wait()
+        #expect(done.wait(timeout: .now() + 60) == .success)
         // What was given up meanwhile is told too, by the one who tells.
         #expect(source.below.withLock { $0 } == [110, 210])
         try pad.close()

@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// A source whose answers take their time.
+/// A source whose answers take their time, or until they are released.
 private final class SlowSource: PadSource {
     struct Delays {
         var take = 0.0
@@ -17,10 +17,17 @@ private final class SlowSource: PadSource {
     let delays = Mutex(Delays())
     /// The seconds that each question was given.
     let given = Mutex<[String: Double]>([:])
+    private let released = Atomic(false)
+
+    func release() { released.store(true, ordering: .releasing) }
 
     private func wait(_ name: String, _ seconds: Double, _ timeout: Double) throws {
         given.withLock { $0[name] = timeout }
-        Thread.sleep(forTimeInterval: min(seconds, timeout))
+        let end = ContinuousClock.now + .seconds(min(seconds, timeout))
+        while ContinuousClock.now < end {
+            if released.load(ordering: .acquiring) { return }
+            usleep(1000)
+        }
         if seconds > timeout { throw Failure(.transient, at: "test", "no answer in time", remedy: "none") }
     }
 
@@ -131,20 +138,42 @@ private final class SlowSource: PadSource {
     @Test func followingDoesNotWaitLongForOthers() throws {
         let pad = try pad()
         try pad.spend(.data, data: 984, tag: 16, timeout: 1) { _, _ in }
-        source.delays.withLock { $0.take = 8 }
+        source.delays.withLock { $0.take = 60 }
         let isDone = Atomic(false)
         Thread.detachNewThread {
-            _ = thrown { try pad.spend(.data, data: 200_000, tag: 16, timeout: 60) { _, _ in } }
+            _ = thrown { try pad.spend(.data, data: 200_000, tag: 16, timeout: 120) { _, _ in } }
             isDone.store(true, ordering: .releasing)
         }
         // The first question of the source is for what is there already.
         #expect(eventually { source.given.withLock { $0["take"] ?? 0 } > 0 })
-        let time = seconds {
-            #expect(thrown { try pad.follow(resume: 50_000, accepted: 1000, timeout: 0.2) }?.kind == .transient)
-        }
-        #expect(time < 6)
-        while !isDone.load(ordering: .acquiring) { usleep(10_000) }
+        #expect(thrown { try pad.follow(resume: 50_000, accepted: 1000, timeout: 0.2) }?.kind == .transient)
+        let isStillWaiting = !isDone.load(ordering: .acquiring)
+        #expect(isStillWaiting)
+        source.release()
+        #expect(eventually { isDone.load(ordering: .acquiring) })
         try pad.close()
+    }
+
+    /// Pad that arrives when nobody waits for it any more is erased, and the account knows of it.
+    @Test func padThatComesAfterTheClosingIsErased() throws {
+        let pad = try pad()
+        try pad.spend(.data, data: 984, tag: 16, timeout: 1) { _, _ in }
+        source.delays.withLock { $0.take = 60 }
+        let failure = Mutex<Failure?>(nil)
+        let isDone = Atomic(false)
+        Thread.detachNewThread {
+            let told = thrown { try pad.spend(.data, data: 200_000, tag: 16, timeout: 120) { _, _ in } }
+            failure.withLock { $0 = told }
+            isDone.store(true, ordering: .releasing)
+        }
+        #expect(eventually { source.given.withLock { $0["take"] ?? 0 } > 0 })
+        #expect(thrown { try pad.close(within: 0.01) }?.kind == .transient)
+        source.release()
+        #expect(eventually { isDone.load(ordering: .acquiring) })
+        #expect(failure.withLock { $0?.problem } == "the pad is closed")
+        // What it had in hand, and what came.
+        let line = try #require(try ledger.balance().first)
+        #expect(line.balanced && line.expired >= 200_000 && pad.position >= 200_000, "\(line)")
     }
 
     /// While one asks the source, others spend what is in hand.
@@ -156,31 +185,31 @@ private final class SlowSource: PadSource {
         source.given.withLock { $0 = [:] }
         source.delays.withLock {
             switch question {
-            case "made": $0.made = 6
-            case "discard": $0.discard = 6
+            case "made": $0.made = 60
+            case "discard": $0.discard = 60
             default:
                 // A chunk that is not there makes the pad ask where the source stands.
                 $0.take = 0.001
-                $0.resume = 6
+                $0.resume = 60
             }
         }
         Thread.detachNewThread {
             if question == "resume" {
-                _ = thrown { try pad.spend(.data, data: 150_000, tag: 16, timeout: 60) { _, _ in } }
+                _ = thrown { try pad.spend(.data, data: 150_000, tag: 16, timeout: 120) { _, _ in } }
             } else {
-                _ = thrown { try pad.follow(resume: 500_000, accepted: 1000, timeout: 60) }
+                _ = thrown { try pad.follow(resume: 500_000, accepted: 1000, timeout: 120) }
             }
             isDone.store(true, ordering: .releasing)
         }
-        while source.given.withLock({ $0[question] }) == nil { usleep(1000) }
-        let time = try seconds {
-            // After the pad in hand was given up there is none: what counts is that nobody waits for the lock.
-            if question == "discard" { _ = pad.position } else {
-                try pad.spend(.handshake, data: 16, tag: 16, timeout: 60) { _, _ in }
-            }
+        #expect(eventually { source.given.withLock { $0[question] } != nil })
+        // After the pad in hand was given up there is none: what counts is that nobody waits for the lock.
+        if question == "discard" { _ = pad.position } else {
+            try pad.spend(.handshake, data: 16, tag: 16, timeout: 60) { _, _ in }
         }
-        #expect(time < 5)
-        while !isDone.load(ordering: .acquiring) { usleep(10_000) }
+        let isStillWaiting = !isDone.load(ordering: .acquiring)
+        #expect(isStillWaiting)
+        source.release()
+        #expect(eventually { isDone.load(ordering: .acquiring) })
         #expect(try ledger.balance().first?.balanced == true)
     }
 }

@@ -16,14 +16,16 @@ import Testing
     init() throws {
         directory = try TemporaryDirectory()
         ports = try Sockets.freePorts(8)
-        let authority = try Authority(directory.path)
-        for name in ["a", "b", "alice", "bobs-sae"] { try authority.issue(name) }
+        // One house vouches for the key servers, another for the roles.
+        let (servers, roles) = (try Authority(directory.path), try Authority(directory.path, name: "roles"))
+        for name in ["a", "b"] { try servers.issue(name) }
+        for name in ["alice", "bobs-sae"] { try roles.issue(name) }
         var network = "pool = 'bank'\nkms = 'a'\n"
         for (index, node) in ["a", "b"].enumerated() {
             network += "[[nodes]]\nname = '\(node)'\nhost = '127.0.0.1'\nkma_port = \(ports[index])\n"
             network += "directory = '\(directory.file("node-" + node))'\n[nodes.etsi]\nport_014 = \(ports[2 + index])\n"
             network += "certificate = '\(directory.file(node)).pem'\nprivate_key = '\(directory.file(node)).key'\n"
-            network += "authority = '\(directory.file("authority.pem"))'\n"
+            network += "authority = '\(directory.file("roles.pem"))'\n"
         }
         network += "[[links]]\nends = ['a', 'b']\ndistance_km = 1.0\nrate_mbit_per_s = 50.0\nstock_mib = 16.0\n"
         for (name, node, port) in [("alice", "a", ports[4]), ("bob", "b", ports[5])] {
@@ -51,7 +53,7 @@ import Testing
     ) -> String {
         "[[key_servers]]\nrole = '\(role)'\npeer = '\(peer)'\nurl = 'https://127.0.0.1:\(server)'\n"
             + "certificate = '\(certificate).pem'\nprivate_key = '\(certificate).key'\nauthority = 'authority.pem'\n"
-            + "announce_port = \(own)\npeer_announce_port = \(peers)\n"
+            + "peer_authority = 'roles.pem'\nannounce_port = \(own)\npeer_announce_port = \(peers)\n"
     }
 
     private func write(_ name: String, _ text: String) throws {
@@ -83,7 +85,7 @@ import Testing
         #expect(eventually { outcome.withLock { $0 != nil } })
         sender.stop()
         receiver.stop()
-        for _ in 0..<2 { ended.wait() }
+        for _ in 0..<2 { #expect(ended.wait(timeout: .now() + 60) == .success) }
         sender.close()
         receiver.close()
         nodes.stop()
@@ -105,7 +107,8 @@ import Testing
         ("peer = 'bob'", "peer = 'mallory'", "entry 1: peer"), ("https://", "http://", "entry 1: url"),
         ("url = 'https://127.0.0.1", "url = 'https://", "entry 1: url"),
         ("'alice.pem'", "'absent.pem'", "entry 1: certificate"), ("'alice.key'", "'absent.key'", "entry 1: private_key"),
-        ("'authority.pem'", "'absent.pem'", "entry 1: authority"), ("kme_id = 'a'", "kme_id = ''", "entry 1: kme_id"),
+        ("'authority.pem'", "'absent.pem'", "entry 1: authority"),
+        ("'roles.pem'", "'absent.pem'", "entry 1: peer_authority"), ("kme_id = 'a'", "kme_id = ''", "entry 1: kme_id"),
         ("peer_sae_id = 'bobs-sae'", "peer_sae_id = ''", "entry 1: peer_sae_id"),
         ("\nannounce_port = ", "\nannounce_port = 9", "entry 1: announce_port"),
         ("peer_announce_port = ", "peer_announce_port = -", "entry 1: peer_announce_port"),
@@ -119,6 +122,16 @@ import Testing
         #expect(failure?.kind == .configuration && failure?.place.contains("alice.toml") == true)
         let text = "\(failure.map { "\($0)" } ?? "")"
         #expect(text.contains(expected), "\(text)")
+    }
+
+    /// Nobody could keep the promise of two ways with a key server's key.
+    @Test func aRoleWithRelayWaysHasNoEntry() throws {
+        let network = try String(contentsOfFile: directory.file("network.toml"), encoding: .utf8)
+        try write(
+            "network.toml", network.replacingOccurrences(of: "name = 'alice'\n", with: "name = 'alice'\nrelay_ways = 2\n"))
+        let failure = #expect(throws: Failure.self) { _ = try load("alice.toml") }
+        #expect(failure?.kind == .configuration && "\(failure.map { "\($0)" } ?? "")".contains("entry 1: role"))
+        _ = try load("bob.toml")
     }
 
     @Test func aPeerHasOneEntry() throws {
