@@ -134,10 +134,11 @@ public final class DatagramChannel: DatagramCarrier, @unchecked Sendable {
     public var refusals: DatagramRefusals { counts.withLock { $0.refusals } }
 
     /// The probability that any forged datagram so far was taken for true: (L+1)/2^128 for each that was refused for
-    /// its tag, and for one more, L in blocks of 16 bytes of the longest.
+    /// its tag, and for one more, L in blocks of 16 bytes of the longest; a forger makes them as long as the socket takes.
     public var forgeryBound: Double {
         let (longest, forged) = counts.withLock { ($0.channel.longestRecord, $0.refusals.forged) }
-        return Double(forged + 1) * Double((longest + 15) / 16 + 1) * 0x1p-128
+        let bytes = forged == 0 ? longest : max(longest, RecordSealer.contextSize + DatagramSocket.slotSize)
+        return Double(forged + 1) * Double((bytes + 15) / 16 + 1) * 0x1p-128
     }
 
     // MARK: - Sending

@@ -15,19 +15,20 @@ extension Sockets {
     /// connected to itself.
     package static func freePorts(_ count: Int) throws -> [UInt16] {
         let range = try? String(contentsOfFile: "/proc/sys/net/ipv4/ip_local_port_range", encoding: .utf8)
-        let end = max(lowest + 1, range?.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 32_768)
+        let first = range?.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 0
+        // A system that takes nearly every port for outgoing connections leaves no such range.
+        let end = first > lowest + 1_000 ? min(first, 1 << 16) : 32_768
         return try next.withLock { next in
             var ports: [UInt16] = []
-            for _ in lowest..<end {
-                if ports.count == count { return ports }
+            for _ in lowest..<end where ports.count < count {
                 let port = next ?? Int.random(in: lowest..<end)
                 next = port + 1 < end ? port + 1 : lowest
-                guard let free = UInt16(exactly: port) else { break }
-                if let socket = try? listen(host: "127.0.0.1", port: free) {
+                if let socket = try? listen(host: "127.0.0.1", port: UInt16(port)) {
                     close(socket.descriptor)
-                    ports.append(free)
+                    ports.append(UInt16(port))
                 }
             }
+            if ports.count == count { return ports }
             throw Failure(
                 .inputOutput, at: "loopback", "of the ports from \(lowest) to \(end - 1) no \(count) are free",
                 remedy: "close some programs")

@@ -214,6 +214,8 @@ public final class SecureChannel: @unchecked Sendable {
                 do {
                     record = try readRecord(buffer)
                 } catch {
+                    // Text may be decrypted whose pad the ledger then refused.
+                    wipe(buffer)
                     throw ended(error)
                 }
                 let text = buffer.slice(RecordHeader.size..<RecordHeader.size + record.count)

@@ -158,7 +158,6 @@ public final class ETSI014Client: @unchecked Sendable {
     private func call(
         _ method: String, _ application: String, _ name: String, _ body: Data?
     ) throws -> (bytes: SecureBytes, count: Int) {
-        let deadline = Deadline(in: timeout)
         let unreserved = CharacterSet(
             charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
         let segment = application.addingPercentEncoding(withAllowedCharacters: unreserved) ?? ""
@@ -167,6 +166,8 @@ public final class ETSI014Client: @unchecked Sendable {
         if let body { request += "content-type: application/json\r\ncontent-length: \(body.count)\r\n" }
         let message = Data((request + "\r\n").utf8) + (body ?? Data())
         return try lock.withLock {
+            // What waited for another request has all its time: one that is cut short may lose keys that are given once.
+            let deadline = Deadline(in: timeout)
             if let kept = connection {
                 do {
                     if let answer = try exchange(message, over: kept, deadline) { return answer }
@@ -203,8 +204,8 @@ public final class ETSI014Client: @unchecked Sendable {
         }
     }
 
-    /// Nil when the server had closed before it answered. The connection is kept when the answer was read whole: on any
-    /// other, what is read next would be the rest of this answer, or all of it come late.
+    /// Nil when the server had closed before it answered. The connection is kept when the answer was read whole and nothing
+    /// came behind it: on any other, what is read next would be the rest of this answer, or all of it come late.
     private func exchange(
         _ message: Data, over connection: Connection, _ deadline: Deadline
     ) throws -> (bytes: SecureBytes, count: Int)? {
@@ -219,7 +220,9 @@ public final class ETSI014Client: @unchecked Sendable {
                 if 100..<200 ~= status { continue }
                 let framing = try connection.stream.framing(head, otherwise: status == 204 ? .length(0) : .untilClose)
                 let body = try connection.stream.body(framing, limit: Self.longestAnswer, deadline)
-                if framing != .untilClose, head.keepsAlive(version: head.start[0]) { self.connection = connection }
+                if framing != .untilClose, head.keepsAlive(version: head.start[0]), connection.stream.isRead {
+                    self.connection = connection
+                }
                 guard status == 200 else { throw refusal(status, body) }
                 return body
             }

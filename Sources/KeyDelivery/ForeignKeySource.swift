@@ -286,23 +286,38 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
     private func recallKeys(_ stream: PadStream, from offset: UInt64) throws {
         try fetching(stream) {
             if condition.withLock({ streams[stream]?.isRecalled == true }) { return }
+            var answers = true
             for announcement in try recall(stream, offset) {
                 try check(announcement)
-                // Most servers give a key once, and the process before had it.
-                try lay(announcement) { _ in }
+                // Most servers give a key once, and the process before had it. One that does not answer is not waited for
+                // again and again: what is left is lost.
+                try lay(announcement, asking: { answers }) { failure in
+                    if failure.kind == .transient || failure.kind == .peerUnavailable { answers = false }
+                }
             }
             setRecalled(stream)
         }
     }
 
-    /// Fetches the keys of an announcement. Those that cannot be had are lost, unless `lost` throws.
-    private func lay(_ announcement: Announcement, lost: (Failure) throws -> Void) throws {
+    /// Fetches the keys of an announcement. Those that cannot be had, or are not asked for, are lost, unless `lost` throws.
+    private func lay(
+        _ announcement: Announcement, asking: () -> Bool = { true }, lost: (Failure) throws -> Void
+    ) throws {
         let stream = announcement.stream
         try begin(announcement)
         var at = announcement.offset
         var left = announcement.keys[...]
         for identifiers in KeyBatches.slices(announcement.keys.map(\.identifier)) {
             let wanted = left.prefix(identifiers.count)
+            func pass() {
+                at += wanted.reduce(0) { $0 + UInt64($1.length) }
+                condition.withLock { streams[stream]?.end = at }
+            }
+            defer { left = left.dropFirst(identifiers.count) }
+            guard asking() else {
+                pass()
+                continue
+            }
             do {
                 let keys = try client.keys(identifiers, master: peerSAEID)
                 guard keys.lengths == wanted.map(\.length) else {
@@ -312,10 +327,8 @@ public final class ForeignKeySource: PadSource, @unchecked Sendable {
                 at = append(keys, to: stream, at: at)
             } catch let failure as Failure {
                 try lost(failure)
-                at += wanted.reduce(0) { $0 + UInt64($1.length) }
-                condition.withLock { streams[stream]?.end = at }
+                pass()
             }
-            left = left.dropFirst(identifiers.count)
         }
         condition.withLock { streams[stream]?.laid = announcement }
     }

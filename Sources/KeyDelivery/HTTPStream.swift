@@ -35,6 +35,8 @@ final class HTTPStream {
     private let held = SecureBytes(count: 64 << 10)
     private var start = 0
     private var end = 0
+    /// Whether all that came was used.
+    var isRead: Bool { start == end }
 
     /// - Parameter pool: where the memory of bodies comes from.
     init(_ connection: TLSConnection, _ pool: SecretMemoryPool) {

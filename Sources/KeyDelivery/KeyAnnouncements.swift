@@ -84,9 +84,6 @@ public final class KeyAnnouncements: @unchecked Sendable {
     private var calls: [ObjectIdentifier: Socket] = [:]
     private var isStopped = false
 
-    /// The actual port, also when 0 was asked for.
-    public var port: UInt16 { listener.port }
-
     /// Listens at once; answers after `start`.
     ///
     /// - Parameters:

@@ -19,7 +19,7 @@ public struct DoorLimits: Sendable {
 
 /// Accepts applications over mutual TLS, one thread for each connection.
 ///
-/// `@unchecked Sendable`: `condition` guards `open`, `greeting`, `accepting` and `stopped`.
+/// `@unchecked Sendable`: `condition` guards `open`, `greeting`, `threads`, `accepting` and `stopped`.
 public final class TLSListener: @unchecked Sendable {
     /// The actual port, also when 0 was asked for.
     public let port: UInt16
@@ -31,6 +31,8 @@ public final class TLSListener: @unchecked Sendable {
     private var open: [ObjectIdentifier: Socket] = [:]
     /// Those of them whose handshake is under way, the oldest first.
     private var greeting: [Socket] = []
+    /// Threads that serve connections, those included whose connection was closed and that have not noticed.
+    private var threads = 0
     private var accepting = false
     private var stopped = false
 
@@ -57,9 +59,11 @@ public final class TLSListener: @unchecked Sendable {
                     continue
                 }
                 // A peer whose machine is gone says nothing of it.
-                var (yes, idle) = (Int32(1), Int32(60))
+                var (yes, idle, every, tries) = (Int32(1), Int32(60), Int32(10), Int32(3))
                 setsockopt(socket.descriptor, SOL_SOCKET, SO_KEEPALIVE, &yes, 4)
                 setsockopt(socket.descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, &idle, 4)
+                setsockopt(socket.descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, &every, 4)
+                setsockopt(socket.descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, &tries, 4)
                 detachThread("dsgd-etsi") { [self] in
                     do {
                         let connection = try greet(socket)
@@ -70,6 +74,7 @@ public final class TLSListener: @unchecked Sendable {
                     }
                     condition.withLock {
                         _ = open.removeValue(forKey: ObjectIdentifier(socket))
+                        threads -= 1
                         condition.broadcast()
                     }
                 }
@@ -94,7 +99,8 @@ public final class TLSListener: @unchecked Sendable {
                 open.removeValue(forKey: ObjectIdentifier(oldest))
                 oldest.stop()
             }
-            guard !stopped, open.count < limits.connections else { return false }
+            guard !stopped, open.count < limits.connections, threads < 2 * limits.connections else { return false }
+            threads += 1
             open[ObjectIdentifier(socket)] = socket
             greeting.append(socket)
             return true
@@ -111,7 +117,7 @@ public final class TLSListener: @unchecked Sendable {
         for socket in sockets { socket.stop() }
         let limit = Date(timeIntervalSinceNow: 5)
         condition.withLock {
-            while !open.isEmpty || accepting, condition.wait(until: limit) {}
+            while threads > 0 || accepting, condition.wait(until: limit) {}
         }
     }
 }

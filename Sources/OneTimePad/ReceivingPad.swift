@@ -201,11 +201,15 @@ public final class ReceivingPad: @unchecked Sendable {
 
     // MARK: - Under the lock
 
-    private func check(_ range: Range<UInt64>) throws {
+    private func checkOpen() throws {
         guard !closed else {
             throw Failure(
                 .transient, at: "\(stream)", "the pad is closed", remedy: "open it again, this process was stopping")
         }
+    }
+
+    private func check(_ range: Range<UInt64>) throws {
+        try checkOpen()
         if range.lowerBound >= frontier { return }
         if range.lowerBound < floor {
             throw Failure(
@@ -235,6 +239,7 @@ public final class ReceivingPad: @unchecked Sendable {
     }
 
     private func commit(_ range: Range<UInt64>, _ purpose: PadPurpose, data: Int, tag: Int) throws {
+        try checkOpen()
         // Between check and commit another connection may have moved the frontier, never this range: the source gives
         // each byte once.
         if range.lowerBound >= frontier {
@@ -317,19 +322,17 @@ public final class ReceivingPad: @unchecked Sendable {
         guard count <= PadWindow.slack else { return .outOfReach }
         // Forged offsets must not make the source answer for each of them.
         guard range.upperBound <= window!.limit(frontier: frontier) else {
-            let time = monotonicSeconds()
-            if time >= nextLooking {
-                nextLooking = time + Self.lookingSeconds
+            if monotonicSeconds() >= nextLooking {
                 // A forged datagram must not end the transfer of a source that does not answer at the moment.
                 _ = try? passLoss()
+                nextLooking = monotonicSeconds() + Self.lookingSeconds
             }
             return .outOfReach
         }
         if range.upperBound > window!.high {
-            let time = monotonicSeconds()
-            guard time >= nextAsking else { return .noKey }
+            guard monotonicSeconds() >= nextAsking else { return .noKey }
             guard (try? prepareWindow(upTo: range.upperBound)) == true else {
-                nextAsking = time + Self.askingSeconds
+                nextAsking = monotonicSeconds() + Self.askingSeconds
                 return .noKey
             }
         }

@@ -120,9 +120,14 @@ final class PeerSources: PadSource {
         self.role = role.name
         self.node = node
         var foreign: [String: Foreign] = [:]
-        for server in servers {
-            foreign[server.peer] = try Self.foreign(
-                server, network.pool, host: role.host, network.role(server.peer).host, log)
+        do {
+            for server in servers {
+                foreign[server.peer] = try Self.foreign(
+                    server, network.pool, host: role.host, network.role(server.peer).host, log)
+            }
+        } catch {
+            for one in foreign.values { one.announcements.stop() }
+            throw error
         }
         self.foreign = foreign
     }

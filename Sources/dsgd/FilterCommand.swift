@@ -23,9 +23,9 @@ struct FilterCommand: ParsableCommand {
 
             What the input is, is told by its content. The output is BCF when its name ends in .bcf, VCF when it ends \
             in .vcf or is standard output, and VCF.gz otherwise; -O says so too. Records of VCF are \
-            copied to the byte; bcftools view -T with the same --overlap keeps the same ones. A .tbi beside the input \
-            lets blocks be skipped. Blocks that go out whole are passed on compressed as they are; -l says how the \
-            others are compressed. docs/FILTER-RULES.md has every rule.
+            copied to the byte; bcftools view -T with --targets-overlap 0, 1 or 2 keeps the same ones, but for one \
+            case in docs/FILTER-RULES.md. A .tbi beside the input lets blocks be skipped. Blocks that go out whole are \
+            passed on compressed as they are; -l says how the others are compressed. docs/FILTER-RULES.md has every rule.
             """)
 
     @Argument(help: "VCF or BCF, plain or compressed; - for standard input.", completion: .file()) var input = "-"
