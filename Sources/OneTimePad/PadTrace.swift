@@ -6,7 +6,8 @@ import Glibc
 /// length, purpose, side, with tabs. Never key bytes.
 ///
 /// The lines of all processes of a bank, across crashes, prove that no byte of pad was used twice: the ranges of a side of
-/// a stream may not overlap. Each line is one `write` with O_APPEND, so that processes share the file and SIGKILL loses no line.
+/// a stream may not overlap. Each line is one `write` with O_APPEND, so that processes share the file; SIGKILL may cut a line
+/// short, of pad that was not used then, and the next one follows it at once.
 struct PadTrace: Sendable {
     static let shared = ProcessInfo.processInfo.environment["DSGD_PAD_TRACE"].flatMap(PadTrace.init)
 

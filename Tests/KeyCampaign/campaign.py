@@ -30,6 +30,8 @@ POWERCUT = os.path.join(HERE, "..", "PowerCut", "powercut")
 # PadOptions of roles: a mark covers at most the longest reservation; beside it there is the chunk in hand.
 RESERVATION = (64 << 20) + (1 << 20)
 PATIENCE = 120.0
+# Of the roles, and of the links between nodes.
+POOLS = ("bank", "link")
 
 
 class Broken(Exception):
@@ -68,7 +70,9 @@ class Trace:
         lines = text.split(b"\n")
         self.rest = lines.pop()
         for line in lines:
-            pool, sender, receiver, offset, count, _, side = line.decode().split("\t")
+            # A kill in the middle of a write may leave the beginning of a line, of pad that was not used, before this one.
+            torn, sender, receiver, offset, count, _, side = line.decode().split("\t")[-7:]
+            pool = next(pool for pool in POOLS if torn.endswith(pool))
             name = (pool, sender, receiver, side)
             start = int(offset)
             self.used.setdefault(name, []).append((start, start + int(count)))
